@@ -1,0 +1,63 @@
+"""Makes the README and the pages of docs/ run as tests, and keeps every test away from the developer's own home.
+
+Each document is run from top to bottom, in a folder and a home of its own, whatever the order of the other tests.
+"""
+
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from sybil import Sybil
+from sybil.integration.pytest import SybilFile, SybilItem
+from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
+
+# Doctest imports every module of src; this one runs in the Flink driver process only.
+collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py"]
+
+
+def _enter_a_folder(namespace: dict[str, object]) -> None:
+    folder = tempfile.TemporaryDirectory(prefix="aiflow-docs-")
+    namespace["__name__"] = "__main__"  # so that what a page shows under `if __name__ == ...` runs too
+    namespace["_before"] = folder, Path.cwd(), os.environ.get("AIFLOW_HOME")
+    os.environ["AIFLOW_HOME"] = str(Path(folder.name, ".aiflow"))
+    os.chdir(folder.name)
+
+
+def _leave_the_folder(namespace: dict[str, object]) -> None:
+    folder, cwd, home = namespace.pop("_before")
+    os.chdir(cwd)
+    os.environ.pop("AIFLOW_HOME")
+    if home is not None:
+        os.environ["AIFLOW_HOME"] = home
+    folder.cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["*.md"],
+    excludes=["docs/_build/**"],
+    setup=_enter_a_folder,
+    teardown=_leave_the_folder,
+).pytest()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the examples of a document together again, in their order: pytest-randomly has shuffled them by now."""
+    documents: dict[SybilFile, list[SybilItem]] = {}
+    for item in items:
+        if isinstance(item, SybilItem):
+            documents.setdefault(item.parent, []).append(item)
+    shuffled, items[:] = list(items), []
+    for item in shuffled:
+        if not isinstance(item, SybilItem):
+            items.append(item)
+        elif examples := documents.pop(item.parent, None):
+            items.extend(sorted(examples, key=lambda one: (one.example.line, one.example.column)))
+
+
+@pytest.fixture(autouse=True)
+def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test or docstring opens by default lies in its temporary folder."""
+    monkeypatch.setenv("AIFLOW_HOME", str(tmp_path / ".aiflow"))

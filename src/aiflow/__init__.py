@@ -1,0 +1,120 @@
+"""aiflow: event-driven workflows for the whole life of a model, in one process.
+
+``import aiflow as af`` is all that a user needs. What is heavy is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from aiflow._version import __version__
+from aiflow.errors import (
+    AIFlowError,
+    Conflict,
+    ExecutionFailed,
+    FlinkError,
+    GraphError,
+    NotFound,
+    OffsetPruned,
+    OwnershipLost,
+    ParameterError,
+    RunnerError,
+    Skip,
+    Stopped,
+    StoreError,
+)
+from aiflow.graph import building as _building_room, workflow as _workflow_room
+from aiflow.graph.building import Graph, Node
+from aiflow.graph.command import command
+from aiflow.graph.condition import Condition, event
+from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
+from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.job import Job, fixed, job
+from aiflow.graph.params import Secret
+from aiflow.graph.workflow import Workflow, workflow
+
+if TYPE_CHECKING:
+    from aiflow._project import Project, project, publish, subscribe
+    from aiflow.execution import Execution, JobExecution
+    from aiflow.runners.context import JobContext, current
+
+_LATER = {
+    "Project": "aiflow._project",
+    "project": "aiflow._project",
+    "publish": "aiflow._project",
+    "subscribe": "aiflow._project",
+    "Execution": "aiflow.execution",
+    "JobExecution": "aiflow.execution",
+    "JobContext": "aiflow.runners.context",
+    "current": "aiflow.runners.context",
+}
+
+__all__ = [
+    "ANY",
+    "BROADCAST",
+    "AIFlowError",
+    "Condition",
+    "Conflict",
+    "Draft",
+    "Event",
+    "EventType",
+    "Execution",
+    "ExecutionFailed",
+    "ExecutionStatus",
+    "FlinkError",
+    "Graph",
+    "GraphError",
+    "Job",
+    "JobContext",
+    "JobExecution",
+    "JobStatus",
+    "Node",
+    "NotFound",
+    "OffsetPruned",
+    "OwnershipLost",
+    "ParameterError",
+    "Project",
+    "RunnerError",
+    "Secret",
+    "Skip",
+    "Stopped",
+    "StoreError",
+    "Workflow",
+    "__version__",
+    "command",
+    "current",
+    "event",
+    "fixed",
+    "job",
+    "project",
+    "publish",
+    "subscribe",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        found = getattr(import_module(_LATER[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'aiflow' has no attribute {name!r}")
+
+
+def _open_project() -> Any:
+    return __getattr__("project")()
+
+
+def _check_constant(value: Any) -> None:
+    from aiflow.values.codec import check_constant
+
+    check_constant(value)
+
+
+_workflow_room.open_project = _open_project
+_building_room.check_constant = _check_constant
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

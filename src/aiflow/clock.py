@@ -1,0 +1,68 @@
+"""Owns the time: the only place of aiflow that asks what time it is.
+
+Knows nothing of events, jobs or stores. Times are seconds since 1970 in UTC, as `float`, inside; aware `datetime` outside.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock", "as_datetime", "as_timestamp"]
+
+
+class Clock(Protocol):
+    """What the rest of aiflow needs to know of time."""
+
+    def now(self) -> float:
+        """Return seconds since 1970-01-01 UTC."""
+
+    def wait(self, condition: threading.Condition, until: float | None) -> None:
+        """Wait on `condition` (held by the caller) until it is notified or the time is `until`."""
+
+    def attach(self, wake: object) -> None:
+        """Be told of an engine (`on_clock()` is called when a manual clock was moved)."""
+
+    def detach(self, wake: object) -> None:
+        """Forget that engine."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    now = staticmethod(time.time)
+
+    def wait(self, condition: threading.Condition, until: float | None) -> None:
+        """Wait on `condition` until notified or `until`, whichever comes first."""
+        condition.wait(None if until is None else max(0.0, until - time.time()))
+
+    def attach(self, wake: object) -> None:
+        """Nothing to do: the machine's clock moves by itself."""
+
+    def detach(self, wake: object) -> None:
+        """Nothing to do: the machine's clock moves by itself."""
+
+
+def as_datetime(timestamp: float) -> datetime:
+    """Turn seconds since 1970 into an aware `datetime` in UTC.
+
+    Examples
+    --------
+    >>> as_datetime(0.0).isoformat()
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(timestamp, UTC)
+
+
+def as_timestamp(moment: datetime) -> float:
+    """Turn a `datetime` into seconds since 1970; a naive one is taken as local time.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> as_timestamp(datetime(1970, 1, 2, tzinfo=UTC))
+    86400.0
+    """
+    return moment.timestamp()

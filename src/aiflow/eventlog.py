@@ -1,0 +1,188 @@
+"""The event log as users see it: `project.events`.
+
+Knows nothing of turns; it reads the store, and follows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from aiflow.clock import as_timestamp
+from aiflow.errors import OffsetPruned, ParameterError
+from aiflow.graph.event import Event
+from aiflow.store import log
+from aiflow.store.log import EventFilter
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+
+__all__ = ["EventLog"]
+
+Texts = str | Iterable[str] | None
+
+
+class EventLog:
+    """Questions to the log of all events; got as `project.events`."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def list(
+        self,
+        keys: Texts = None,
+        types: Texts = None,
+        namespaces: Texts = None,
+        senders: Texts = None,
+        since: int | str | datetime | None = None,
+        until: int | datetime | None = None,
+        limit: int | None = None,
+    ) -> list[Event]:
+        """Give events in their order.
+
+        Parameters
+        ----------
+        keys, types, namespaces, senders
+            A glob or several; None for all.
+        since
+            An offset (exclusive), a `datetime`, ``"start"`` (default) or ``"now"``.
+        until
+            An offset (inclusive) or a `datetime`.
+        limit
+            How many at most, from the oldest.
+        """
+        wanted = EventFilter(keys, types, namespaces, senders)
+        return log.select(self._reader(), wanted, self.position(since, "start"), self._until(until), _limit(limit))
+
+    def count(
+        self,
+        keys: Texts = None,
+        types: Texts = None,
+        namespaces: Texts = None,
+        senders: Texts = None,
+        since: int | str | datetime | None = None,
+        until: int | datetime | None = None,
+    ) -> int:
+        """Count events; the parameters are those of `list`."""
+        wanted = EventFilter(keys, types, namespaces, senders)
+        return log.count(self._reader(), wanted, self.position(since, "start"), self._until(until))
+
+    def latest(self, key: str = "*", **filters: Any) -> Event | None:
+        """Give the newest event of a key, or None."""
+        found = log.select(self._reader(), EventFilter(key, **filters), limit=1, newest=True)
+        return found[0] if found else None
+
+    def get(self, offset: int) -> Event | None:
+        """Give the event at an offset, or None."""
+        found = log.by_offsets(self._reader(), (offset,))
+        return found[0] if found else None
+
+    def offset_at(self, moment: datetime) -> int:
+        """Give the offset of the last event before a time; 0 if there is none."""
+        return log.offset_at(self._reader(), as_timestamp(moment))
+
+    def follow(
+        self,
+        keys: Texts = None,
+        types: Texts = None,
+        namespaces: Texts = None,
+        senders: Texts = None,
+        since: int | str | datetime | None = None,
+        timeout: float | None = None,
+    ) -> Following:
+        """Go through events as they come, in a `for` or an `async for`.
+
+        Parameters
+        ----------
+        timeout
+            Seconds without any event after which it ends; None for never.
+        """
+        return Following(self._project, keys, types, namespaces, senders, self.position(since, "now"), timeout)
+
+    def position(self, since: int | str | datetime | None, default: str) -> int:
+        """Turn a `since` into an offset.
+
+        Raises
+        ------
+        OffsetPruned
+            If the log was pruned past it.
+        """
+        if since is None:
+            since = default
+        if since == "start":
+            return 0
+        if since == "now":
+            return self._project._store.head()
+        if isinstance(since, datetime):
+            return self.offset_at(since)
+        if isinstance(since, bool) or not isinstance(since, int) or since < 0:
+            raise ParameterError(f"since must be 'start', 'now', an offset or a datetime, not {since!r}")
+        pruned = int(self._project._store.meta("pruned_until") or 0)
+        if since and since < pruned:
+            raise OffsetPruned(f"the log was pruned up to offset {pruned}, and {since} is before that; say since='start' for what is left")
+        return since
+
+    def _until(self, until: int | datetime | None) -> int | None:
+        return self.offset_at(until) if isinstance(until, datetime) else until
+
+    def _reader(self) -> Any:
+        return self._project._store.reader()
+
+
+def _limit(limit: int | None) -> int | None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise ParameterError(f"limit must be a whole number ≥ 0, not {limit!r}")
+    return limit
+
+
+class Following:
+    """Events as they come; end it with `close`, or by leaving the loop."""
+
+    def __init__(self, project: Project, keys: Texts, types: Texts, namespaces: Texts, senders: Texts, since: int, timeout: float | None) -> None:
+        self._events: deque[Event] = deque()
+        self._bell = threading.Event()
+        self._timeout = timeout
+        self._subscription = project.subscribe(
+            self._take, keys=keys, types=types, namespaces=namespaces, senders=senders, since=since
+        )
+
+    def _take(self, event: Event) -> None:
+        self._events.append(event)
+        self._bell.set()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._subscription.close()
+        self._bell.set()
+
+    def _next(self) -> Event | None:
+        while True:
+            try:
+                return self._events.popleft()
+            except IndexError:
+                if self._subscription.closed:
+                    return None
+            self._bell.clear()
+            if not self._events and not self._bell.wait(self._timeout) and not self._events:
+                self.close()
+                return None
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = self._next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    async def _follow(self) -> AsyncIterator[Event]:
+        while (event := await asyncio.to_thread(self._next)) is not None:
+            yield event
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._follow()

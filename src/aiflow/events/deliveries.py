@@ -1,0 +1,219 @@
+"""Brings committed events to subscribers: in order for each, and none can hold up another.
+
+Knows nothing of the scheduler; it is called after commits, and calls users' callbacks on threads of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from aiflow.graph.event import Event
+
+__all__ = ["Deliveries", "EventSource", "Subscription"]
+
+logger = logging.getLogger(__name__)
+BACKLOG = 10_000
+"""Events kept in memory for a slow subscriber; beyond that it reads them from the log again."""
+_THREADS = 16
+
+
+class EventSource(Protocol):
+    """Where past events are read, and where positions and failures are kept."""
+
+    def read(self, wanted: Any, after: int, limit: int) -> list[Event]:
+        """Read events after an offset."""
+
+    def join(self, subscription: Subscription) -> bool:
+        """Add the subscription to the live ones if it has read everything; done between two commits."""
+
+    def save_position(self, subscription: Subscription, offset: int) -> None:
+        """Make a named subscription's position durable."""
+
+    def record_failure(self, offset: int, handler: str, error: str) -> None:
+        """Keep a callback's failure."""
+
+
+class Subscription:
+    """A callback that gets events; a context manager, or `close()` it.
+
+    Attributes
+    ----------
+    name
+        A durable subscription's name: a restart goes on after the last event whose callback returned.
+    position
+        The offset of the last event that was handed over.
+    """
+
+    def __init__(self, owner: Deliveries, callback: Callable[[Event], Any], wanted: Any, position: int, name: str | None, namespace: str) -> None:
+        self.callback, self.wanted, self.position, self.name, self.namespace = callback, wanted, position, name, namespace
+        self._owner = owner
+        self._backlog: deque[Event] = deque()
+        self._scheduled = False
+        self._guard = threading.Lock()
+        self._idle = threading.Event()
+        self.live = False
+        self.closed = False
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End the subscription, after what is being handed over (`timeout` seconds at most)."""
+        self.closed = True
+        self._owner.remove(self)
+        if self._scheduled and not self._owner.is_own_thread():
+            self._idle.wait(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<subscription {self.name or getattr(self.callback, '__name__', 'callback')} at offset {self.position}>"
+
+
+class Deliveries:
+    """All subscriptions of one engine, and the few threads that serve them."""
+
+    def __init__(self, source: EventSource) -> None:
+        self.source = source
+        self.subscriptions: list[Subscription] = []
+        self._ready: deque[Subscription] = deque()
+        self._wake = threading.Condition()
+        self._threads: set[int] = set()
+        self._idle = 0
+        self._stuck = 0
+        self._closed = False
+
+    def add(self, callback: Callable[[Event], Any], wanted: Any, position: int, name: str | None, namespace: str, live: bool) -> Subscription:
+        """Add a subscription that begins after `position`; `live` if nothing has happened since."""
+        subscription = Subscription(self, callback, wanted, position, name, namespace)
+        subscription.live = live
+        self.subscriptions = [*self.subscriptions, subscription]
+        if not live:
+            self._schedule(subscription)
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget a subscription."""
+        self.subscriptions = [s for s in self.subscriptions if s is not subscription]
+
+    def announce(self, events: Sequence[Event]) -> None:
+        """Take note of committed events; called in the order of commits."""
+        for subscription in self.subscriptions:
+            if not subscription.live:
+                continue
+            wanted = [e for e in events if subscription.wanted.fits(e)]
+            if not wanted:
+                continue
+            with subscription._guard:
+                if len(subscription._backlog) > BACKLOG:
+                    subscription.live = False  # it reads on from the log, when it has worked off what it has
+                else:
+                    subscription._backlog.extend(wanted)
+            self._schedule(subscription)
+
+    def relieve(self) -> None:
+        """Start one more thread if subscribers wait while all threads are held up; called regularly."""
+        with self._wake:
+            if self._ready and not self._idle:
+                self._stuck += 1
+                if self._stuck >= 2:
+                    self._stuck = 0
+                    self._spawn()
+            else:
+                self._stuck = 0
+
+    def is_own_thread(self) -> bool:
+        """Tell whether the caller is one of the threads that call callbacks."""
+        return threading.get_ident() in self._threads
+
+    def _schedule(self, subscription: Subscription) -> None:
+        with self._wake:
+            if subscription._scheduled or subscription.closed or self._closed:
+                return
+            subscription._scheduled = True
+            subscription._idle.clear()
+            self._ready.append(subscription)
+            if self._idle:
+                self._wake.notify()
+            elif len(self._threads) < _THREADS:
+                self._spawn()
+
+    def _spawn(self) -> None:
+        thread = threading.Thread(target=self._serve, name="aiflow-delivery", daemon=True)
+        thread.start()
+        if thread.ident is not None:
+            self._threads.add(thread.ident)
+
+    def _serve(self) -> None:
+        self._threads.add(threading.get_ident())
+        while True:
+            with self._wake:
+                while not self._ready and not self._closed:
+                    self._idle += 1
+                    self._wake.wait()
+                    self._idle -= 1
+                if self._closed:
+                    return
+                subscription = self._ready.popleft()
+            try:
+                self._deliver(subscription)
+            except Exception:  # the store may be closing; the subscription is tried again at the next event
+                if not self._closed:
+                    logger.exception("Delivering events failed")
+                with self._wake:
+                    subscription._scheduled = False
+                subscription._idle.set()
+
+    def _deliver(self, subscription: Subscription) -> None:
+        while not subscription.closed and not self._closed:
+            batch = self._take(subscription)
+            for event in batch:
+                if subscription.closed or self._closed:
+                    break
+                self._call(subscription, event)
+            if batch:
+                continue
+            with self._wake, subscription._guard:
+                if subscription.live and not subscription._backlog:
+                    subscription._scheduled = False
+                    break
+        with self._wake:
+            if subscription.closed:
+                subscription._scheduled = False
+        subscription._idle.set()
+
+    def _take(self, subscription: Subscription) -> list[Event]:
+        with subscription._guard:
+            if subscription._backlog:
+                batch = list(subscription._backlog)
+                subscription._backlog.clear()
+                return batch
+            if subscription.live:
+                return []
+        batch = self.source.read(subscription.wanted, subscription.position, 1000)
+        if not batch:
+            self.source.join(subscription)
+        return batch
+
+    def _call(self, subscription: Subscription, event: Event) -> None:
+        try:
+            subscription.callback(event)
+        except Exception as error:  # foreign code: recorded and passed over
+            handler = subscription.name or getattr(subscription.callback, "__qualname__", repr(subscription.callback))
+            logger.exception("The subscriber %s failed at event %s (offset %d)", handler, event.key, event.offset)
+            self.source.record_failure(event.offset, handler, f"{type(error).__name__}: {error}")
+        subscription.position = event.offset
+        if subscription.name is not None:
+            self.source.save_position(subscription, event.offset)
+
+    def close(self) -> None:
+        """End all threads; what was not handed over stays in the log."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()

@@ -1,0 +1,118 @@
+"""Wakes at the right time: timers, and a regular look for what other processes wrote.
+
+Knows nothing of what is done then. One thread, and only while there is something to wait for.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+
+from aiflow.clock import Clock
+
+__all__ = ["Ticker"]
+
+logger = logging.getLogger(__name__)
+
+
+class Ticker:
+    """Calls functions at given times, and `look` every `interval` seconds of real time while `watching`.
+
+    Parameters
+    ----------
+    clock
+        Whose time the timers follow.
+    look
+        Called regularly while `watch` was called more often than `unwatch`.
+    interval
+        Seconds between two looks.
+    """
+
+    def __init__(self, clock: Clock, look: Callable[[], None], interval: float = 0.05) -> None:
+        self.clock, self.look, self.interval = clock, look, interval
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._condition = threading.Condition()
+        self._look_wanted = threading.Event()
+        self._watchers = 0
+        self._thread: threading.Thread | None = None
+        self._looker: threading.Thread | None = None
+        self._closed = False
+
+    def at(self, due: float, action: Callable[[], None]) -> None:
+        """Call `action` at `due` (seconds since 1970), on the ticker's thread; at once if that is past."""
+        with self._condition:
+            heapq.heappush(self._heap, (due, next(self._numbers), action))
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="aiflow-timer", daemon=True)
+                self._thread.start()
+            elif self._heap[0][0] == due:
+                self._condition.notify()
+
+    def run_due(self) -> bool:
+        """Call what is due now; tell whether anything was."""
+        ran = False
+        while True:
+            with self._condition:
+                if not self._heap or self._heap[0][0] > self.clock.now():
+                    return ran
+                _, _, action = heapq.heappop(self._heap)
+            ran = True
+            try:
+                action()
+            except Exception:  # one timer's trouble must not end the others
+                logger.exception("A timer failed")
+
+    def next_due(self) -> float | None:
+        """Give the time of the next timer."""
+        with self._condition:
+            return self._heap[0][0] if self._heap else None
+
+    def _run(self) -> None:
+        while not self._closed:
+            self.run_due()
+            with self._condition:
+                if self._closed:
+                    return
+                due = self._heap[0][0] if self._heap else None
+                if due is None or due > self.clock.now():
+                    self.clock.wait(self._condition, due)
+
+    def watch(self) -> None:
+        """Begin to look regularly; calls are counted."""
+        with self._condition:
+            self._watchers += 1
+            self._look_wanted.set()
+            if self._looker is None and not self._closed:
+                self._looker = threading.Thread(target=self._watch, name="aiflow-watch", daemon=True)
+                self._looker.start()
+
+    def unwatch(self) -> None:
+        """End one `watch`."""
+        with self._condition:
+            self._watchers -= 1
+            if not self._watchers:
+                self._look_wanted.clear()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not self._closed:
+            self._look_wanted.wait()
+            pause.wait(self.interval)
+            if self._closed or not self._watchers:
+                continue
+            try:
+                self.look()
+            except Exception:  # a full disk now may be none at the next look
+                logger.exception("Looking for events of other processes failed")
+
+    def close(self) -> None:
+        """End the threads."""
+        with self._condition:
+            self._closed = True
+            self._heap.clear()
+            self._look_wanted.set()
+            self._condition.notify_all()

@@ -1,0 +1,416 @@
+"""Executions as users see them: handles that read the store, and act on it, from whatever process.
+
+Knows nothing of turns: what it does is an event that the execution's owner takes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from aiflow.clock import as_datetime
+from aiflow.errors import Conflict, ExecutionFailed, NotFound, OwnershipLost, StoreError
+from aiflow.graph.event import Draft, Event, EventType
+from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.params import mask
+from aiflow.store import log
+from aiflow.values.codec import Stored
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+    from aiflow.graph.building import Graph
+
+__all__ = ["Execution", "JobExecution"]
+
+_ROW = (
+    "id, workflow, namespace, status, params, context, owner, epoch, definition, provenance, source, part, "
+    "event_offset, first_offset, created, started, ended, reason"
+)
+_JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, event_offset"
+
+
+@dataclass(frozen=True, slots=True)
+class JobExecution:
+    """One execution of a job: its latest attempt.
+
+    Attributes
+    ----------
+    job, number, attempt
+        Which; `number` counts the executions of this job from 1, `attempt` the tries of this one.
+    status
+        A `JobStatus`.
+    started, ended
+        Times in UTC, or None.
+    error
+        What went wrong, as text with its traceback, or None.
+    reason
+        One line on why it ended so, or None.
+    label
+        What the job said of itself.
+    event
+        The event that started it, or None.
+    """
+
+    job: str
+    number: int
+    attempt: int
+    status: JobStatus
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str | None = None
+    reason: str | None = None
+    label: str | None = None
+    event_offset: int | None = None
+    execution_id: str = ""
+    traceback: str = field(default="", repr=False)
+    _project: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def event(self) -> Event | None:
+        """The event that started it, or None."""
+        return None if self.event_offset is None or self._project is None else self._project.events.get(self.event_offset)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken so far."""
+        if self.started is None:
+            return None
+        end = self.ended or (as_datetime(self._project._clock.now()) if self._project is not None else self.started)
+        return max(0.0, (end - self.started).total_seconds())
+
+
+def _job_of(row: tuple[Any, ...], execution_id: str, project: Any) -> JobExecution:
+    job, number, attempt, status, started, ended, reason, error, label, offset = row
+    told = json.loads(error) if error else None
+    text = None if told is None else (f"{told['type']}: {told['message']}" if told["message"] else told["type"])
+    if text is None and status == "FAILED":
+        text = reason
+    return JobExecution(
+        job, number, attempt, JobStatus(status), _time(started), _time(ended), text, reason, label, offset, execution_id,
+        told["traceback"] if told else "", project,
+    )  # fmt: skip
+
+
+def _time(timestamp: float | None) -> datetime | None:
+    return None if timestamp is None else as_datetime(timestamp)
+
+
+class Execution:
+    """A live handle on one execution of a workflow; each look reads the store.
+
+    Attributes
+    ----------
+    id
+        Unique; the command line takes the first characters, too.
+    workflow, params, context, namespace
+        What was started, with what, for whom.
+    """
+
+    def __init__(self, project: Project, row: tuple[Any, ...]) -> None:
+        self._project = project
+        self._take(row)
+        self._held = project._live(self.id)  # keeps values in memory for as long as somebody may ask for them
+
+    def _take(self, row: tuple[Any, ...]) -> None:
+        (self.id, self.workflow, self.namespace, status, params, self.context, self._owner, self._epoch, self._definition,
+         self._provenance, self.source, part, self._event_offset, self.first_offset, created, started, ended, self._reason) = row  # fmt: skip
+        self.params: dict[str, Any] = json.loads(params)
+        self._status, self._part = str(status), json.loads(part) if part else None
+        self.created, self.started, self.ended = _time(created), _time(started), _time(ended)
+
+    @staticmethod
+    def columns() -> str:
+        """The columns that a row for this class has."""
+        return _ROW
+
+    def _refresh(self) -> Execution:
+        row = self._project._store.row(f"SELECT {_ROW} FROM executions WHERE id = ?", (self.id,))
+        if row is None:
+            raise NotFound("execution", self.id)
+        self._take(row)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<execution {self.id} of {self.workflow}: {self.status}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Execution) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """An `ExecutionStatus`; INTERRUPTED if the process that ran it is gone."""
+        self._refresh()
+        if self._status in ("RUNNING", "STOPPING", "INIT") and not self._project._store.is_owner_alive(self._owner):
+            return ExecutionStatus.INTERRUPTED
+        return ExecutionStatus(self._status)
+
+    @property
+    def reason(self) -> str | None:
+        """One line on why it ended so, or None."""
+        self._refresh()
+        return self._reason
+
+    @property
+    def event(self) -> Event | None:
+        """The event that started it, or None."""
+        return None if self._event_offset is None else self._project.events.get(self._event_offset)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Git commit and whether the tree was dirty, Python, packages, host, command."""
+        self._refresh()
+        return dict(self._project._store.document(self._provenance) or {})
+
+    @property
+    def shown_params(self) -> dict[str, Any]:
+        """The parameters as they may be shown: what looks like a password is hidden."""
+        return mask(self.params)
+
+    @property
+    def jobs(self) -> list[JobExecution]:
+        """All executions of jobs, in the order in which they started; each with its latest attempt."""
+        rows = self._project._store.rows(
+            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started, ended, job, number", (self.id,)
+        )
+        return [_job_of(r, self.id, self._project) for r in rows]
+
+    def job(self, name: str) -> JobExecution | None:
+        """Give the latest execution of a job; None before its first.
+
+        Raises
+        ------
+        NotFound
+            If the workflow has no such job.
+        """
+        rows = self._project._store.rows(
+            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? AND job = ? ORDER BY number DESC LIMIT 1", (self.id, name)
+        )
+        if not rows:
+            self._check_job(name)
+            return None
+        return _job_of(rows[0], self.id, self._project)
+
+    def _check_job(self, name: str) -> None:
+        names = self.job_names
+        if name not in names:
+            raise NotFound("job", name, names)
+
+    @property
+    def job_names(self) -> list[str]:
+        """The names of all jobs of the workflow, in the order of its body."""
+        definition = self._project._store.document(self._definition) or {"nodes": []}
+        return [n["name"] for n in definition["nodes"]]
+
+    def result(self, name: str) -> Any:
+        """Give the value of the latest successful execution of a job.
+
+        Raises
+        ------
+        NotFound
+            If there is no such job, or it has not succeeded yet.
+        """
+        store = self._project._store
+        row = store.row(
+            "SELECT number, codec, value, blob, size FROM job_executions WHERE execution_id = ? AND job = ? AND status = 'SUCCESS' "
+            "ORDER BY number DESC LIMIT 1",
+            (self.id, name),
+        )
+        if row is None:
+            given = self._given(name)
+            if given is not None:
+                return given[0]
+            self._check_job(name)
+            raise NotFound("result of the job", name) from None
+        return self._value(name, row)
+
+    def _given(self, name: str) -> tuple[Any] | None:
+        part = self._part or {}
+        if name in part.get("given", {}):
+            return (self._project._store.codec.decode(Stored(*part["given"][name])),)
+        if name in part.get("from", {}):
+            execution_id, number = part["from"][name]
+            return (self._project._store.value(execution_id, name, number),)
+        return None
+
+    def _value(self, name: str, row: tuple[Any, ...]) -> Any:
+        number, codec, value, blob, size = row
+        if codec is not None:
+            return self._project._store.codec.decode(Stored(codec, value, blob, size or 0))
+        live = self._project._live(self.id)
+        if live is not None and (live.plan.by_name[name], number) in live.values:
+            return live.values[live.plan.by_name[name], number]
+        raise StoreError(f"the value of {name} (number {number}) was not kept (persist=False), and this process does not have it")
+
+    def results(self, name: str) -> list[Any]:
+        """Give the values of all successful executions of a job, oldest first."""
+        rows = self._project._store.rows(
+            "SELECT number, codec, value, blob, size FROM job_executions WHERE execution_id = ? AND job = ? AND status = 'SUCCESS' ORDER BY number",
+            (self.id, name),
+        )
+        if not rows:
+            self._check_job(name)
+        return [self._value(name, row) for row in rows]
+
+    def events(self) -> list[Event]:
+        """Give the events that this execution caused, its own statuses included, in their order."""
+        return log.of_execution(self._project._store.reader(), self.id, 0, hears=False)
+
+    def logs(self, job: str | None = None) -> str:
+        """Give what the jobs printed and logged; of one job, or of all with headings.
+
+        Raises
+        ------
+        NotFound
+            If there is no such job.
+        """
+        if job is not None:
+            self._check_job(job)
+        parts = []
+        for one in self.jobs:
+            if job is not None and one.job != job:
+                continue
+            for attempt in range(1, one.attempt + 1):
+                path = self._project._log_path(self.id, one.job, one.number, attempt)
+                if path.is_file():
+                    text = path.read_text(encoding="utf-8", errors="replace")
+                    several = job is None or one.number > 1 or one.attempt > 1
+                    parts.append(f"--- {one.job} number {one.number} attempt {attempt}\n{text}" if several else text)
+        return "".join(p if p.endswith("\n") else p + "\n" for p in parts if p)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that this execution runs.
+
+        Raises
+        ------
+        NotFound
+            If its workflow is not defined in this process.
+        """
+        live = self._project._live(self.id)
+        return live.plan.graph if live is not None else self._project._graph_of(self)
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """The latest status of each job that has run; what a picture of the graph is coloured with."""
+        return {one.job: str(one.status) for one in sorted(self.jobs, key=lambda j: j.number)}
+
+    def _repr_html_(self) -> str:
+        from aiflow.display import execution_html
+
+        return execution_html(self)
+
+    # --- acting -----------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> Execution:
+        """Wait until it has ended; `TimeoutError` after `timeout` seconds leaves it running.
+
+        Raises
+        ------
+        OwnershipLost
+            If another process took it over.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        live = self._project._live(self.id)
+        if live is not None:
+            if not self._project._drive_until(live.ended, deadline, live):
+                raise TimeoutError(f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on")
+            if live.lost and not ExecutionStatus(self._refresh()._status).is_ended:
+                raise OwnershipLost(f"execution {self.id} of {self.workflow} was taken over by another process, or its project was closed")
+            return self
+        pause = threading.Event()
+        while not (status := self.status).is_ended and status is not ExecutionStatus.INTERRUPTED:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"execution {self.id} of {self.workflow} is still {status} after {timeout:g} s; it goes on")
+            pause.wait(0.05)
+        return self
+
+    def check(self) -> Execution:
+        """Raise `ExecutionFailed` unless it ended in SUCCESS."""
+        status = self.status
+        if status is not ExecutionStatus.SUCCESS:
+            raise ExecutionFailed(self._story(status), self)
+        return self
+
+    def _story(self, status: ExecutionStatus) -> str:
+        lines = [f"execution {self.id} of workflow {self.workflow!r} is {status}" + (f": {self._reason}" if self._reason else "")]
+        latest = {one.job: one for one in self.jobs}
+        for one in latest.values():
+            if one.status is JobStatus.FAILED:
+                tries = f" (attempt {one.attempt})" if one.attempt > 1 else ""
+                where = f"{one.reason}: " if one.reason and one.error and one.error not in one.reason else ""
+                lines.append(f"  {one.job}{tries}: {where}{one.error or one.reason or 'failed'}")
+                tail = one.traceback.rstrip().splitlines()[-9:-1]
+                lines += [f"    {line}" for line in tail]
+        if status is ExecutionStatus.INTERRUPTED:
+            lines.append(f"  go on with it: aiflow execution resume {self.id}")
+        return "\n".join(lines)
+
+    def _request(self, action: str, **value: Any) -> None:
+        status = self.status
+        if status is ExecutionStatus.INTERRUPTED:
+            raise Conflict(f"execution {self.id} is INTERRUPTED: nobody runs it; go on with it first: aiflow execution resume {self.id}")
+        if status.is_ended:
+            if action == "stop":
+                return
+            raise Conflict(f"execution {self.id} has ended ({status}); a job of it cannot be started or stopped any more")
+        draft = Draft("execution:" + self.workflow, {"action": action, **value}, str(EventType.REQUESTED), self.namespace, None, self.id, self.id)
+        self._project._publish([draft])
+
+    def stop(self, reason: str | None = None) -> Execution:
+        """Ask it to stop: jobs that run are stopped, nothing new starts. Returns when that is durable; `wait` waits for the end."""
+        self._request("stop", **({"reason": reason} if reason else {}))
+        deadline = time.monotonic() + 30
+        pause = threading.Event()
+        while (status := self.status) is ExecutionStatus.RUNNING and time.monotonic() < deadline:
+            pause.wait(0.01)  # another process owns it, and looks every 50 ms
+        if status is ExecutionStatus.RUNNING:
+            raise StoreError(f"the process that runs execution {self.id} has not taken the request to stop within 30 s")
+        return self
+
+    def resume(self) -> Execution:
+        """Go on with it: what was INTERRUPTED, or what did not succeed of a FAILED or STOPPED one (rules 33 and 34).
+
+        Raises
+        ------
+        Conflict
+            If it runs, or has succeeded, or the workflow's structure is another than it was.
+        NotFound
+            If its workflow is not defined in this process.
+        """
+        self._project._resume(self)
+        return self
+
+    def start_job(self, name: str) -> None:
+        """Start a job of it, once."""
+        self._check_job(name)
+        self._request("start_job", job=name)
+
+    def stop_job(self, name: str) -> None:
+        """Stop what runs of a job."""
+        self._check_job(name)
+        self._request("stop_job", job=name)
+
+    def restart_job(self, name: str) -> None:
+        """Stop what runs of a job and start it again."""
+        self._check_job(name)
+        self._request("restart_job", job=name)
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Give what is shown of it as JSON data."""
+        return {
+            "id": self.id, "workflow": self.workflow, "namespace": self.namespace, "status": str(self.status),
+            "params": self.shown_params, "context": self.context, "started": _iso(self.started), "ended": _iso(self.ended),
+            "reason": self._reason, "source": self.source,
+        }  # fmt: skip
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,45 @@
+"""What the machine asks the engine to do after a commit. Imperatives, as data.
+
+Knows nothing of how they are done; each is done again after a crash, keyed by (execution, job, number, attempt).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Command", "EndExecution", "RetryLater", "StartJob", "StopJob"]
+
+
+class StartJob(NamedTuple):
+    """Start one attempt of a job."""
+
+    vertex: int
+    number: int
+    attempt: int
+
+
+class StopJob(NamedTuple):
+    """Ask a running job to stop, and end it by force after its `stop_timeout` (`timed_out`: it took too long)."""
+
+    vertex: int
+    number: int
+    attempt: int
+    timed_out: bool = False
+
+
+class RetryLater(NamedTuple):
+    """Bring the job back into the queue at `due` (seconds since 1970)."""
+
+    vertex: int
+    number: int
+    attempt: int
+    due: float
+
+
+class EndExecution(NamedTuple):
+    """The execution has ended: release who waits for it."""
+
+    status: str
+
+
+Command = StartJob | StopJob | RetryLater | EndExecution

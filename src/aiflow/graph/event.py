@@ -1,0 +1,144 @@
+"""What an event is: one entry of the log, and the draft of one that has no offset yet.
+
+Knows nothing of who publishes it, who stores it or who listens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+__all__ = ["ANY", "BROADCAST", "Draft", "Event", "EventType", "job_key"]
+
+
+class EventType(StrEnum):
+    """The types of events that aiflow itself writes; a user's own are any other text."""
+
+    UNDEFINED = "UNDEFINED"
+    JOB_STATUS_CHANGED = "JOB_STATUS_CHANGED"
+    EXECUTION_STATUS_CHANGED = "EXECUTION_STATUS_CHANGED"
+    JOB_LOST = "JOB_LOST"
+    JOB_TIMED_OUT = "JOB_TIMED_OUT"
+    REQUESTED = "REQUESTED"
+    CONDITION_ANSWERED = "CONDITION_ANSWERED"
+    TIMER_FIRED = "TIMER_FIRED"
+    FILE_CHANGED = "FILE_CHANGED"
+    METRIC_LOGGED = "METRIC_LOGGED"
+    DATASET_CHANGED = "DATASET_CHANGED"
+    ARTIFACT_CHANGED = "ARTIFACT_CHANGED"
+    MODEL_GENERATED = "MODEL_GENERATED"
+    MODEL_VALIDATED = "MODEL_VALIDATED"
+    MODEL_DEPLOYED = "MODEL_DEPLOYED"
+    MODEL_DEPRECATED = "MODEL_DEPRECATED"
+    MODEL_DELETED = "MODEL_DELETED"
+
+
+INTERNAL = frozenset(
+    str(t)
+    for t in (
+        EventType.JOB_STATUS_CHANGED,
+        EventType.EXECUTION_STATUS_CHANGED,
+        EventType.JOB_LOST,
+        EventType.JOB_TIMED_OUT,
+        EventType.REQUESTED,
+        EventType.CONDITION_ANSWERED,
+    )
+)
+"""The engine's own bookkeeping: it reaches its own execution only, and a condition only if that names the type."""
+
+
+class _Any:
+    """The value that every value equals, in a condition."""
+
+    _only: _Any | None = None
+
+    def __new__(cls) -> _Any:
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Any, ()
+
+
+ANY: Any = _Any()
+"""In `af.event(key, ANY)`: whatever the value."""
+
+
+class _Broadcast:
+    """What a context function returns for an event that every execution should get."""
+
+    def __repr__(self) -> str:
+        return "BROADCAST"
+
+
+BROADCAST: Any = _Broadcast()
+"""Returned by a workflow's `context` function: the event is for all of its executions."""
+
+
+def job_key(job: str) -> str:
+    """Give the key under which a job's own events stand in the log.
+
+    The prefix keeps them apart from what users publish under the name of a job.
+    """
+    return "job:" + job
+
+
+class Draft(NamedTuple):
+    """An event on its way to the log: all but its offset.
+
+    `value` is JSON data; `time` is seconds since 1970 in UTC.
+    """
+
+    key: str
+    value: Any = None
+    type: str = "UNDEFINED"
+    namespace: str = "default"
+    sender: str | None = None
+    context: str | None = None
+    execution_id: str | None = None
+    time: float = 0.0
+    dedupe_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the log.
+
+    Attributes
+    ----------
+    offset
+        Its place in the one order of everything; larger is later.
+    key, value, type
+        What happened. `value` is JSON data.
+    namespace
+        The project it was published through.
+    sender
+        Who published it: a job's name, or what the publisher said.
+    context
+        Which executions it is for; None is for all.
+    execution_id
+        The execution that caused it, or None.
+    timestamp
+        When, in seconds since 1970 UTC; `time` is the same as a `datetime`.
+    """
+
+    offset: int
+    key: str
+    value: Any = None
+    type: str = "UNDEFINED"
+    namespace: str = "default"
+    sender: str | None = None
+    context: str | None = None
+    execution_id: str | None = None
+    timestamp: float = 0.0
+
+    @property
+    def time(self) -> datetime:
+        """When it happened, as an aware `datetime` in UTC."""
+        return datetime.fromtimestamp(self.timestamp, UTC)

@@ -1,0 +1,595 @@
+"""Decides: given the state of an execution and the next event, what changes, what is to be said and what is to be done.
+
+Knows nothing of clocks, threads, stores or users' functions. `step` is total and deterministic: the same log gives the
+same decisions. What it wants to say goes to `state.outbox` (and comes back as events), what may start to `state.ready`,
+what is to be done after the commit to `state.commands`. The rule numbers are those of `docs/semantics.md`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
+from aiflow.graph.condition import EventCondition
+from aiflow.graph.event import Draft, Event, EventType
+from aiflow.graph.execution import ExecutionStatus
+from aiflow.graph.job import IfRunning
+from aiflow.graph.liveness import unreachable
+from aiflow.graph.plan import WORKFLOW, Spot, Vertex
+from aiflow.graph.rule import Action, Progress
+from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
+
+__all__ = ["MAX_LOSSES", "Report", "can_start", "dispatch", "retry", "settle", "step"]
+
+MAX_LOSSES = 3
+_JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+
+
+class Report(NamedTuple):
+    """What a runner says of the end of one attempt: `outcome` is SUCCESS, FAILED, STOPPED or SKIPPED."""
+
+    job: str
+    number: int
+    attempt: int
+    outcome: str
+    retryable: bool = True
+    truth: Any = None
+    reason: str | None = None
+
+
+def step(state: ExecutionState, event: Event) -> None:
+    """Take one event into the state. Events come in the order of their offsets; each is taken once."""
+    kind = event.type
+    if kind == _JOB:
+        if event.execution_id == state.execution_id:
+            _job_changed(state, event)
+    elif kind == _EXECUTION:
+        if event.execution_id == state.execution_id:
+            _execution_changed(state, event)
+    elif state.status.is_ended:
+        if kind == EventType.REQUESTED and event.value["action"] == "resume":
+            _resume(state, event)
+        return
+    elif kind == EventType.REQUESTED:
+        _requested(state, event)
+    elif kind == EventType.JOB_LOST:
+        _lost(state, event)
+    elif kind == EventType.JOB_TIMED_OUT:
+        _timed_out(state, event)
+    elif state.status is ExecutionStatus.RUNNING:
+        _heard(state, event)
+    if not state.busy and not state.outbox:
+        _settle_quiet(state, event)
+
+
+def settle(state: ExecutionState, report: Report, now: float) -> Draft | None:
+    """Say how an attempt that a runner reports as over has ended; None if it is not running (any more).
+
+    A job that was asked to stop ends STOPPED however it returns (rule 15); a failure with attempts left is RETRYING
+    (rule 18).
+    """
+    index = state.plan.by_name.get(report.job)
+    run = (state.jobs[index].runs or {}).get(report.number) if index is not None else None
+    if index is None or run is None or run.attempt != report.attempt or run.status not in ("RUNNING", "STOPPING"):
+        return None
+    vertex = state.plan.vertices[index]
+    status, reason = report.outcome, report.reason
+    value: dict[str, Any] = {"status": status, "number": report.number, "attempt": report.attempt}
+    if run.status == "STOPPING":
+        status = "STOPPED"
+    elif run.timed_out:
+        status = "FAILED"
+        reason = f"timed out after {vertex.timeout:g} s"
+    if status == "FAILED" and report.retryable and run.attempt - run.losses <= vertex.retries:
+        status = "RETRYING"
+        value["due"] = now + vertex.delay * vertex.backoff ** (run.attempt - run.losses - 1)
+    value["status"] = status
+    if status == "SUCCESS" and report.truth is not None:
+        value["truth"] = report.truth
+    if reason:
+        value["reason"] = reason
+    return _say(state, vertex, value, now)
+
+
+def dispatch(state: ExecutionState, index: int, now: float) -> Draft | None:
+    """Say that a job starts running, if there is a start or a retry that may; the caller gave it a slot."""
+    vertex, job = state.plan.vertices[index], state.jobs[index]
+    if not can_start(state, index):
+        return None
+    for run in (job.runs or {}).values():
+        if run.status == "QUEUED":
+            return _say(state, vertex, {"status": "RUNNING", "number": run.number, "attempt": run.attempt + 1}, now)
+    assert job.starts
+    start = job.starts[0]
+    value: dict[str, Any] = {"status": "RUNNING", "number": job.number + 1, "attempt": 1}
+    if start.rule != IMPLIED:
+        value["rule"], value["events"] = start.rule, list(start.events)
+        if start.shadowed:
+            value["shadowed"] = list(start.shadowed)
+    return _say(state, vertex, value, now)
+
+
+def retry(state: ExecutionState, index: int, number: int, attempt: int, now: float) -> Draft | None:
+    """Say that a job whose retry is due goes back to the queue; None if it is not waiting for that (any more)."""
+    run = (state.jobs[index].runs or {}).get(number)
+    if run is None or run.status != "RETRYING" or run.attempt != attempt:
+        return None
+    return _say(state, state.plan.vertices[index], {"status": "QUEUED", "number": number, "attempt": attempt}, now)
+
+
+def can_start(state: ExecutionState, index: int) -> bool:
+    """Tell whether a vertex has a start or a retry that nothing but room holds back."""
+    job = state.jobs[index]
+    runs = job.runs
+    if runs:
+        if any(run.status == "QUEUED" for run in runs.values()):
+            return True
+        if len(runs) >= state.plan.vertices[index].parallel:
+            return False
+    return bool(job.starts) and not job.starved and state.status is ExecutionStatus.RUNNING
+
+
+def _say(state: ExecutionState, vertex: Vertex, value: dict[str, Any], now: float) -> Draft:
+    return Draft(vertex.key, value, _JOB, state.namespace, vertex.name, state.execution_id, state.execution_id, now)
+
+
+def _emit(state: ExecutionState, vertex: Vertex, value: dict[str, Any], event: Event) -> None:
+    state.outbox.append(_say(state, vertex, value, event.timestamp))
+
+
+# --- a job's status changed -----------------------------------------------------------------------------------------
+
+
+def _job_changed(state: ExecutionState, event: Event) -> None:
+    value = event.value
+    index = state.plan.by_name[event.key[4:]]
+    vertex, job, status = state.plan.vertices[index], state.jobs[index], value["status"]
+    number = value["number"]
+    if status == "RUNNING":
+        _now_running(state, vertex, job, number, value["attempt"])
+    elif status == "SUCCESS" or status == "FAILED" or status == "STOPPED" or status == "SKIPPED":
+        _now_ended(state, vertex, job, event, status, number)
+    elif job.runs and number in job.runs:
+        run = job.runs[number]
+        run.status = status
+        if status == "RETRYING":
+            run.due = value["due"]
+            state.commands.append(RetryLater(index, number, run.attempt, run.due))
+            run.timed_out = False
+        elif status == "QUEUED":
+            state.ready.append(index)
+        elif status == "STOPPING":
+            state.commands.append(StopJob(index, number, run.attempt))
+    if index in state.plan.by_status and state.status is ExecutionStatus.RUNNING:
+        spots = [spot for leaf, spot in state.plan.by_status[index] if status in leaf.statuses]
+        if spots:
+            _fire(state, spots, event)
+    if state.plan.hears_internal and state.status is ExecutionStatus.RUNNING:
+        _heard(state, event)
+
+
+def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: int, attempt: int) -> None:
+    runs = job.runs
+    if runs is None:
+        runs = job.runs = {}
+    run = runs.get(number)
+    if run is None:
+        start = job.starts.popleft() if job.starts else Start(())
+        if vertex.feeds and not start.inputs:
+            ups = ((up, state.jobs[up].success) for up, needed in vertex.feeds if needed)
+            start = start._replace(inputs=tuple(ups))
+        run = runs[number] = Run(number, start)
+        job.used = start
+        if number > job.number:
+            job.number = number
+        if job.starts:
+            state.ready.append(vertex.index)
+    run.status, run.attempt = "RUNNING", attempt
+    state.commands.append(StartJob(vertex.index, number, attempt))
+
+
+def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, status: str, number: int) -> None:
+    if job.runs and job.runs.pop(number, None) is not None:
+        state.busy -= 1
+    if number > job.number:
+        job.number = number
+    before = job.last
+    if before is None:
+        state.unended -= 1
+        state.unsettled = True
+    job.last = status
+    if status == "SUCCESS":
+        job.success = number
+        job.truth = event.value.get("truth")
+    if state.status is not ExecutionStatus.RUNNING:
+        return
+    for index in vertex.down:
+        _upstream_ended(state, state.plan.vertices[index], vertex, before, event)
+    if job.restart is not None and not job.runs:
+        start, job.restart = job.restart, None
+        state.busy -= 1
+        _enqueue(state, vertex, job, start)
+    elif job.starts:
+        state.ready.append(vertex.index)
+
+
+# --- upstreams ------------------------------------------------------------------------------------------------------
+
+
+def _is_good(up: Vertex, status: str | None, value_needed: bool) -> bool:
+    """Tell whether an end of an upstream lets its dependant run (rules 19 and 20)."""
+    return status == "SUCCESS" or (status == "FAILED" and up.allow_failure and not value_needed)
+
+
+def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: str | None, event: Event) -> None:
+    """Give a dependant one run or one skip for one end of an upstream (rules 12, 13, 19)."""
+    job, status = state.jobs[vertex.index], event.value["status"]
+    if up.recurring:
+        needed = next(needed for index, needed in vertex.feeds if index == up.index)
+        good = _is_good(up, status, needed)
+        if vertex.has_start:
+            if good and job.need <= 0 and _has_inputs(state, vertex):
+                _feed_starts(state, vertex, job)
+            return
+        reason = None if good else _because(up, status, event)
+        if job.feeds is None:
+            job.feeds = {}
+        feed = job.feeds.setdefault(up.index, deque())
+        feed.append(Feed(event.value["number"], event.offset, reason, event.value.get("truth")))
+        _pair(state, vertex, job, event)
+        return
+    needed = next(needed for index, needed in vertex.needs if index == up.index)
+    good, was_good = _is_good(up, status, needed), _is_good(up, before, needed)
+    was_bad = before is not None and not was_good
+    job.need += was_good - good
+    job.bad += (not good) - was_bad
+    if not good:
+        if job.bad == 1 and not was_bad:
+            _skip(state, vertex, job, _because(up, status, event), event)
+    elif job.need == 0:
+        if vertex.has_start or job.starts:
+            if _has_inputs(state, vertex):
+                _feed_starts(state, vertex, job)
+        elif vertex.feeds:
+            _pair(state, vertex, job, event)
+        else:
+            _start_or_skip(state, vertex, job, Start((event.offset,)), None, event)
+
+
+def _has_inputs(state: ExecutionState, vertex: Vertex) -> bool:
+    return all(state.jobs[up].success or state.plan.vertices[up].given for up, needed in vertex.feeds if needed)
+
+
+def _because(up: Vertex, status: str, event: Event) -> str:
+    reason = event.value.get("reason")
+    verb = {"FAILED": "failed", "STOPPED": "was stopped", "SKIPPED": "was skipped"}[status]
+    return f"{up.name} {verb}" + (f" ({reason})" if reason and status == "SKIPPED" else "")
+
+
+def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) -> None:
+    """Start once for each complete set of unused ends of the recurring upstreams, first with first (rule 13)."""
+    feeds = job.feeds
+    if feeds is None or job.need > 0:
+        return
+    while all(feeds.get(up) for up, _ in vertex.feeds):
+        taken = [(up, feeds[up].popleft()) for up, _ in vertex.feeds]
+        bad = [feed.reason for _, feed in taken if feed.reason is not None]
+        if bad:
+            _skip(state, vertex, job, bad[0], event)
+            continue
+        offsets = tuple(sorted(feed.offset for _, feed in taken))
+        start = Start(offsets, IMPLIED, tuple((up, feed.number) for up, feed in taken))
+        _start_or_skip(state, vertex, job, start, {up: feed.truth for up, feed in taken}, event)
+
+
+def _start_or_skip(
+    state: ExecutionState, vertex: Vertex, job: JobState, start: Start, truths: dict[int, Any] | None, event: Event
+) -> None:
+    """Start, unless a `run_if` says no."""
+    for up, output in vertex.conditions:
+        truth = truths[up] if truths and up in truths else state.jobs[up].truth
+        if state.plan.vertices[up].given:
+            truth = truth if truth is not None else True
+        if output is not None and isinstance(truth, dict):
+            truth = truth.get(str(output))
+        if not truth:
+            name = state.plan.vertices[up].name
+            _skip(state, vertex, job, f"run_if: {name if output is None else f'{name}[{output!r}]'} was not true", event)
+            return
+    _offer(state, vertex, job, start, event)
+
+
+def _skip(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event) -> None:
+    if vertex.has_start and job.last is not None:
+        return
+    _drop_starts(state, job)
+    job.number += 1
+    _emit(state, vertex, {"status": "SKIPPED", "number": job.number, "attempt": 1, "reason": reason}, event)
+
+
+# --- starting, stopping, restarting ---------------------------------------------------------------------------------
+
+
+def _offer(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, event: Event) -> None:
+    """Take one start; what happens if the job is busy is its `if_running` (rule 14)."""
+    if not job.runs and not job.starts and job.restart is None:
+        if job.bad:
+            _skip(state, vertex, job, "an upstream did not succeed", event)
+            return
+        _enqueue(state, vertex, job, start)
+        return
+    policy = vertex.policy or IfRunning.QUEUE
+    if policy is IfRunning.IGNORE:
+        return
+    if policy is IfRunning.RESTART:
+        _restart(state, vertex, job, start, event)
+    elif policy is IfRunning.MERGE and job.starts:
+        waiting = job.starts[-1]
+        events = tuple(sorted({*waiting.events, *start.events}))
+        job.starts[-1] = start._replace(events=events)
+    else:
+        _enqueue(state, vertex, job, start)
+
+
+def _enqueue(state: ExecutionState, vertex: Vertex, job: JobState, start: Start) -> None:
+    if job.starts is None:
+        job.starts = deque((start,))
+    else:
+        job.starts.append(start)
+    if job.need <= 0 and not (vertex.has_start and vertex.feeds and not _has_inputs(state, vertex)):
+        state.busy += 1
+        state.ready.append(vertex.index)
+    else:
+        job.starved = True
+
+
+def _feed_starts(state: ExecutionState, vertex: Vertex, job: JobState) -> None:
+    """Let the starts go on that waited for a value which exists now."""
+    if job.starts and job.starved:
+        job.starved = False
+        state.busy += len(job.starts)
+        state.ready.append(vertex.index)
+
+
+def _drop_starts(state: ExecutionState, job: JobState) -> None:
+    if job.starts:
+        if not job.starved:
+            state.busy -= len(job.starts)
+        job.starts, job.starved = None, False
+        state.unsettled = True
+
+
+def _stop(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, reason: str | None = None) -> None:
+    """Drop what waits and stop what runs (rule 15)."""
+    if job.restart is not None:
+        job.restart = None
+        state.busy -= 1
+    _drop_starts(state, job)
+    for run in list((job.runs or {}).values()):
+        if run.status == "STOPPING":
+            continue
+        status = "STOPPING" if run.status == "RUNNING" else "STOPPED"
+        value = {"status": status, "number": run.number, "attempt": run.attempt}
+        if reason:
+            value["reason"] = reason
+        run.status = "STOPPING"  # from here on it cannot succeed, nor be told twice
+        _emit(state, vertex, value, event)
+
+
+def _restart(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, event: Event) -> None:
+    """Stop what runs and start once with the newest events; several restarts become one (rule 16)."""
+    if not job.runs:
+        _drop_starts(state, job)
+        _enqueue(state, vertex, job, start)
+        return
+    _stop(state, vertex, job, event)
+    job.restart = start
+    state.busy += 1
+
+
+# --- events from outside, and rules ---------------------------------------------------------------------------------
+
+
+def _heard(state: ExecutionState, event: Event) -> None:
+    plan = state.plan
+    exact = plan.by_key.get(event.key, ())
+    if not exact and not plan.patterns:
+        return
+    spots = [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)]
+    if spots:
+        _fire(state, spots, event)
+
+
+def _fits(state: ExecutionState, leaf: EventCondition, event: Event) -> bool:
+    return leaf.fits(event, state.namespace, state.execution_id)
+
+
+def _fire(state: ExecutionState, spots: list[Spot], event: Event) -> None:
+    """Latch the leaves at `spots`; of each job, the first declared rule that is met acts (rules 5 to 8)."""
+    by_rule: dict[tuple[int, int], list[int]] = {}
+    for vertex, rule, leaf in spots:
+        by_rule.setdefault((vertex, rule), []).append(leaf)
+    met: dict[int, list[tuple[int, list[int]]]] = {}
+    for (index, rule), leaves in sorted(by_rule.items()):
+        offsets = _progress(state, index, rule).take(leaves, event.offset, event.timestamp)
+        state.unsettled = True
+        if offsets is not None:
+            met.setdefault(index, []).append((rule, offsets))
+    if WORKFLOW in met and state.status is ExecutionStatus.RUNNING:
+        state.stop_reason = f"stopped by {state.plan.stop_on}"
+        _say_execution(state, "STOPPING", event)
+        return
+    for index, fired in met.items():
+        vertex, job = state.plan.vertices[index], state.jobs[index]
+        (rule, offsets), *others = fired
+        start = Start(tuple(offsets), rule, (), tuple(r for r, _ in others))
+        action = vertex.rules[rule].action
+        if action is Action.START:
+            _start_or_skip(state, vertex, job, start, None, event)
+        elif action is Action.STOP:
+            _stop(state, vertex, job, event, f"stop_on {vertex.rules[rule].condition}")
+        else:
+            _restart(state, vertex, job, start, event)
+
+
+def _progress(state: ExecutionState, index: int, rule: int) -> Progress:
+    if index == WORKFLOW:
+        if state.stop_progress is None:
+            assert state.plan.stop_on is not None
+            state.stop_progress = Progress(state.plan.stop_on)
+        return state.stop_progress
+    job = state.jobs[index]
+    if job.progress is None:
+        job.progress = {}
+    if rule not in job.progress:
+        job.progress[rule] = Progress(state.plan.vertices[index].rules[rule].condition)
+    return job.progress[rule]
+
+
+# --- requests, losses, timeouts -------------------------------------------------------------------------------------
+
+
+def _requested(state: ExecutionState, event: Event) -> None:
+    action = event.value["action"]
+    if action == "stop":
+        if state.status is ExecutionStatus.RUNNING:
+            state.stop_reason = event.value.get("reason")
+            _say_execution(state, "STOPPING", event)
+        return
+    index = state.plan.by_name.get(event.value.get("job", ""))
+    if index is None or state.status is not ExecutionStatus.RUNNING:
+        return
+    vertex, job = state.plan.vertices[index], state.jobs[index]
+    if vertex.given:
+        return
+    start = Start((event.offset,), REQUESTED)
+    if action == "start_job":
+        _offer(state, vertex, job, start, event)
+    elif action == "stop_job":
+        _stop(state, vertex, job, event, "somebody asked")
+    elif action == "restart_job":
+        _restart(state, vertex, job, start, event)
+
+
+def _run_of(state: ExecutionState, event: Event) -> tuple[Vertex, Run] | None:
+    index = state.plan.by_name[event.key[4:]]
+    run = (state.jobs[index].runs or {}).get(event.value["number"])
+    if run is None or run.attempt != event.value["attempt"]:
+        return None
+    return state.plan.vertices[index], run
+
+
+def _lost(state: ExecutionState, event: Event) -> None:
+    """The process died under a running job: it runs again, a third loss fails it (rule 33)."""
+    found = _run_of(state, event)
+    if found is None:
+        return
+    vertex, run = found
+    run.losses += 1
+    value: dict[str, Any] = {"number": run.number, "attempt": run.attempt}
+    if run.status == "STOPPING":
+        value |= {"status": "STOPPED", "reason": "the process died while it was being stopped"}
+    elif run.timed_out:
+        value |= {"status": "FAILED", "reason": f"timed out after {vertex.timeout:g} s, and the process died"}
+    elif run.losses >= MAX_LOSSES:
+        value |= {"status": "FAILED", "reason": f"was running when the process died, {run.losses} times"}
+    else:
+        value |= {"status": "QUEUED", "reason": "was running when the process died"}
+    _emit(state, vertex, value, event)
+
+
+def _timed_out(state: ExecutionState, event: Event) -> None:
+    found = _run_of(state, event)
+    if found is not None and found[1].status == "RUNNING":
+        vertex, run = found
+        run.timed_out = True
+        state.commands.append(StopJob(vertex.index, run.number, run.attempt, timed_out=True))
+
+
+# --- the execution itself -------------------------------------------------------------------------------------------
+
+
+def _say_execution(state: ExecutionState, status: str, event: Event, reason: str | None = None) -> None:
+    value = {"status": status} | ({"reason": reason} if reason else {})
+    draft = Draft(
+        "execution:" + state.plan.graph.name, value, _EXECUTION, state.namespace, None, state.execution_id, state.execution_id, event.timestamp
+    )  # fmt: skip
+    state.outbox.append(draft)
+
+
+def _execution_changed(state: ExecutionState, event: Event) -> None:
+    status = ExecutionStatus(event.value["status"])
+    if status is ExecutionStatus.RUNNING:
+        if state.status is ExecutionStatus.INIT:
+            state.status = status
+            _begin(state, event)
+        state.status = status
+    elif status is ExecutionStatus.STOPPING:
+        state.status = status
+        for vertex in state.plan.vertices:
+            job = state.jobs[vertex.index]
+            if job.runs or job.starts or job.restart is not None:
+                _stop(state, vertex, job, event, "the execution was stopped")
+    else:
+        state.status = status
+        state.commands.append(EndExecution(str(status)))
+
+
+def _begin(state: ExecutionState, event: Event) -> None:
+    """Start what needs nothing (rule 11)."""
+    for vertex in state.plan.vertices:
+        if not vertex.given and not vertex.has_start and not vertex.feeds and state.jobs[vertex.index].need <= 0:
+            _start_or_skip(state, vertex, state.jobs[vertex.index], Start((event.offset,)), None, event)
+
+
+def _settle_quiet(state: ExecutionState, event: Event) -> None:
+    """Nothing runs and nothing waits: skip what can never run, and end if that was all (rules 20 and 21)."""
+    if state.status is ExecutionStatus.STOPPING:
+        _say_execution(state, "STOPPED", event, state.stop_reason)
+        return
+    if state.status is not ExecutionStatus.RUNNING or state.plan.ends == "never":
+        return
+    if state.unended and state.plan.ends is None:
+        waiting = state.witness >= 0 and state.jobs[state.witness].last is None
+        if not waiting and state.unsettled:
+            state.unsettled = False
+            for index, reason in unreachable(state):
+                _skip(state, state.plan.vertices[index], state.jobs[index], reason, event)
+        return
+    vertices = state.plan.vertices
+    failed = any(job.last == "FAILED" and not vertices[i].allow_failure for i, job in enumerate(state.jobs))
+    _say_execution(state, "FAILED" if failed else "SUCCESS", event)
+
+
+def _resume(state: ExecutionState, event: Event) -> None:
+    """Open an ended execution again: run what did not succeed, keep what did (rule 34)."""
+    vertices, jobs = state.plan.vertices, state.jobs
+    again = {v.index for v in vertices if jobs[v.index].last in ("FAILED", "STOPPED", None)}
+    todo = list(again)
+    while todo:  # what was skipped because of one of these gets another chance
+        for index in vertices[todo.pop()].down:
+            if index not in again and jobs[index].last == "SKIPPED":
+                again.add(index)
+                todo.append(index)
+    again |= {v.index for v in vertices if again and v.has_start and jobs[v.index].last == "SKIPPED"}
+    rerun = [(i, jobs[i].used) for i in sorted(again) if jobs[i].last in ("FAILED", "STOPPED")]
+    for index in again:
+        job = jobs[index]
+        state.unended += job.last is not None
+        job.last, job.starts, job.feeds, job.starved = None, None, None, False
+    state.unsettled, state.witness, state.stop_reason, state.busy = True, -1, None, 0
+    for vertex in vertices:
+        ends = [(_is_good(vertices[up], jobs[up].last, needed), jobs[up].last is not None) for up, needed in vertex.needs]
+        jobs[vertex.index].need = sum(not (good or vertices[up].given) for (good, _), (up, _) in zip(ends, vertex.needs, strict=True))
+        jobs[vertex.index].bad = sum(ended and not good for good, ended in ends)
+    _say_execution(state, "RUNNING", event)
+    started = set()
+    for index, start in rerun:
+        if start is not None:
+            started.add(index)
+            _enqueue(state, vertices[index], jobs[index], start)
+    for index in sorted(again - started):
+        vertex, job = vertices[index], jobs[index]
+        if not vertex.given and not vertex.has_start and not vertex.feeds and job.need <= 0:
+            _enqueue(state, vertex, job, Start((event.offset,)))

@@ -1,0 +1,171 @@
+"""What the machine needs to know of a graph, worked out once: who depends on whom, which events concern which rules.
+
+Knows nothing of any execution; one plan serves many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from aiflow.graph.building import Graph, Node
+from aiflow.graph.condition import Condition, EventCondition, Leaf, StatusCondition, is_glob
+from aiflow.graph.event import INTERNAL, job_key
+from aiflow.graph.job import IfRunning
+from aiflow.graph.rule import Action, Rule, is_external
+
+__all__ = ["WORKFLOW", "Plan", "Spot", "Vertex"]
+
+WORKFLOW = -1
+"""In a `Spot`: the rule is the workflow's own `stop_on`, not a node's."""
+
+Spot = tuple[int, int, int]
+"""Where a leaf stands: (vertex or WORKFLOW, rule, leaf)."""
+
+
+class Vertex:
+    """A node as the machine sees it."""
+
+    __slots__ = (
+        "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "feeds", "given", "has_start", "index",
+        "key", "limits", "name", "needs", "node", "parallel", "policy", "recurring", "retries", "rules", "runner", "stream",
+        "timeout",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, index: int, given: bool) -> None:
+        options = node.options
+        self.node, self.index, self.name, self.given = node, index, node.name, given
+        self.key = job_key(node.name)
+        self.down: list[int] = []
+        self.needs: tuple[tuple[int, bool], ...] = ()  # one-shot upstreams: (vertex, whether its value is needed)
+        self.feeds: tuple[tuple[int, bool], ...] = ()  # recurring upstreams, likewise
+        self.conditions: tuple[tuple[int, int | str | None], ...] = ()
+        self.asked_outputs: tuple[int | str | None, ...] = ()
+        self.rules: tuple[Rule, ...] = () if given else node.rules
+        self.has_start = any(r.action is Action.START for r in self.rules)
+        self.recurring = not given and (node.job.is_stream or any(r.action is not Action.STOP for r in self.rules))
+        self.policy = options.if_running
+        self.parallel = options.max_parallel or 1 if self.policy is IfRunning.PARALLEL else 1
+        self.retries = options.retries or 0
+        self.delay, self.backoff = options.retry_delay, options.retry_backoff
+        self.allow_failure, self.runner, self.stream = options.allow_failure, options.runner or "thread", node.job.is_stream
+        if self.runner == "thread" and node.job.is_async:
+            self.runner = "async"
+        self.timeout = options.timeout
+        self.limits = options.limits
+
+    def __repr__(self) -> str:
+        return f"<vertex {self.name}>"
+
+
+class Plan:
+    """A graph made ready for the machine.
+
+    Parameters
+    ----------
+    graph
+        What the body built.
+    chosen
+        The jobs to run (None: all); what they need by data and is not chosen counts as given.
+    stop_on
+        The workflow's own stop condition.
+    ends
+        The workflow's `ends` option.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        chosen: Collection[str] | None = None,
+        *,
+        given: Collection[str] = (),
+        stop_on: Condition | None = None,
+        ends: str | None = None,
+    ) -> None:
+        self.graph, self.ends, self.stop_on = graph, ends, stop_on
+        self.vertices: list[Vertex] = []
+        self.by_name: dict[str, int] = {}
+        self._select(graph, chosen, set(given))
+        self._connect()
+        self._spread_recurrence()
+        for vertex in self.vertices:
+            ups = self._upstreams(vertex)
+            vertex.needs = tuple(u for u in ups if not self.vertices[u[0]].recurring)
+            vertex.feeds = tuple(u for u in ups if self.vertices[u[0]].recurring)
+        self.by_key: dict[str, list[tuple[EventCondition, Spot]]] = {}
+        self.patterns: list[tuple[EventCondition, Spot]] = []
+        self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
+        self.hears_internal = False
+        for vertex in self.vertices:
+            for number, rule in enumerate(vertex.rules):
+                self._index_leaves(rule.leaves, vertex.index, number)
+        if stop_on is not None:
+            self._index_leaves(tuple(stop_on.leaves()), WORKFLOW, 0)
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def _select(self, graph: Graph, chosen: Collection[str] | None, given: set[str]) -> None:
+        wanted = None if chosen is None else set(chosen) - given
+        if wanted is not None:
+            given = given | (graph.upstream(wanted) - wanted)
+        for node in graph.nodes:
+            if wanted is None or node.name in wanted or node.name in given:
+                vertex = Vertex(node, len(self.vertices), node.name in given)
+                self.by_name[node.name] = vertex.index
+                self.vertices.append(vertex)
+
+    def _upstreams(self, vertex: Vertex) -> list[tuple[int, bool]]:
+        if vertex.given:
+            return []
+        node, names = vertex.node, self.by_name
+        if not node.conditions_ and not node.after_nodes:
+            return [(names[n.name], True) for n in node.data]
+        found: dict[int, bool] = {names[n.name]: True for n in node.data}
+        for condition in node.conditions_:
+            found[names[condition.node.name]] = True
+        for other in node.after_nodes:
+            if other.name in names:
+                found.setdefault(names[other.name], False)
+        return list(found.items())
+
+    def _connect(self) -> None:
+        for vertex in self.vertices:
+            for up, _ in self._upstreams(vertex):
+                self.vertices[up].down.append(vertex.index)
+            if vertex.given or not vertex.node.conditions_:
+                continue
+            asked = [(self.by_name[c.node.name], getattr(c, "output", None)) for c in vertex.node.conditions_]
+            vertex.conditions = tuple(asked)
+            for up, output in asked:
+                self.vertices[up].asked_outputs += (output,)
+
+    def _spread_recurrence(self) -> None:
+        todo = [v for v in self.vertices if v.recurring]
+        while todo:
+            for index in todo.pop().down:
+                vertex = self.vertices[index]
+                if not vertex.recurring:
+                    vertex.recurring = True
+                    todo.append(vertex)
+
+    def _index_leaves(self, leaves: tuple[Leaf, ...], vertex: int, rule: int) -> None:
+        for number, leaf in enumerate(leaves):
+            spot = (vertex, rule, number)
+            if isinstance(leaf, StatusCondition):
+                if leaf.job in self.by_name:
+                    self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
+            elif isinstance(leaf, EventCondition):
+                self.hears_internal = self.hears_internal or (leaf.type is not None and (is_glob(leaf.type) or leaf.type in INTERNAL))
+                if is_glob(leaf.key):
+                    self.patterns.append((leaf, spot))
+                else:
+                    self.by_key.setdefault(leaf.key, []).append((leaf, spot))
+
+    @property
+    def hears(self) -> bool:
+        """Whether any event from outside can concern an execution of this plan."""
+        return bool(self.by_key or self.patterns)
+
+    def starts_from_outside(self, vertex: Vertex) -> bool:
+        """Tell whether something outside of the execution can start this vertex by itself."""
+        return any(is_external(leaf) for rule in vertex.rules if rule.action is not Action.STOP for leaf in rule.leaves)

@@ -1,0 +1,192 @@
+"""What the machine remembers of one execution; a fold over its events, and plain data.
+
+Knows nothing of why it changes (that is the machine) and of where it is kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from aiflow.graph.event import Draft
+from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.plan import Plan
+from aiflow.graph.rule import Progress
+
+__all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "JobState", "Run", "Start"]
+
+IMPLIED, REQUESTED = -1, -2
+"""In `Start.rule`: started by its upstreams, or because somebody asked."""
+
+
+class Start(NamedTuple):
+    """One start of a job that waits for its turn."""
+
+    events: tuple[int, ...]
+    rule: int = IMPLIED
+    inputs: tuple[tuple[int, int], ...] = ()
+    shadowed: tuple[int, ...] = ()
+
+
+class Feed(NamedTuple):
+    """One end of a recurring upstream that a dependant has not used yet."""
+
+    number: int
+    offset: int
+    reason: str | None = None
+    truth: Any = None
+
+
+class Run:
+    """One execution of a job that has not ended yet."""
+
+    __slots__ = ("attempt", "due", "losses", "number", "start", "status", "timed_out")
+
+    def __init__(self, number: int, start: Start) -> None:
+        self.number, self.start = number, start
+        self.attempt = 1
+        self.losses = 0
+        self.status: str = "RUNNING"
+        self.timed_out = False
+        self.due = 0.0
+
+
+class JobState:
+    """Where one job of one execution stands."""
+
+    __slots__ = ("bad", "feeds", "last", "need", "number", "progress", "restart", "runs", "starts", "starved", "success", "ticketed", "truth", "used")
+
+    def __init__(self, need: int) -> None:
+        self.need = need  # one-shot upstreams that have not succeeded
+        self.bad = 0  # one-shot upstreams that ended otherwise
+        self.number = 0  # of the latest run or skip
+        self.success = 0  # number of the latest run that succeeded
+        self.last: str | None = None  # how the latest run ended
+        self.truth: Any = None  # what run_if asks of the latest value
+        self.runs: dict[int, Run] | None = None
+        self.starts: deque[Start] | None = None
+        self.restart: Start | None = None
+        self.feeds: dict[int, deque[Feed]] | None = None
+        self.progress: dict[int, Progress] | None = None
+        self.starved = False  # whether the starts wait for the value of an upstream
+        self.ticketed = False
+        self.used: Start | None = None  # what the latest run was started by
+
+
+class ExecutionState:
+    """Everything the machine knows of one execution.
+
+    Attributes
+    ----------
+    outbox
+        Events that the machine decided on and that are not in the log yet, in order.
+    ready
+        Vertices that may start as soon as there is room for them.
+    commands
+        What the engine has to do after the commit.
+    """
+
+    __slots__ = (
+        "busy", "commands", "context", "execution_id", "jobs", "namespace", "outbox", "plan", "ready", "status", "stop_progress",
+        "stop_reason", "unended", "unsettled", "witness",
+    )  # fmt: skip
+
+    def __init__(self, plan: Plan, execution_id: str, namespace: str = "default", context: str | None = None) -> None:
+        self.plan, self.execution_id, self.namespace, self.context = plan, execution_id, namespace, context
+        self.status = ExecutionStatus.INIT
+        self.jobs = [JobState(len(v.needs)) for v in plan.vertices]
+        self.busy = 0  # starts and runs that have not ended
+        self.unended = sum(not v.given for v in plan.vertices)  # jobs that never ended
+        self.unsettled = True  # whether liveness must be looked at again
+        self.witness = -1  # a job that never ended and that something outside can still start
+        self.stop_progress: Progress | None = None
+        self.stop_reason: str | None = None
+        self.outbox: deque[Draft] = deque()
+        self.ready: list[int] = []
+        self.commands: list[Any] = []
+        for vertex in plan.vertices:
+            if vertex.given:
+                self.jobs[vertex.index].last = "SUCCESS"
+                for index in vertex.down:
+                    self.jobs[index].need -= 1
+
+    def job(self, name: str) -> JobState:
+        """Give the state of a job by name."""
+        return self.jobs[self.plan.by_name[name]]
+
+    def runs(self) -> list[tuple[int, Run]]:
+        """Give all runs that have not ended, with their vertices."""
+        return [(i, run) for i, job in enumerate(self.jobs) if job.runs for run in job.runs.values()]
+
+    def dump(self) -> dict[str, Any]:
+        """Give the state as JSON data, small: jobs that are as at the start are left out."""
+        return {
+            "status": str(self.status),
+            "busy": self.busy,
+            "unended": self.unended,
+            "unsettled": self.unsettled,
+            "witness": self.witness,
+            "stop_reason": self.stop_reason,
+            "stop": self.stop_progress.dump() if self.stop_progress else None,
+            "outbox": [list(d) for d in self.outbox],
+            "jobs": {str(i): _dump_job(job) for i, job in enumerate(self.jobs) if _is_touched(job, self.plan.vertices[i].given)},
+        }
+
+    def load(self, data: dict[str, Any]) -> ExecutionState:
+        """Take the state from JSON data that `dump` gave for the same plan."""
+        self.status = ExecutionStatus(data["status"])
+        self.busy, self.unended = data["busy"], data["unended"]
+        self.unsettled, self.witness = data["unsettled"], data["witness"]
+        self.stop_reason = data["stop_reason"]
+        if data["stop"] is not None and self.plan.stop_on is not None:
+            self.stop_progress = Progress(self.plan.stop_on).load(data["stop"])
+        self.outbox = deque(Draft(*d) for d in data["outbox"])
+        self.ready, self.commands = [], []
+        for key, value in data["jobs"].items():
+            _load_job(self, int(key), value)
+        return self
+
+
+def _is_touched(job: JobState, given: bool) -> bool:
+    return bool(given or job.number or job.runs or job.starts or job.progress or job.feeds or job.bad or job.last)
+
+
+def _dump_start(start: Start | None) -> list[Any] | None:
+    return None if start is None else [list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed)]
+
+
+def _load_start(data: list[Any] | None) -> Start | None:
+    return None if data is None else Start(tuple(data[0]), data[1], tuple((a, b) for a, b in data[2]), tuple(data[3]))
+
+
+def _dump_job(job: JobState) -> dict[str, Any]:
+    return {
+        "need": job.need, "bad": job.bad, "number": job.number, "success": job.success, "last": job.last, "truth": job.truth, "starved": job.starved,
+        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, _dump_start(r.start)] for r in (job.runs or {}).values()],
+        "starts": [_dump_start(s) for s in job.starts or ()],
+        "restart": _dump_start(job.restart),
+        "used": _dump_start(job.used),
+        "feeds": {str(k): [list(f) for f in v] for k, v in (job.feeds or {}).items()},
+        "progress": {str(k): p.dump() for k, p in (job.progress or {}).items()},
+    }  # fmt: skip
+
+
+def _load_job(state: ExecutionState, index: int, data: dict[str, Any]) -> None:
+    job, vertex = state.jobs[index], state.plan.vertices[index]
+    job.need, job.bad, job.number, job.success = data["need"], data["bad"], data["number"], data["success"]
+    job.last, job.truth = data["last"], data["truth"]
+    job.starved = data["starved"]
+    job.restart, job.used = _load_start(data["restart"]), _load_start(data["used"])
+    for number, attempt, losses, status, timed_out, due, start in data["runs"]:
+        run = Run(number, _load_start(start) or Start(()))
+        run.attempt, run.losses, run.status, run.timed_out, run.due = attempt, losses, status, timed_out, due
+        job.runs = job.runs or {}
+        job.runs[number] = run
+    if data["starts"]:
+        job.starts = deque(s for s in map(_load_start, data["starts"]) if s)
+    if data["feeds"]:
+        job.feeds = {int(k): deque(Feed(*f) for f in v) for k, v in data["feeds"].items()}
+    if data["progress"]:
+        job.progress = {int(k): Progress(vertex.rules[int(k)].condition).load(p) for k, p in data["progress"].items()}
+    if any(run.status == JobStatus.QUEUED for run in (job.runs or {}).values()) or job.starts:
+        state.ready.append(index)

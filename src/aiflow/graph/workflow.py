@@ -1,0 +1,194 @@
+"""What a workflow is: a function whose body builds a graph, with options of its own.
+
+Knows nothing of projects, except that somebody can open the current one (`open_project`, set by the composition root).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiflow.errors import GraphError, ParameterError, suggest
+from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
+from aiflow.graph.condition import Condition
+from aiflow.graph.job import seconds
+from aiflow.graph.params import bind
+
+__all__ = ["Workflow", "defined", "workflow"]
+
+defined: dict[str, Workflow] = {}
+"""The workflows of this process by name; the latest definition of a name replaces the one before."""
+
+open_project: Callable[[], Any] | None = None
+"""Gives the current project; set by the composition root."""
+
+_OPTIONS = (
+    "name", "namespace", "start_on", "stop_on", "if_running", "max_parallel", "context", "params", "ends", "on_failure",
+    "retries", "timeout", "runner", "description", "wait_for_models",
+)  # fmt: skip
+
+
+class Workflow:
+    """A workflow: its body builds a graph, once per execution, with that execution's parameters.
+
+    Made by `af.workflow`.
+
+    Attributes
+    ----------
+    name, description
+        Its name, and what it is for (the docstring).
+    options
+        The options as given.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = options.get("name") or function.__name__
+        for key in options:
+            if key not in _OPTIONS:
+                raise ParameterError(f"unknown option {key!r} of workflow {self.name!r}{suggest(key, _OPTIONS)}")
+        self.options = dict(options)
+        self.description: str = options.get("description") or inspect.getdoc(function) or ""
+        self.namespace: str | None = options.get("namespace")
+        self.ends: str | None = options.get("ends")
+        self.max_parallel: int = options.get("max_parallel", 1)
+        self.if_running: str = options.get("if_running", "queue")
+        self.stop_condition: Condition | None = options.get("stop_on")
+        self.start_condition: Condition | None = options.get("start_on")
+        self._check()
+        self._defaults = {k: options[k] for k in ("retries", "timeout", "runner") if options.get(k) is not None}
+        defined[self.name] = self
+
+    def _check(self) -> None:
+        what = f"of workflow {self.name!r}"
+        if self.ends not in (None, "quiet", "never"):
+            raise ParameterError(f"option 'ends' {what} must be None, 'quiet' or 'never', not {self.ends!r}")
+        if self.if_running not in ("queue", "ignore", "parallel", "merge"):
+            raise ParameterError(f"option 'if_running' {what} must be queue, ignore, parallel or merge, not {self.if_running!r}")
+        for key in ("start_on", "stop_on"):
+            condition = self.options.get(key)
+            if condition is not None and not isinstance(condition, Condition):
+                raise ParameterError(f"option {key!r} {what} must be a condition such as af.event('go'), not {condition!r}")
+        if self.options.get("timeout") is not None:
+            self.options["timeout"] = seconds(self.options["timeout"], f"option 'timeout' {what}")
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The parameters."""
+        return inspect.signature(self.function)
+
+    @property
+    def source(self) -> str:
+        """The file that defines it, or ''."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        path = code.co_filename if code is not None else ""
+        return str(Path(path).resolve()) if path and not path.startswith("<") and Path(path).exists() else ""
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that the body builds with the defaults of all parameters."""
+        return self.build()
+
+    def bind(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert and check parameters; raises `ParameterError`."""
+        return bind(self.function, params, self.name)
+
+    def build(self, **params: Any) -> Graph:
+        """Run the body with these parameters and give its graph.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, missing or of the wrong type.
+        GraphError
+            If the body cannot be built: a cycle, a duplicate name, a value used while there is none.
+        """
+        return self.build_bound(self.bind(params))
+
+    def build_bound(self, bound: Mapping[str, Any]) -> Graph:
+        """Run the body with parameters that `bind` gave."""
+        body = Body(self.name, self._defaults)
+        token = activate(body)
+        try:
+            output = self.function(**bound)
+        finally:
+            deactivate(token)
+        if inspect.iscoroutine(output) or inspect.isgenerator(output):
+            output.close()
+            raise GraphError(f"the body of workflow {self.name!r} must be a plain function: it builds the graph, and jobs do the work")
+        return Graph(self.name, body, output)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        outer = current_body()
+        if outer is None:
+            raise GraphError(f"{self.name}() builds nothing outside a workflow body; run it with {self.name}.run(), look at it with {self.name}.graph")
+        inner = outer.include(self.name)
+        token = activate(inner)
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            deactivate(token)
+
+    def run(self, **params: Any) -> Any:
+        """Run in the current project and wait; see `Project.run`."""
+        return self._project().run(self, **params)
+
+    def start(self, **params: Any) -> Any:
+        """Start in the current project without waiting; see `Project.start`."""
+        return self._project().start(self, **params)
+
+    def _project(self) -> Any:
+        if open_project is None:
+            raise GraphError("no project can be opened: import aiflow first")
+        return open_project()
+
+    def _repr_svg_(self) -> str | None:
+        try:
+            return self.graph.to_svg()
+        except ParameterError:  # parameters without defaults: there is no graph to show yet
+            return None
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name}{self.signature}>"
+
+
+def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a workflow: its body builds a graph of jobs.
+
+    Parameters
+    ----------
+    function
+        The body. Its annotated parameters are converted and checked at each execution.
+    **options
+        `name`, `namespace`, `start_on`, `stop_on`, `if_running`, `max_parallel`, `context`, `params`, `ends`,
+        `on_failure`, `retries`, `timeout` (seconds), `runner`, `description`, `wait_for_models`.
+
+    Raises
+    ------
+    ParameterError
+        If an option is unknown or does not fit.
+
+    Examples
+    --------
+    >>> import aiflow as af
+    >>> @af.job
+    ... def load(n): return list(range(n))
+    >>> @af.job
+    ... def total(rows): return sum(rows)
+    >>> @af.workflow
+    ... def sums(n: int = 4):
+    ...     total(load(n))
+    >>> sums.graph.nodes
+    [load, total]
+    """
+
+    def decorate(f: Callable[..., Any]) -> Workflow:
+        if not callable(f):
+            raise ParameterError(f"@af.workflow is for functions, not for {f!r}")
+        return Workflow(f, options)
+
+    return decorate if function is None else decorate(function)

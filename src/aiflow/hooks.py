@@ -1,0 +1,72 @@
+"""The door to pluggy: what plugins may add and what they are told.
+
+Knows nothing of who asks. Entry points of the group ``aiflow`` are loaded when they are first needed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import pluggy
+
+__all__ = ["hookimpl", "hookspec", "manager", "plugin_runners", "register"]
+
+logger = logging.getLogger(__name__)
+hookspec = pluggy.HookspecMarker("aiflow")
+hookimpl = pluggy.HookimplMarker("aiflow")
+
+
+class Hooks:
+    """Everything that a plugin can implement."""
+
+    @hookspec
+    def aiflow_runners(self) -> dict[str, Callable[[Any], Any]]:
+        """Give runners: a name, and a function that makes one of a `RunnerHost`."""
+        return {}
+
+    @hookspec
+    def aiflow_serializers(self) -> list[Any]:
+        """Give serialisers of values."""
+        return []
+
+    @hookspec
+    def aiflow_event_recorded(self, event: Any) -> None:
+        """Be told of an event, after its commit."""
+
+    @hookspec
+    def aiflow_job_started(self, execution: Any) -> None:
+        """Be told of a job that runs, after the commit."""
+
+    @hookspec
+    def aiflow_job_ended(self, execution: Any) -> None:
+        """Be told of a job that ended, after the commit."""
+
+    @hookspec
+    def aiflow_execution_ended(self, execution: Any) -> None:
+        """Be told of an execution that ended, after the commit."""
+
+
+@lru_cache(maxsize=1)
+def manager() -> pluggy.PluginManager:
+    """Give the manager, with the installed plugins loaded."""
+    found = pluggy.PluginManager("aiflow")
+    found.add_hookspecs(Hooks)
+    found.load_setuptools_entrypoints("aiflow")
+    return found
+
+
+def register(plugin: Any) -> None:
+    """Add a plugin by hand; twice is fine."""
+    if not manager().is_registered(plugin):
+        manager().register(plugin)
+
+
+def plugin_runners() -> dict[str, Callable[[Any], Any]]:
+    """Give the runners of all plugins; of two with the same name the one registered last."""
+    found: dict[str, Callable[[Any], Any]] = {}
+    for runners in reversed(manager().hook.aiflow_runners()):
+        found.update(runners)
+    return found

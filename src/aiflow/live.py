@@ -1,0 +1,187 @@
+"""What this process holds of an execution that it owns: its state, the values in memory, the work under way.
+
+Knows nothing of turns or of runners' ways; it finds values (in memory, else in the store) for those who ask.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiflow.graph.building import Node, Output
+from aiflow.graph.commands import StartJob
+from aiflow.graph.execution import RunKey
+from aiflow.graph.job import Fixed, Job, JobOptions
+from aiflow.graph.params import Secret
+from aiflow.graph.plan import Plan, Vertex
+from aiflow.graph.state import ExecutionState, Run
+from aiflow.runners.base import Call
+from aiflow.runners.context import JobContext, Port
+from aiflow.store.store import Store
+
+__all__ = ["JobWork", "Live"]
+
+
+class Live:
+    """One execution of this process.
+
+    Attributes
+    ----------
+    state
+        What the machine knows; touched only in a turn.
+    ended
+        Set when the execution has ended, or was taken over by another process (`lost`).
+    """
+
+    def __init__(
+        self, plan: Plan, execution_id: str, namespace: str, context: str | None, params: Mapping[str, Any], store: Store, workflow: str
+    ) -> None:
+        self.plan, self.execution_id, self.namespace, self.context = plan, execution_id, namespace, context
+        self.workflow, self.params, self.store = workflow, dict(params), store
+        self.state = ExecutionState(plan, execution_id, namespace, context)
+        self.snapshot: tuple[dict[str, Any], int] | None = None
+        self.given: dict[int, Any] = {}
+        self.given_from: dict[int, tuple[str, int]] = {}
+        self.cause: int | None = None
+        self.values: dict[tuple[int, int], Any] = {}
+        self.uses: dict[tuple[int, int], int] = {}
+        self.works: dict[tuple[int, int], Any] = {}
+        self.tickets: dict[tuple[int, int], Any] = {}
+        self.ended = threading.Event()
+        self.lost = False
+        self.watchers: list[Callable[[], None]] = []
+        self.timeout_at: float | None = None
+
+    def fresh_state(self) -> ExecutionState:
+        """Give the state as it was at the last snapshot, or at the start."""
+        state = ExecutionState(self.plan, self.execution_id, self.namespace, self.context)
+        return state.load(self.snapshot[0]) if self.snapshot else state
+
+    def value(self, index: int, number: int) -> Any:
+        """Give the value of one run of a job, from memory or from the store."""
+        found = self.values.get((index, number), self)
+        if found is not self:
+            return found
+        if index in self.given:
+            return self.given[index]
+        if index in self.given_from:
+            execution_id, number = self.given_from[index]
+            return self.store.value(execution_id, self.plan.vertices[index].name, number)
+        return self.store.value(self.execution_id, self.plan.vertices[index].name, number)
+
+    def keep(self, index: int, number: int, value: Any, persisted: bool) -> None:
+        """Keep a value in memory for the jobs that need it."""
+        vertex = self.plan.vertices[index]
+        if not persisted:
+            self.values[index, number] = value
+        elif vertex.down and not vertex.recurring:
+            self.values[index, number] = value
+            self.uses[index, number] = len(vertex.down)
+
+    def used(self, index: int) -> None:
+        """Let go of the values that only this job still needed."""
+        for up, _ in self.plan.vertices[index].needs:
+            key = (up, self.state.jobs[up].success)
+            left = self.uses.get(key)
+            if left is not None:
+                if left <= 1:
+                    del self.uses[key]
+                    self.values.pop(key, None)
+                else:
+                    self.uses[key] = left - 1
+
+    def end(self) -> None:
+        """Release who waits."""
+        self.ended.set()
+        for watcher in self.watchers:
+            watcher()
+
+
+class JobWork:
+    """One attempt of one job, as its runner gets it."""
+
+    __slots__ = ("_context", "asked_outputs", "element", "job", "key", "live", "log_path", "options", "port", "run", "vertex")
+
+    def __init__(self, live: Live, vertex: Vertex, run: Run, command: StartJob, port: Port, logs: Path) -> None:
+        self.live, self.vertex, self.run, self.port = live, vertex, run, port
+        self.key = RunKey(live.execution_id, vertex.name, command.number, command.attempt)
+        self.job: Job = vertex.node.job
+        self.options: JobOptions = vertex.node.options
+        self.asked_outputs: tuple[int | str | None, ...] = vertex.asked_outputs
+        self.element: int | None = None
+        self.log_path = logs
+        self._context: JobContext | None = None
+
+    @property
+    def context(self) -> JobContext:
+        """The job's view of itself; made when it is first asked for."""
+        context = self._context
+        if context is None:
+            live = self.live
+            start = self.run.start
+            context = self._context = JobContext(
+                self.key,
+                self.port,
+                namespace=live.namespace,
+                workflow=live.workflow,
+                params=live.params,
+                context=live.context,
+                event_offsets=start.events,
+                cause=live.cause,
+                scratch=live.store.home / "scratch" / live.execution_id / f"{self.key.job}.{self.key.number}",
+            )
+        return context
+
+    def load(self) -> Call:
+        """Give the call with the values of the upstreams in place."""
+        node = self.vertex.node
+        if not node.args and not node.kwargs:
+            return Call(self.job.function, (), {})
+        args = tuple(self.resolve(a) for a in node.args)
+        return Call(self.job.function, args, {k: self.resolve(v) for k, v in node.kwargs.items()})
+
+    def resolve(self, value: Any) -> Any:
+        """Put values in the place of nodes, also inside lists, tuples, sets and dicts."""
+        kind = type(value)
+        if kind is Node:
+            return self._value_of(value, None)
+        if kind is Output:
+            return self._value_of(value.node, value.output)
+        if kind is list or kind is tuple or kind is set or kind is frozenset:
+            return kind(self.resolve(v) for v in value)
+        if kind is dict:
+            return {k: self.resolve(v) for k, v in value.items()}
+        if kind is Fixed:
+            return self.resolve(value.value)
+        if kind is Secret:
+            return value.resolve(os.environ)
+        return value
+
+    def _value_of(self, node: Node, output: int | str | None) -> Any:
+        index = self.live.plan.by_name[node.name]
+        number = next((n for up, n in self.run.start.inputs if up == index), self.live.state.jobs[index].success)
+        value = self.live.value(index, number)
+        return value if output is None else value[output]
+
+
+class ElementWork:
+    """One element of a mapped job, as its runner gets it."""
+
+    __slots__ = ("args", "asked_outputs", "element", "job", "key", "kwargs", "log_path", "options", "parent")
+
+    def __init__(self, parent: JobWork, element: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.parent, self.element, self.args, self.kwargs = parent, element, args, kwargs
+        self.key, self.job, self.options, self.log_path = parent.key, parent.job, parent.options, parent.log_path
+        self.asked_outputs: tuple[int | str | None, ...] = ()
+
+    @property
+    def context(self) -> JobContext:
+        """The context of the whole job."""
+        return self.parent.context
+
+    def load(self) -> Call:
+        """Give the call for this element."""
+        return Call(self.job.function, self.args, self.kwargs)

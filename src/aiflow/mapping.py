@@ -1,0 +1,107 @@
+"""Runs a mapped job: once per element of its lists, some at a time, and one list of results at the end.
+
+Knows nothing of turns or stores; the elements run on whatever runner the job has.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aiflow.errors import ParameterError
+from aiflow.graph.job import Fixed
+from aiflow.live import ElementWork, JobWork
+from aiflow.runners.base import Ended, Runner
+from aiflow.runners.calling import finish, judge
+
+__all__ = ["MappedRun"]
+
+
+class MappedRun:
+    """One attempt of a mapped job. Elements that succeeded in an earlier attempt of this process are not run again."""
+
+    def __init__(self, work: JobWork, runner: Runner, width: int, done: Callable[[Any, Ended], Any], kept: dict[int, Any]) -> None:
+        self.work, self.runner, self.width, self.done, self.results = work, runner, width, done, kept
+        self._guard = threading.Lock()
+        self._todo: list[ElementWork] = []
+        self._running: dict[int, ElementWork] = {}
+        self._failed: Ended | None = None
+        self._count = 0
+        self._over = False
+
+    def start(self) -> None:
+        """Load the lists and begin with the first elements."""
+        try:
+            self._todo = list(reversed(self._elements()))
+        except BaseException as error:  # loading the inputs runs foreign code
+            self.done(self.work, judge(error, self.work.options))
+            return
+        self._advance()
+
+    def stop(self) -> None:
+        """Ask the running elements to stop; the others do not begin."""
+        with self._guard:
+            self._todo.clear()
+            running = list(self._running.values())
+        for element in running:
+            self.runner.stop(element)
+        self._advance()
+
+    def _elements(self) -> list[ElementWork]:
+        node = self.work.vertex.node
+        positional = [(isinstance(a, Fixed), self.work.resolve(a)) for a in node.args]
+        named = {k: (isinstance(v, Fixed), self.work.resolve(v)) for k, v in node.kwargs.items()}
+        walked = [v for is_fixed, v in [*positional, *named.values()] if not is_fixed]
+        sizes = []
+        for value in walked:
+            try:
+                sizes.append(len(value))
+            except TypeError:
+                raise ParameterError(f"{node.name} is mapped over a {type(value).__name__}, which is no list") from None
+        if len(set(sizes)) > 1:
+            raise ParameterError(f"{node.name} is mapped over lists of different lengths: {', '.join(map(str, sizes))}")
+        self._count = sizes[0]
+        columns = [v if is_fixed else list(v) for is_fixed, v in positional]
+        named_columns = {k: v if is_fixed else list(v) for k, (is_fixed, v) in named.items()}
+        elements = []
+        for i in range(self._count):
+            if i in self.results:
+                continue
+            args = tuple(c if is_fixed else c[i] for (is_fixed, _), c in zip(positional, columns, strict=True))
+            kwargs = {k: named_columns[k] if named[k][0] else named_columns[k][i] for k in named}
+            elements.append(ElementWork(self.work, i, args, kwargs))
+        return elements
+
+    def _advance(self) -> None:
+        while True:
+            with self._guard:
+                if not self._todo or self._failed is not None or len(self._running) >= self.width:
+                    break
+                element = self._todo.pop()
+                self._running[element.element] = element
+            self.runner.start(element, self._element_done)
+        with self._guard:
+            if self._running or self._over:
+                return
+            self._over = True
+        self.done(self.work, self._verdict())
+
+    def _element_done(self, element: Any, ended: Ended) -> None:
+        with self._guard:
+            self._running.pop(element.element, None)
+            if ended.outcome == "SUCCESS":
+                self.results[element.element] = ended.stored if ended.stored is not None else (ended.value,)
+            elif self._failed is None:
+                ended.reason = f"element {element.element} of {self._count}: {ended.reason or ended.error or ended.outcome}"
+                self._failed = ended
+        self._advance()
+
+    def _verdict(self) -> Ended:
+        if self._failed is not None:
+            return self._failed
+        if len(self.results) < self._count:
+            return Ended("STOPPED", reason="stopped before all elements ran")
+        store = self.work.live.store
+        values = [v[0] if type(v) is tuple else store.codec.decode(v) for _, v in sorted(self.results.items())]
+        return finish(values, self.work.options, self.work.asked_outputs)

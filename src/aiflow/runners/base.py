@@ -1,0 +1,125 @@
+"""What a runner is, what it is given and what it reports. The protocol that plugins implement.
+
+Knows nothing of stores, schedules or rules: a runner only runs and reports.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from aiflow.graph.execution import RunKey
+from aiflow.graph.job import Job, JobOptions
+
+if TYPE_CHECKING:
+    from aiflow.runners.context import JobContext
+
+__all__ = ["Call", "Ended", "Failure", "Runner", "RunnerHost", "Work", "failure_of"]
+
+
+class Call(NamedTuple):
+    """A function with all of its arguments at hand."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, as text: exceptions never travel (they may not be picklable)."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+def failure_of(error: BaseException, skip_frames: int = 0) -> Failure:
+    """Put an exception into text; the first `skip_frames` frames of its traceback are ours and left out."""
+    trace = error.__traceback__
+    for _ in range(skip_frames):
+        if trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except Exception as broken:  # a user's __str__ may raise
+        text = f"(the traceback cannot be shown: {type(broken).__name__})"
+    try:
+        message = str(error)
+    except Exception as broken:  # likewise
+        message = f"(its text cannot be shown: {type(broken).__name__})"
+    return Failure(type(error).__qualname__, message, text)
+
+
+@dataclass(slots=True)
+class Ended:
+    """How an attempt ended.
+
+    Attributes
+    ----------
+    outcome
+        SUCCESS, FAILED, STOPPED or SKIPPED.
+    value
+        The value, if it is in this process; else `stored` holds it as `values.codec.Stored`.
+    retryable
+        For FAILED: whether `retry_on` of the job covers it, judged where the exception was.
+    truth
+        What `run_if` of others asks of the value: a bool, or a dict of output name to bool.
+    reason
+        One line that says why, for SKIPPED and for what is shown of a failure.
+    """
+
+    outcome: str
+    value: Any = None
+    stored: Any = None
+    error: Failure | None = None
+    retryable: bool = True
+    truth: Any = None
+    reason: str | None = None
+
+
+class Work(Protocol):
+    """One attempt of a job, as a runner gets it. For a mapped job: one element of it."""
+
+    key: RunKey
+    job: Job
+    options: JobOptions
+    asked_outputs: tuple[int | str | None, ...]
+    element: int | None
+    log_path: Path
+    context: JobContext
+
+    def load(self) -> Call:
+        """Give the call with all arguments at hand; raises what reading them raises."""
+
+
+class RunnerHost(Protocol):
+    """What a runner may use of the project that it works for."""
+
+    home: Path
+    workers: int
+
+    def encode(self, value: Any, what: str) -> Any:
+        """Serialise a value into a `Stored`; raises `RunnerError` naming `what` and the type."""
+
+
+class Runner(Protocol):
+    """Runs jobs. `start` and `stop` do not block; the end is told by calling `done` once, from any thread."""
+
+    capacity: int | None
+    """How many jobs it runs at a time; None for as many as come."""
+
+    def start(self, work: Work, done: Callable[[Work, Ended], None]) -> None:
+        """Begin the work; call `done` exactly once when it is over, however it ends."""
+
+    def stop(self, work: Work) -> None:
+        """Ask the work to stop; end it by force after its `stop_timeout` where that is possible."""
+
+    def close(self) -> None:
+        """End everything that is left and free all resources; nothing is reported any more."""

@@ -1,0 +1,87 @@
+"""Calls the user's function of one attempt and says how that ended; the same in every runner and in child processes.
+
+Knows nothing of threads, processes or stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiflow.errors import Skip, Stopped
+from aiflow.graph.job import JobOptions
+from aiflow.runners.base import Call, Ended, Failure, failure_of
+from aiflow.runners.context import JobContext, enter, leave
+
+__all__ = ["finish", "judge", "perform", "perform_async"]
+
+
+def perform(
+    load: Callable[[], Call], context: JobContext, options: JobOptions, asked: Sequence[int | str | None] = ()
+) -> Ended:
+    """Load the arguments, call the function, and say how it ended. Nothing that the function raises escapes."""
+    token = enter(context)
+    try:
+        function, args, kwargs = load()
+        value = function(*args, **kwargs)
+    except BaseException as error:
+        return judge(error, options)
+    finally:
+        leave(token)
+    return finish(value, options, asked)
+
+
+async def perform_async(
+    load: Callable[[], Call], context: JobContext, options: JobOptions, asked: Sequence[int | str | None] = ()
+) -> Ended:
+    """Do the same for an `async def` job."""
+    token = enter(context)
+    try:
+        function, args, kwargs = load()
+        value = await function(*args, **kwargs)
+    except BaseException as error:
+        return judge(error, options)
+    finally:
+        leave(token)
+    return finish(value, options, asked)
+
+
+def judge(error: BaseException, options: JobOptions) -> Ended:
+    """Say how an attempt ended that raised `error`; `retry_on` is judged here, where the exception is."""
+    if isinstance(error, Skip):
+        return Ended("SKIPPED", reason=error.reason or "the job raised Skip")
+    if isinstance(error, Stopped):
+        return Ended("STOPPED", reason=str(error) or "the job raised Stopped")
+    failure = failure_of(error, skip_frames=1)
+    return Ended("FAILED", error=failure, retryable=isinstance(error, options.retry_on), reason=str(failure)[:500])
+
+
+def finish(value: Any, options: JobOptions, asked: Sequence[int | str | None] = ()) -> Ended:
+    """Check the number of outputs of a returned value, and answer what `run_if` of other jobs asks of it."""
+    declared = options.outputs
+    if declared != 1:
+        value, problem = _outputs(value, declared)
+        if problem:
+            return Ended("FAILED", error=Failure("ValueError", problem), retryable=False, reason=problem)
+    if not asked:
+        return Ended("SUCCESS", value)
+    try:
+        truth: Any = bool(value) if tuple(asked) == (None,) else {str(o): bool(value if o is None else value[o]) for o in asked}
+    except Exception as error:  # the truth of a user's object: an array of several elements has none
+        problem = f"run_if cannot tell whether the value is true: {error}"
+        return Ended("FAILED", error=Failure(type(error).__name__, problem), retryable=False, reason=problem)
+    return Ended("SUCCESS", value, truth=truth)
+
+
+def _outputs(value: Any, declared: int | tuple[str, ...]) -> tuple[Any, str | None]:
+    width = declared if isinstance(declared, int) else len(declared)
+    names = "" if isinstance(declared, int) else f" ({', '.join(declared)})"
+    if isinstance(value, dict) and not isinstance(declared, int):
+        if set(value) == set(declared):
+            return {name: value[name] for name in declared}, None
+        return None, f"the job declares the outputs {', '.join(declared)} and returned a dict with {', '.join(map(str, value)) or 'nothing'}"
+    if not isinstance(value, tuple | list):
+        return None, f"the job declares {width} outputs{names} and returned 1 value, a {type(value).__name__}"
+    if len(value) != width:
+        return None, f"the job declares {width} outputs{names} and returned {len(value)} values"
+    return (tuple(value), None) if isinstance(declared, int) else (dict(zip(declared, value, strict=True)), None)

@@ -1,0 +1,179 @@
+"""What a job can ask and say while it runs: `af.current()`.
+
+Knows nothing of engines: it talks through a `Port`, in this process or over a socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiflow.errors import AIFlowError, Stopped
+from aiflow.graph.event import Draft, Event
+from aiflow.graph.execution import RunKey
+from aiflow.graph.params import json_text
+
+__all__ = ["JobContext", "Port", "current", "current_or_none", "enter", "leave"]
+
+
+class Port(Protocol):
+    """The way from a job to its engine. Every call returns after it is durable, or raises `Stopped`."""
+
+    def publish(self, key: RunKey, drafts: list[Draft]) -> list[Event]:
+        """Append events to the log."""
+
+    def set_label(self, key: RunKey, text: str) -> None:
+        """Show a short text beside the job."""
+
+    def events(self, offsets: Iterable[int]) -> list[Event]:
+        """Read events by their offsets."""
+
+    def project(self) -> Any:
+        """Give the job's project, opened in this process."""
+
+
+class JobContext:
+    """A job's view of its own execution; got by `af.current()` inside a job, in every runner.
+
+    Attributes
+    ----------
+    execution_id, job, number, attempt
+        What identifies this call; use the first three as idempotency key.
+    params
+        The parameters of the execution.
+    context
+        The context of the execution.
+    workflow
+        The name of the workflow.
+    scratch
+        A directory of this run; made when it is asked for.
+    """
+
+    def __init__(
+        self,
+        key: RunKey,
+        port: Port,
+        *,
+        namespace: str,
+        workflow: str = "",
+        params: Mapping[str, Any] | None = None,
+        context: str | None = None,
+        event_offsets: tuple[int, ...] = (),
+        cause: int | None = None,
+        scratch: Path | str = "",
+    ) -> None:
+        self.key, self.port, self.namespace, self.workflow = key, port, namespace, workflow
+        self.execution_id, self.job, self.number, self.attempt = key
+        self.params, self.context = dict(params or {}), context
+        self.event_offsets, self.cause = event_offsets, cause
+        self._scratch = scratch
+        self.stop_event = threading.Event()
+        self.is_over = False
+        self.log: Any = None  # where this job's output goes; set by its runner
+
+    def __repr__(self) -> str:
+        return f"<job {self.job} number {self.number} attempt {self.attempt} of execution {self.execution_id}>"
+
+    @property
+    def project(self) -> Any:
+        """The job's project."""
+        return self.port.project()
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger named after the job; what it logs goes to the job's log."""
+        return logging.getLogger(f"aiflow.job.{self.job}")
+
+    @property
+    def events(self) -> list[Event]:
+        """All events that met the rule which started this job, in offset order."""
+        return self.port.events(self.event_offsets)
+
+    @property
+    def event(self) -> Event | None:
+        """What started this job (the newest of `events`), else what started the execution."""
+        offset = self.event_offsets[-1] if self.event_offsets else self.cause
+        if offset is None:
+            return None
+        found = self.port.events((offset,))
+        return found[0] if found else None
+
+    @property
+    def scratch(self) -> Path:
+        """A directory for files of this run."""
+        path = Path(self._scratch)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this job was asked to stop; a long loop should look at it."""
+        return self.stop_event.is_set()
+
+    def wait_stop(self, timeout: float | None = None) -> bool:
+        """Wait until this job is asked to stop, `timeout` seconds at most; tell whether it was."""
+        return self.stop_event.wait(timeout)
+
+    def publish(
+        self,
+        key: str,
+        value: Any = None,
+        *,
+        type: str | None = None,
+        namespace: str | None = None,
+        sender: str | None = None,
+        context: Any = ...,
+        dedupe_key: str | None = None,
+    ) -> Event:
+        """Publish an event; `context` is the own execution and `sender` the job's name, unless given."""
+        self.check_alive()
+        json_text(value, f"the value of event {key!r}")
+        draft = Draft(
+            key,
+            value,
+            type or "UNDEFINED",
+            namespace or self.namespace,
+            sender or self.job,
+            self.execution_id if context is ... else context,
+            self.execution_id,
+            0.0,
+            dedupe_key,
+        )
+        return self.port.publish(self.key, [draft])[0]
+
+    def set_label(self, text: str) -> None:
+        """Show a short text beside this job wherever its status is shown."""
+        self.check_alive()
+        self.port.set_label(self.key, str(text)[:200])
+
+    def check_alive(self) -> None:
+        """Raise `Stopped` if this attempt is over: what an abandoned job still calls is refused."""
+        if self.is_over:
+            raise Stopped(f"{self!r} is over; nothing it does is recorded any more")
+
+
+_current: ContextVar[JobContext | None] = ContextVar("aiflow_current_job", default=None)
+current_or_none = _current.get
+enter = _current.set
+leave = _current.reset
+
+
+def current() -> JobContext:
+    """Give the `JobContext` of the running job.
+
+    Raises
+    ------
+    AIFlowError
+        If no job is running on this thread.
+    """
+    context = _current.get()
+    if context is None:
+        raise AIFlowError(
+            "af.current() works inside a running job only (and in threads that the job starts with its context: "
+            "contextvars.copy_context().run)"
+        )
+    return context

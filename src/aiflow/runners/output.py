@@ -1,0 +1,180 @@
+"""Leads what a job prints and logs to the job's own log file, and on to the terminal.
+
+Knows nothing of how the job runs: it asks only which job is current on this thread or task.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from aiflow.runners.context import JobContext, current_or_none
+
+__all__ = ["CAP", "JobLog", "capture", "log_of", "release"]
+
+CAP = 10_000_000
+"""Bytes that a job's log may have; the rest is counted and left out."""
+
+_logs: dict[int, JobLog] = {}
+_guard = threading.Lock()
+
+
+class JobLog:
+    """The log file of one attempt: opened when something is written, closed when the attempt ends, never over `CAP`."""
+
+    def __init__(self, path: Path, cap: int = CAP) -> None:
+        self.path, self.cap = path, cap
+        self.lost = 0
+        self._file: IO[bytes] | None = None
+        self._size = 0
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def write(self, data: str | bytes) -> None:
+        """Append text (as UTF-8) or bytes."""
+        raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+        with self._lock:
+            if self._closed:
+                return
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                self._file = open(descriptor, "ab", buffering=0)
+                self._size = os.fstat(descriptor).st_size
+            room = self.cap - self._size
+            if len(raw) > room:
+                self.lost += len(raw) - max(room, 0)
+                raw = raw[: max(room, 0)]
+            if raw:
+                self._size += len(raw)
+                self._file.write(raw)
+
+    def close(self) -> None:
+        """Close the file; say in it how much was left out."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._file is not None:
+                if self.lost:
+                    self._file.write(f"\n… {self.lost} more bytes were left out (a log keeps {self.cap})\n".encode())
+                self._file.close()
+
+
+def log_of(context: JobContext, path: Path) -> JobLog:
+    """Give a log for `context`; what the job prints and logs goes there while `capture` is on."""
+    log = JobLog(path)
+    context.log = log
+    return log
+
+
+class _Tee(io.TextIOBase):
+    """Stands in for `sys.stdout` or `sys.stderr`: passes everything on, and copies what a job writes to its log."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        context = current_or_none()
+        log = getattr(context, "log", None) if context is not None else None
+        if log is not None:
+            log.write(text)
+        self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return bool(self.stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self.stream.fileno())
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self.stream, "encoding", None) or "utf-8"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class _LogHandler(logging.Handler):
+    """Copies the log records of a job to its log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        context = current_or_none()
+        log = getattr(context, "log", None) if context is not None else None
+        if log is not None:
+            try:
+                log.write(self.format(record) + "\n")
+            except Exception:  # logging must never break the job
+                self.handleError(record)
+
+
+_users = 0
+_handler: _LogHandler | None = None
+_tees: list[_Tee] = []
+
+
+def capture() -> None:
+    """Begin to lead the output of jobs to their logs; calls are counted."""
+    global _users, _handler
+    with _guard:
+        _users += 1
+        if _users > 1:
+            return
+        _handler = _LogHandler()
+        _handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger()
+        if not root.handlers:  # without this, warnings of jobs would no longer reach the terminal
+            last = logging.lastResort
+            if last is not None:
+                root.addHandler(last)
+        root.addHandler(_handler)
+    _wrap()
+
+
+def _wrap() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, _Tee):
+            tee = _Tee(stream)
+            _tees.append(tee)
+            setattr(sys, name, tee)
+
+
+def rewrap() -> None:
+    """Look again: somebody (a test runner, a notebook) may have put another stream in place."""
+    if _users and not (isinstance(sys.stdout, _Tee) and isinstance(sys.stderr, _Tee)):
+        with _guard:
+            _wrap()
+
+
+def release() -> None:
+    """End what `capture` began, when its last user is gone."""
+    global _users, _handler
+    with _guard:
+        _users -= 1
+        if _users:
+            return
+        root = logging.getLogger()
+        if _handler is not None:
+            root.removeHandler(_handler)
+        last = logging.lastResort
+        if last is not None and last in root.handlers:
+            root.removeHandler(last)
+        _handler = None
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if isinstance(stream, _Tee):
+                setattr(sys, name, stream.stream)
+        _tees.clear()

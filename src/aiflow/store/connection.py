@@ -1,0 +1,221 @@
+"""Opens connections to a store: the only place that does. Checks first that the file is what it should be.
+
+Knows nothing of what is in the tables.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiflow.errors import StoreError
+from aiflow.store.schema import APPLICATION_ID, VERSION, migrate
+
+try:  # its SQLite is new enough to be free of the WAL-reset bug (before 3.51.3)
+    from pysqlite3 import dbapi2 as sqlite3
+except ImportError:  # not Linux x86_64
+    import sqlite3
+
+__all__ = ["DatabaseError", "begin", "connect", "create_home", "find_store", "is_locked", "sqlite3"]
+
+DatabaseError = sqlite3.Error
+BUSY_SECONDS = 30.0
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs", "glusterfs", "lustre")
+
+
+def find_store(home: Path) -> Path:
+    """Give the path of the database in a home."""
+    return home / "aiflow.db"
+
+
+def create_home(home: Path) -> None:
+    """Make the directory and the store if they are not there; any number of processes may do so at once.
+
+    Raises
+    ------
+    StoreError
+        If the directory cannot be written, or is on a network drive.
+    """
+    path = find_store(home)
+    if path.exists():
+        return
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _refuse_network(home)
+        with _locked(home / "create.lock"):
+            if not path.exists():
+                _create(path)
+    except OSError as error:
+        raise StoreError(f"the home {home} cannot be made: {error.strerror or error}; choose another with home=… or AIFLOW_HOME") from error
+
+
+def _create(path: Path) -> None:
+    """Make the store beside its place and rename it: nobody ever sees half of it."""
+    new = path.with_name(f"new-{os.getpid()}-{os.urandom(4).hex()}.db")
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(str(new), isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        migrate(connection, 0)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    os.rename(new, path)
+
+
+class _locked:
+    """Holds an exclusive lock on a file while it is entered."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        self.descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+        lock_file(self.descriptor, wait=True)
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self.descriptor)
+
+
+def lock_file(descriptor: int, wait: bool = False) -> bool:
+    """Take the exclusive lock of an open file; the kernel frees it when the process dies. Tell whether it was free."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            return True
+        except OSError:
+            return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _refuse_network(home: Path) -> None:
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux
+        return
+    real = str(home.resolve())
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) > 2:
+            point = fields[1].replace("\\040", " ")
+            if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+                best, kind = point, fields[2]
+    if kind in _NETWORK:
+        raise StoreError(f"the home {home} is on a network drive ({kind}), where SQLite's locks do not hold; choose a local one")
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a store, before anything is written to it.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, empty, no SQLite database, another program's, or of a newer aiflow.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(100)
+    except FileNotFoundError:
+        raise StoreError(f"there is no store at {path}; run a workflow there first, or name another home with --home or AIFLOW_HOME") from None
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
+    keep = "move it away, or restore a backup (aiflow db backup makes them)"
+    if not head:
+        raise StoreError(f"the store {path} is empty (zero length); {keep}")
+    if len(head) < 100 or not head.startswith(b"SQLite format 3\x00"):
+        raise StoreError(f"{path} is not a SQLite database; {keep}")
+    application, version = int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big")
+    if application not in (APPLICATION_ID, 0) or (application == 0 and version == 0):
+        raise StoreError(f"{path} is a SQLite database of another program, not a store of aiflow; {keep}")
+    if version > VERSION:
+        raise StoreError(f"the store {path} has schema {version}, made by a newer aiflow; this one knows {VERSION}: upgrade aiflow")
+
+
+def connect(home: Path, *, readonly: bool = False, durability: str = "normal") -> Any:
+    """Open a connection; a store of an older schema is brought up to date first.
+
+    Raises
+    ------
+    StoreError
+        If the file is not a store that this aiflow can use; it is left as it was.
+    """
+    path = find_store(home)
+    check_file(path)
+    writable = os.access(path, os.W_OK) and os.access(home, os.W_OK)
+    if not readonly and not writable:
+        raise StoreError(f"the store {path} cannot be written (permissions); it can be read only")
+    try:
+        return _open(path, readonly, durability)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"the store {path} cannot be opened: {error}; see what is wrong with: aiflow db check") from error
+
+
+def _open(path: Path, readonly: bool, durability: str) -> Any:
+    mode = "ro" if readonly else "rw"
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=256)
+    try:
+        if not readonly:
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                raise StoreError(f"the file system of {path} does not allow SQLite's WAL; choose another home")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA busy_timeout = 0")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version < VERSION and not readonly:
+            begin(connection)
+            migrate(connection, connection.execute("PRAGMA user_version").fetchone()[0])
+            connection.execute("COMMIT")
+        connection.execute("SELECT count(*) FROM meta").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_locked(error: BaseException) -> bool:
+    """Tell whether an error of SQLite says no more than that somebody else is writing."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def begin(connection: Any, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Begin a write transaction; wait with short random pauses while another process has it.
+
+    SQLite's own waiting backs off and starves a writer beside a busy one (p99 of seconds); this one does not. So a
+    connection that writes has no busy timeout of its own.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        return
+    except sqlite3.OperationalError as error:
+        if not is_locked(error):
+            raise
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        sleep(random.uniform(0.0002, 0.001))
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > deadline:
+                raise
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether only the owner may read a file."""
+    return not stat.S_IMODE(path.stat().st_mode) & 0o077

@@ -1,0 +1,121 @@
+"""Owns the event log's rows: events as they stand in the table, and the questions asked of them.
+
+Knows nothing of who is interested.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiflow.graph.condition import is_glob
+from aiflow.graph.event import Event
+
+__all__ = ["COLUMNS", "EventFilter", "Row", "event_of"]
+
+Row = tuple[int, float, str, str, str, str, str | None, str | None, str | None, str | None]
+COLUMNS = "offset, time, key, type, value, namespace, sender, context, execution_id"
+_SELECT = f"SELECT {COLUMNS} FROM events"
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """Make an event of a row with `COLUMNS`."""
+    offset, time, key, kind, value, namespace, sender, context, execution_id = row[:9]
+    return Event(offset, key, json.loads(value), kind, namespace, sender, context, execution_id, time)
+
+
+def _many(texts: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    if texts is None:
+        return None
+    return (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+class EventFilter:
+    """Which events somebody wants, as SQL and as a test of one event. Globs are those of `af.event`."""
+
+    def __init__(
+        self,
+        keys: str | Iterable[str] | None = None,
+        types: str | Iterable[str] | None = None,
+        namespaces: str | Iterable[str] | None = None,
+        senders: str | Iterable[str] | None = None,
+    ) -> None:
+        self.fields = {"key": _many(keys), "type": _many(types), "namespace": _many(namespaces), "sender": _many(senders)}
+        self._checks = tuple((name, globs) for name, globs in self.fields.items() if globs is not None and "*" not in globs)
+
+    def fits(self, event: Event) -> bool:
+        """Tell whether `event` is wanted."""
+        from aiflow.graph.condition import matches_glob
+
+        return all(any(matches_glob(glob, getattr(event, name)) for glob in globs) for name, globs in self._checks)
+
+    def where(self) -> tuple[str, list[Any]]:
+        """Give the condition for SQL, and its values."""
+        parts: list[str] = []
+        values: list[Any] = []
+        for name, globs in self._checks:
+            ors: list[str] = []
+            for glob in globs:
+                ors.append(f"{name} GLOB ?" if is_glob(glob) else f"{name} = ?")
+                values.append(_sqlite_glob(glob) if is_glob(glob) else glob)
+            parts.append("(" + " OR ".join(ors or ["0"]) + ")")
+        if self.fields["key"] and all(not is_glob(k) and not k.startswith("job:") for k in self.fields["key"]):
+            parts.append("type <> 'JOB_STATUS_CHANGED'")  # so that the index on keys is used
+        return " AND ".join(parts), values
+
+
+def _sqlite_glob(glob: str) -> str:
+    """Turn a glob of Python's fnmatch into SQLite's: only the negation of a set is written otherwise."""
+    return glob.replace("[!", "[^")
+
+
+def select(connection: Any, wanted: EventFilter, after: int = 0, until: int | None = None, limit: int | None = None, newest: bool = False) -> list[Event]:
+    """Read events in the order of their offsets: those after `after`, up to and including `until`."""
+    where, values = wanted.where()
+    parts = ["offset > ?"] + ([where] if where else [])
+    values = [after, *values]
+    if until is not None:
+        parts.append("offset <= ?")
+        values.append(until)
+    sql = f"{_SELECT} WHERE {' AND '.join(parts)} ORDER BY offset {'DESC' if newest else ''}"
+    if limit is not None:
+        sql += " LIMIT ?"
+        values.append(limit)
+    return [event_of(r) for r in connection.execute(sql, values).fetchall()]
+
+
+def count(connection: Any, wanted: EventFilter, after: int = 0, until: int | None = None) -> int:
+    """Count events."""
+    where, values = wanted.where()
+    parts = ["offset > ?"] + ([where] if where else [])
+    values = [after, *values]
+    if until is not None:
+        parts.append("offset <= ?")
+        values.append(until)
+    return int(connection.execute(f"SELECT count(*) FROM events WHERE {' AND '.join(parts)}", values).fetchone()[0])
+
+
+def by_offsets(connection: Any, offsets: Iterable[int]) -> list[Event]:
+    """Read the events with these offsets, in order."""
+    found = []
+    for offset in sorted(set(offsets)):
+        row = connection.execute(f"{_SELECT} WHERE offset = ?", (offset,)).fetchone()
+        if row is not None:
+            found.append(event_of(row))
+    return found
+
+
+def offset_at(connection: Any, timestamp: float) -> int:
+    """Give the offset of the last event before `timestamp`; 0 if there is none."""
+    row = connection.execute("SELECT offset FROM events WHERE time < ? ORDER BY offset DESC LIMIT 1", (timestamp,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def of_execution(connection: Any, execution_id: str, after: int, hears: bool) -> list[Event]:
+    """Read what concerns an execution: its own events, and, if it `hears` them, those of others."""
+    if hears:
+        sql = f"{_SELECT} WHERE offset > ? AND (execution_id = ? OR type NOT IN ('JOB_STATUS_CHANGED', 'EXECUTION_STATUS_CHANGED')) ORDER BY offset"
+    else:
+        sql = f"{_SELECT} WHERE offset > ? AND execution_id = ? ORDER BY offset"
+    return [event_of(r) for r in connection.execute(sql, (after, execution_id)).fetchall()]

@@ -1,0 +1,68 @@
+"""Owns the tables: what they are, and how an older store becomes a newer one.
+
+Knows nothing of what the rows mean to the engine. Users may read every table with any SQLite tool (`docs/reference`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "VERSION", "migrate"]
+
+APPLICATION_ID = 0x41494657
+"""``AIFW``: marks a SQLite file as a store of aiflow."""
+
+_FIRST = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
+    """CREATE TABLE owners (
+        id TEXT PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL, started REAL NOT NULL, seen REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE events (
+        offset INTEGER PRIMARY KEY, time REAL NOT NULL, key TEXT NOT NULL, type TEXT NOT NULL, value TEXT NOT NULL,
+        namespace TEXT NOT NULL, sender TEXT, context TEXT, execution_id TEXT, dedupe_key TEXT
+    )""",
+    "CREATE INDEX events_by_key ON events (key, offset) WHERE type <> 'JOB_STATUS_CHANGED'",
+    "CREATE INDEX events_by_execution ON events (execution_id, offset) WHERE execution_id IS NOT NULL",
+    "CREATE UNIQUE INDEX events_by_dedupe_key ON events (namespace, dedupe_key) WHERE dedupe_key IS NOT NULL",
+    """CREATE TABLE documents (hash TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE workflows (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL, source TEXT NOT NULL,
+        created REAL NOT NULL, updated REAL NOT NULL, PRIMARY KEY (namespace, name)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE executions (
+        id TEXT PRIMARY KEY, workflow TEXT NOT NULL, namespace TEXT NOT NULL, status TEXT NOT NULL,
+        params TEXT NOT NULL, context TEXT, owner TEXT, epoch INTEGER NOT NULL DEFAULT 1,
+        definition TEXT NOT NULL, provenance TEXT, source TEXT NOT NULL, part TEXT,
+        event_offset INTEGER, first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER,
+        created REAL NOT NULL, started REAL, ended REAL, reason TEXT
+    )""",
+    "CREATE INDEX executions_by_workflow ON executions (workflow, created)",
+    "CREATE INDEX executions_by_status ON executions (status) WHERE status IN ('RUNNING', 'STOPPING', 'INIT')",
+    """CREATE TABLE job_executions (
+        execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
+        status TEXT NOT NULL, started REAL, ended REAL, reason TEXT, error TEXT, label TEXT, event_offset INTEGER,
+        codec TEXT, value, blob TEXT, size INTEGER,
+        PRIMARY KEY (execution_id, job, number)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE subscriptions (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,
+        PRIMARY KEY (namespace, name)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE failed_events (
+        id INTEGER PRIMARY KEY, offset INTEGER NOT NULL, handler TEXT NOT NULL, error TEXT NOT NULL, time REAL NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""The statements that lead from version n to n + 1, for n = 0, 1, …"""
+
+VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: Any, version: int) -> None:
+    """Bring a store from `version` to `VERSION`; the caller holds the transaction, so it is old or new, never between."""
+    for statements in MIGRATIONS[version:]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")

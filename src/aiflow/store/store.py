@@ -1,0 +1,220 @@
+"""Remembers: one object per home and process, with one connection that writes and one per thread that reads.
+
+Knows nothing of what events mean; the engine decides what is written, and when.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiflow.errors import StoreError
+from aiflow.store import connection as door
+from aiflow.values.blobs import Blobs
+from aiflow.values.codec import Codec, Stored
+
+__all__ = ["Store", "document_hash"]
+
+APPEND = "INSERT INTO events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, status, execution_id, job, number)
+    VALUES (?, ?, ?, 'RUNNING', ?, ?, ?)
+    ON CONFLICT (execution_id, job, number) DO UPDATE SET
+    attempt = excluded.attempt, status = 'RUNNING', started = excluded.started, ended = NULL, reason = NULL, error = NULL, label = NULL"""
+JOB_CHANGED = "UPDATE job_executions SET status = ?, reason = ?, error = coalesce(?, error) WHERE execution_id = ? AND job = ? AND number = ?"
+JOB_ENDED = """UPDATE job_executions SET status = ?, ended = ?, reason = ?, error = ?, codec = ?, value = ?, blob = ?, size = ?
+    WHERE execution_id = ? AND job = ? AND number = ?"""
+JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, event_offset, attempt, execution_id, job, number)
+    VALUES ('SKIPPED', ?, ?, ?, ?, 1, ?, ?, ?)
+    ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'SKIPPED', ended = excluded.ended, reason = excluded.reason"""
+
+
+def document_hash(text: str) -> str:
+    """Give the name under which a document is kept: equal texts are kept once."""
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Store:
+    """A home, opened.
+
+    Parameters
+    ----------
+    home
+        The directory. It is made, with a store in it, unless `readonly`.
+    durability
+        ``"normal"``: commits survive the death of the process; ``"full"``: the loss of power too.
+    readonly
+        Only look.
+
+    Raises
+    ------
+    StoreError
+        If the home cannot be used; it is left as it was.
+    """
+
+    def __init__(self, home: Path, *, durability: str = "normal", readonly: bool = False) -> None:
+        self.home, self.readonly, self.durability = home, readonly, durability
+        if not readonly:
+            door.create_home(home)
+        self.writer: Any = None if readonly else door.connect(home, durability=durability)
+        self.blobs = Blobs(home / "blobs")
+        self.codec = Codec(self.blobs)
+        self._local = threading.local()
+        self._readers: list[Any] = []
+        self._guard = threading.Lock()
+        self._pid = os.getpid()
+        self.owner_id: str | None = None
+        self._owner_lock = -1
+        if readonly:
+            self.reader()
+
+    def reader(self) -> Any:
+        """Give this thread's connection for reading; fetch cursors whole (an open one makes the log of SQLite grow)."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None or self._local.pid != os.getpid():
+            connection = door.connect(self.home, readonly=True)
+            self._local.connection, self._local.pid = connection, os.getpid()
+            with self._guard:
+                self._readers.append(connection)
+        return connection
+
+    def rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read rows with this thread's connection."""
+        try:
+            return list(self.reader().execute(sql, tuple(values)).fetchall())
+        except door.DatabaseError as error:
+            raise StoreError(f"the store in {self.home} cannot be read: {error}; see what is wrong with: aiflow db check") from error
+
+    def row(self, sql: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
+        """Read one row, or None."""
+        found = self.rows(sql, values)
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Close all connections and free the owner's lock."""
+        if self._pid != os.getpid():
+            return  # after a fork, the parent's connections are the parent's
+        with self._guard:
+            for reader in self._readers:
+                reader.close()
+            self._readers.clear()
+        self._local = threading.local()
+        if self.writer is not None:
+            if self.owner_id is not None:
+                try:
+                    self.writer.execute("DELETE FROM owners WHERE id = ?", (self.owner_id,))
+                except door.DatabaseError:  # somebody else is writing: the row does no harm
+                    pass
+            self.writer.close()
+            self.writer = None
+        if self._owner_lock >= 0:
+            os.close(self._owner_lock)
+            self._owner_path(self.owner_id or "").unlink(missing_ok=True)
+            self._owner_lock = -1
+
+    # --- owners -----------------------------------------------------------------------------------------------------
+
+    def _owner_path(self, owner: str) -> Path:
+        return self.home / "owners" / f"{owner}.lock"
+
+    def claim_owner(self, now: float) -> str:
+        """Become an owner: hold a file lock that the kernel frees when this process dies (rule 32)."""
+        if self.owner_id is None:
+            owner = f"{os.getpid()}-{os.urandom(6).hex()}"
+            path = self._owner_path(owner)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            self._owner_lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            os.set_inheritable(self._owner_lock, False)
+            door.lock_file(self._owner_lock)
+            door.begin(self.writer)
+            self.writer.execute("INSERT INTO owners VALUES (?, ?, ?, ?, ?)", (owner, os.getpid(), socket.gethostname(), now, now))
+            self.writer.execute("COMMIT")
+            self.owner_id = owner
+        return self.owner_id
+
+    def is_owner_alive(self, owner: str | None) -> bool:
+        """Tell whether an owner still holds its lock."""
+        if owner is None:
+            return False
+        if owner == self.owner_id:
+            return True
+        try:
+            descriptor = os.open(self._owner_path(owner), os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not door.lock_file(descriptor)
+        finally:
+            os.close(descriptor)
+
+    # --- documents and values ---------------------------------------------------------------------------------------
+
+    def put_document(self, text: str) -> str:
+        """Keep a text under its hash; inside a transaction of the writer."""
+        name = document_hash(text)
+        self.writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (name, text))
+        return name
+
+    def document(self, name: str | None) -> Any:
+        """Read a document as JSON data; None if it is not there."""
+        row = self.row("SELECT text FROM documents WHERE hash = ?", (name,)) if name else None
+        return json.loads(row[0]) if row else None
+
+    def value(self, execution_id: str, job: str, number: int) -> Any:
+        """Load the value of one successful execution of a job.
+
+        Raises
+        ------
+        StoreError
+            If it was not kept (`persist=False`) or is damaged.
+        """
+        row = self.row(
+            "SELECT codec, value, blob, size FROM job_executions WHERE execution_id = ? AND job = ? AND number = ?", (execution_id, job, number)
+        )
+        if row is None or row[0] is None:
+            raise StoreError(f"the value of {job} (number {number}) of execution {execution_id} was not kept (persist=False)")
+        return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
+
+    # --- meta -------------------------------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> str | None:
+        """Read one fact about the home."""
+        row = self.row("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep one fact about the home, unless it is there."""
+        door.begin(self.writer)
+        self.writer.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+        self.writer.execute("COMMIT")
+
+    def head(self) -> int:
+        """Give the offset of the newest event; 0 if there is none."""
+        row = self.row("SELECT max(offset) FROM events")
+        return int(row[0] or 0) if row else 0
+
+    def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """Do small writes in one transaction; the caller holds the turn."""
+        door.begin(self.writer)
+        try:
+            for sql, values in statements:
+                self.writer.execute(sql, values)
+            self.writer.execute("COMMIT")
+        except BaseException:
+            self.writer.execute("ROLLBACK")
+            raise
+
+    @property
+    def size(self) -> Mapping[str, int]:
+        """Bytes used by the parts of the home."""
+        return {
+            "database": sum(p.stat().st_size for p in self.home.glob("aiflow.db*")),
+            "blobs": sum(p.stat().st_size for p in (self.home / "blobs").rglob("*") if p.is_file()),
+            "logs": sum(p.stat().st_size for p in (self.home / "logs").rglob("*") if p.is_file()),
+        }

@@ -1,0 +1,201 @@
+"""Large values as files named after the SHA-256 of what is in them.
+
+Knows nothing of what the bytes mean, nor of who still needs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from aiflow.errors import StoreError
+
+__all__ = ["BlobWriter", "Blobs"]
+
+_IS_HASH = re.compile(r"[0-9a-f]{64}").fullmatch
+_CHUNK = 1 << 20
+
+
+class BlobWriter:
+    """Takes bytes piece by piece; when they are all there, the file is renamed to the place that its hash gives it.
+
+    A context manager: without `commit` nothing is left behind.
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._hash = hashlib.sha256()
+        self._path = blobs.root / f".new-{os.getpid()}-{secrets.token_hex(8)}"
+        self.size = 0
+        with _complaint(blobs.root):
+            blobs.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = open(descriptor, "wb")  # noqa: SIM115  # `__exit__` closes it
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # what is in its buffer may not fit the disk
+            self._file.close()
+        with suppress(OSError):  # it was renamed
+            self._path.unlink()
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes."""
+        self._hash.update(data)
+        with _complaint(self._blobs.root):
+            size = self._file.write(data)
+        self.size += size
+        return size
+
+    def commit(self) -> str:
+        """Put the blob in its place and give its hash."""
+        digest = self._hash.hexdigest()
+        with _complaint(self._blobs.root):
+            self._file.flush()
+            if self._blobs.sync:
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if not self._blobs.touch(digest, self.size):
+                self._blobs.place(self._path, digest)
+        return digest
+
+
+@contextmanager
+def _complaint(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise StoreError(f"a value could not be written to {root}: {problem}; make room there and run again") from error
+
+
+class Blobs:
+    """The blobs of one home.
+
+    Any number of processes may write at once: a blob appears whole, by rename, or not at all.
+
+    Parameters
+    ----------
+    root
+        The directory; made (0700) when the first blob is written.
+    sync
+        Whether a blob must survive the loss of power, too (``durability="full"``).
+    """
+
+    def __init__(self, root: Path | str, *, sync: bool = False) -> None:
+        self.root, self.sync = Path(root), sync
+
+    def path(self, digest: str) -> Path:
+        """Give the place of a blob, whether or not it is there.
+
+        Raises
+        ------
+        StoreError
+            If `digest` is not the text of a SHA-256: no other text ever becomes a path.
+        """
+        if not isinstance(digest, str) or not _IS_HASH(digest):
+            raise StoreError(f"{digest!r} is not the hash of a blob (64 digits and letters a to f)")
+        return self.root / digest[:2] / digest[2:4] / digest
+
+    def exists(self, digest: str) -> bool:
+        """Tell whether the blob is there."""
+        return self.path(digest).is_file()
+
+    def touch(self, digest: str, size: int) -> bool:
+        """Mark a blob as used just now; False if it is not there, or not of this size (a damaged one is replaced)."""
+        path = self.path(digest)
+        try:
+            if path.stat().st_size != size:
+                return False
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def place(self, path: Path, digest: str) -> None:
+        """Rename a finished file to the place of its hash."""
+        target = self.path(digest)
+        for folder in (target.parent.parent, target.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        os.replace(path, target)
+        if self.sync:
+            descriptor = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def writer(self) -> BlobWriter:
+        """Open a `BlobWriter` for a new blob.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written (no room, no permission); its `write` and `commit` say so, too.
+        """
+        return BlobWriter(self)
+
+    def put_bytes(self, data: bytes | bytearray | memoryview) -> str:
+        """Keep these bytes and give their hash; a blob that is there already is only touched.
+
+        Raises
+        ------
+        StoreError
+            If they cannot be written.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        if self.touch(digest, memoryview(data).nbytes):
+            return digest
+        with self.writer() as writer:
+            writer.write(data)
+            return writer.commit()
+
+    def put_file(self, source: Path | str) -> str:
+        """Copy a file into the blobs, in pieces, and give its hash.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        OSError
+            If `source` cannot be read.
+        """
+        with open(source, "rb") as file, self.writer() as writer:
+            while chunk := file.read(_CHUNK):
+                writer.write(chunk)
+            return writer.commit()
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob for reading, after its content was checked against its name.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, or is not what was written.
+        """
+        path = self.path(digest)
+        try:
+            file = open(path, "rb")  # noqa: SIM115  # the caller closes it
+        except FileNotFoundError:
+            raise StoreError(
+                f"the blob {path} is missing: restore {self.root} from a backup, or run the job again that made it"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"the blob {path} cannot be read: {error.strerror}") from error
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
+            file.close()
+            raise StoreError(
+                f"the blob {path} is damaged (its content has the hash {found[:12]}…): it was not loaded; restore it "
+                "from a backup, or delete it and run the job that made the value again"
+            )
+        file.seek(0)
+        return file

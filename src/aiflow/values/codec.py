@@ -1,0 +1,347 @@
+"""Turns values and calls into bytes and back: JSON where that is exact, arrays as .npy, anything else by cloudpickle.
+
+Knows nothing of tables or processes. It is the only door to cloudpickle; nothing is unpickled but by `decode` and
+`unpickle_call`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+from aiflow.errors import AIFlowError, ParameterError, RunnerError, StoreError
+from aiflow.values.blobs import Blobs, BlobWriter
+
+__all__ = ["Codec", "Serializer", "Stored", "check_constant", "pickle_call", "unpickle_call"]
+
+_ADVICE = "return something that can be, or keep the value in memory with persist=False (runner 'thread' or 'inline')"
+_MOST_PARTS, _MOST_LEVELS = 100_000, 100  # beyond, pickle is faster than JSON, and does not recurse as deep
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
+class Stored(NamedTuple):
+    """A value as bytes.
+
+    Attributes
+    ----------
+    codec
+        How to read it: ``"json"``, ``"npy"``, ``"pickle"`` or the name of a plug-in's serializer.
+    data
+        The bytes themselves (JSON: text), if they are few.
+    blob
+        The hash of the blob that holds them, if they are many.
+    size
+        How many bytes.
+    """
+
+    codec: str
+    data: str | bytes | None
+    blob: str | None = None
+    size: int = 0
+
+
+class Serializer(Protocol):
+    """What a plug-in offers for values of its own types (hook `aiflow_serializers`)."""
+
+    name: str
+
+    def handles(self, value: Any) -> bool:
+        """Tell whether `dump` can write this value; must be quick and must not raise."""
+
+    def dump(self, value: Any, file: Any) -> None:
+        """Write the value to a binary file that has `write` only."""
+
+    def load(self, file: BinaryIO) -> Any:
+        """Read back what `dump` wrote."""
+
+
+class _Arrays:
+    """NumPy arrays as .npy; those of objects, and subclasses, are pickled."""
+
+    name = "npy"
+
+    def handles(self, value: Any) -> bool:
+        numpy = sys.modules.get("numpy")
+        if numpy is None or type(value) is not numpy.ndarray:
+            return False
+        return not value.dtype.hasobject and not value.dtype.metadata
+
+    def dump(self, value: Any, file: Any) -> None:
+        import numpy
+
+        numpy.lib.format.write_array(file, value, allow_pickle=False)
+
+    def load(self, file: BinaryIO) -> Any:
+        import numpy
+
+        return numpy.load(file, allow_pickle=False)
+
+
+class _Pickles:
+    name = "pickle"
+
+    def handles(self, value: Any) -> bool:
+        return True
+
+    def dump(self, value: Any, file: Any) -> None:
+        _picklers().values(file).dump(value)
+
+    def load(self, file: BinaryIO) -> Any:
+        return pickle.load(file)
+
+
+class _Sink:
+    """Keeps what is written to it in memory; from `inline` bytes on, in a blob."""
+
+    def __init__(self, blobs: Blobs, inline: int) -> None:
+        self._blobs, self._inline = blobs, inline
+        self._buffer = io.BytesIO()
+        self._writer: BlobWriter | None = None
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.__exit__()
+
+    def write(self, data: Any) -> int:
+        if self._writer is not None:
+            return self._writer.write(data)
+        size = memoryview(data).nbytes
+        if self._buffer.tell() + size <= self._inline:
+            return self._buffer.write(data)
+        self._writer = self._blobs.writer()
+        self._writer.write(self._buffer.getbuffer())
+        return self._writer.write(data)
+
+    def finish(self, codec: str) -> Stored:
+        if self._writer is None:
+            data = self._buffer.getvalue()
+            return Stored(codec, data, None, len(data))
+        return Stored(codec, None, self._writer.commit(), self._writer.size)
+
+
+_NULL = Stored("json", "null", None, 4)
+_TRUE, _FALSE = Stored("json", "true", None, 4), Stored("json", "false", None, 5)
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+class Codec:
+    """Serialises values, small ones into the row and large ones into blobs.
+
+    Parameters
+    ----------
+    blobs
+        Where large values go.
+    inline
+        From how many bytes on a value is large.
+    serializers
+        Those of plug-ins; the first that handles a value writes it.
+
+    Examples
+    --------
+    >>> codec = Codec(Blobs("blobs"))
+    >>> codec.encode([1, 2.5, None, "ü"], "the value of job 'load'")
+    Stored(codec='json', data='[1,2.5,null,"ü"]', blob=None, size=17)
+    >>> codec.decode(codec.encode((1, 2), "a tuple"))
+    (1, 2)
+    """
+
+    def __init__(self, blobs: Blobs, inline: int = 16_384, serializers: Sequence[Serializer] = ()) -> None:
+        self.blobs, self.inline = blobs, inline
+        self._writers: list[Serializer] = [*serializers, _Arrays(), _Pickles()]
+        self._readers = {s.name: s for s in reversed(self._writers)}
+        taken = {"json", "npy", "pickle"}.intersection(s.name for s in serializers)
+        if taken:
+            raise ParameterError(
+                f"a plug-in's serializer cannot be named {taken.pop()!r}: aiflow uses that name itself"
+            )
+
+    def encode(self, value: Any, what: str) -> Stored:
+        """Serialise a value.
+
+        Parameters
+        ----------
+        value
+            Any value.
+        what
+            What it is, for the message: ``"the value of job 'load'"``.
+
+        Raises
+        ------
+        RunnerError
+            If it cannot be serialised; names `what`, the type and the way out.
+        StoreError
+            If it is large and cannot be written.
+        """
+        if value is None:
+            return _NULL
+        if value is True:
+            return _TRUE
+        if value is False:
+            return _FALSE
+        raw = _as_json(value)
+        if raw is not None:
+            if len(raw) <= self.inline:
+                return Stored("json", raw.decode(), None, len(raw))
+            return Stored("json", None, self.blobs.put_bytes(raw), len(raw))
+        return self._dump(value, what)
+
+    def _dump(self, value: Any, what: str) -> Stored:
+        with _Sink(self.blobs, self.inline) as sink:
+            try:
+                writer = next(s for s in self._writers if s.handles(value))
+                writer.dump(value, sink)
+            except StoreError:
+                raise
+            except Exception as error:  # foreign code: __reduce__ of any class, a plug-in's dump
+                raise RunnerError(
+                    f"{what} is {_kind(value)} and cannot be serialised ({_why(error)}); {_ADVICE}"
+                ) from error
+            return sink.finish(writer.name)
+
+    def decode(self, stored: Stored) -> Any:
+        """Give the value back; a blob's hash is checked before anything is loaded from it.
+
+        Raises
+        ------
+        StoreError
+            If the blob is missing or damaged, or the value cannot be read: its class is gone, a plug-in is missing.
+        """
+        codec, data, blob, _ = stored
+        if codec == "json":
+            if blob is None:
+                return json.loads(data)  # type: ignore[arg-type]  # JSON that is not in a blob is in `data`
+            with self.blobs.open(blob) as file:
+                return json.loads(file.read())
+        reader = self._readers.get(codec)
+        if reader is None:
+            raise StoreError(f"a value was written by the serializer {codec!r}, which is not here: install its plug-in")
+        with io.BytesIO(data) if blob is None else self.blobs.open(blob) as file:  # type: ignore[arg-type]
+            try:
+                return reader.load(file)
+            except AIFlowError:
+                raise
+            except Exception as error:  # foreign code: __setstate__ of any class
+                raise StoreError(
+                    f"a stored value ({codec}, {stored.size} bytes) cannot be read: {_why(error)}; make what it needs "
+                    "importable again, or run the job that made it again"
+                ) from error
+
+
+def _as_json(value: Any) -> bytes | None:
+    """Give a value as JSON if exactly the same comes back from it: the same types, all the way down."""
+    if type(value) not in _SCALARS and not _is_plain(value):
+        return None
+    try:
+        return _json(value).encode()
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; half of a surrogate pair
+        return None
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether it is a tree of lists and dicts with text keys: no subclasses, not too large, not too deep."""
+    level, parts = [value], 1
+    for _ in range(_MOST_LEVELS):
+        below: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind is list:
+                inner = part
+            elif kind is dict:
+                if not all(type(key) is str for key in part):
+                    return False
+                inner = part.values()
+            else:
+                return False
+            parts += len(inner)
+            if parts > _MOST_PARTS:
+                return False
+            if not _SCALARS.issuperset(map(type, inner)):
+                below.extend(p for p in inner if type(p) not in _SCALARS)
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def check_constant(value: Any) -> None:
+    """Check that a constant argument can be serialised; raises whatever serialising it raises."""
+    if _as_json(value) is None:
+        _picklers().values(_Nowhere()).dump(value)
+
+
+class _Nowhere:
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _why(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+# ------------------------------------------------------------------------------------------------------------- calls
+
+
+def pickle_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *more: Any) -> bytes:
+    """Serialise a call for another process; `more` travels along and shares classes with it.
+
+    Code of the user travels by value, so that what runs there is what is defined here: functions of `__main__` and
+    notebooks, lambdas, closures, and modules outside of site-packages. Installed packages travel by name. Where a
+    user's module cannot travel by value (a lock among its globals), all of the call travels by name instead.
+
+    Raises
+    ------
+    RunnerError
+        If it cannot be serialised; names the argument and its type.
+    """
+    call = (function, args, kwargs, *more)
+    try:
+        data: bytes = _picklers().dump_code(call)
+        return data
+    except Exception as error:  # foreign code: __reduce__ of any class
+        raise RunnerError(_blame(function, args, kwargs, error)) from error
+
+
+def unpickle_call(data: bytes | bytearray | memoryview) -> Any:
+    """Give back the tuple that `pickle_call` was given; raises whatever loading it raises."""
+    return pickle.loads(data)
+
+
+def _blame(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> str:
+    """Say which part of a call cannot be serialised."""
+    name = getattr(function, "__name__", repr(function))
+    for key, value in [*enumerate(args), *kwargs.items()]:
+        try:
+            _picklers().dump_code(value)
+        except Exception as own:  # noqa: BLE001  # the same foreign code again
+            return (
+                f"argument {key!r} of job {name!r} is {_kind(value)} and cannot be sent to another process "
+                f"({_why(own)}); pass what it is made from, or use runner 'thread'"
+            )
+    return (
+        f"the function of job {name!r} cannot be sent to another process ({_why(error)}); make what it uses from "
+        "outside (globals, closure) inside it, or use runner 'thread'"
+    )
+
+
+@functools.cache
+def _picklers() -> Any:
+    """Import cloudpickle, and the picklers that build on it, when the first value needs them."""
+    import cloudpickle
+
+    from aiflow.values import travel
+
+    return travel.picklers(cloudpickle)

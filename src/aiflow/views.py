@@ -1,0 +1,139 @@
+"""What the store holds, noun by noun, as users ask for it: `project.executions`, `.jobs`, `.workflows`.
+
+Knows nothing of turns. Filters are names of fields; names take globs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiflow.clock import as_datetime
+from aiflow.errors import NotFound, ParameterError, suggest
+from aiflow.execution import Execution, JobExecution, _job_of, _JOB_ROW
+from aiflow.graph.condition import is_glob
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+    from aiflow.graph.workflow import Workflow
+
+__all__ = ["Executions", "Jobs", "Workflows"]
+
+
+def _where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[str, list[Any]]:
+    parts, values = [], []
+    for name, value in filters.items():
+        if name not in known:
+            raise ParameterError(f"{noun} have no field {name!r} to filter by{suggest(name, known)}")
+        if value is None:
+            parts.append(f"{name} IS NULL")
+            continue
+        text = str(value) if not isinstance(value, int | float) else value
+        parts.append(f"{name} GLOB ?" if isinstance(text, str) and is_glob(text) else f"{name} = ?")
+        values.append(text)
+    return " AND ".join(parts) or "1", values
+
+
+class Executions:
+    """The executions of workflows; got as `project.executions`."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def find(self, execution_id: str) -> Execution | None:
+        """Give an execution by its id, or by first characters that no other has; None if there is none."""
+        store, columns = self._project._store, Execution.columns()
+        row = store.row(f"SELECT {columns} FROM executions WHERE id = ?", (execution_id,))
+        if row is None and execution_id and execution_id.isalnum():
+            rows = store.rows(f"SELECT {columns} FROM executions WHERE id >= ? AND id < ? LIMIT 2", (execution_id, execution_id + "~"))
+            if len(rows) > 1:
+                raise ParameterError(f"several executions begin with {execution_id!r}: {', '.join(r[0] for r in rows)}, …; give more of the id")
+            row = rows[0] if rows else None
+        return None if row is None else Execution(self._project, row)
+
+    def get(self, execution_id: str) -> Execution:
+        """Give an execution by its id, or by its first characters; raises `NotFound`."""
+        found = self.find(execution_id)
+        if found is None:
+            raise NotFound("execution", execution_id, [e.id for e in self.list(limit=5)])
+        return found
+
+    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Execution]:
+        """Give executions, newest first; filter by `workflow`, `status`, `context`, `namespace`."""
+        status = filters.get("status")
+        derived = status is not None and str(status) in ("INTERRUPTED", "RUNNING", "STOPPING")
+        if derived:
+            filters = {k: v for k, v in filters.items() if k != "status"}
+        where, values = _where(filters, ("workflow", "status", "context", "namespace", "id"), "executions")
+        if derived:
+            where += " AND status IN ('RUNNING', 'STOPPING', 'INIT')"
+        sql = f"SELECT {Execution.columns()} FROM executions WHERE {where} ORDER BY created DESC, rowid DESC"
+        if not derived and limit is not None:
+            sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
+        found = [Execution(self._project, row) for row in self._project._store.rows(sql, values)]
+        if derived:
+            found = [e for e in found if e.status == str(status)][offset : None if limit is None else offset + limit]
+        return found
+
+    def count(self, **filters: Any) -> int:
+        """Count executions."""
+        return len(self.list(limit=None, **filters))
+
+
+class Jobs:
+    """The executions of jobs; got as `project.jobs`."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[JobExecution]:
+        """Give executions of jobs, newest first; filter by `job`, `status`, `execution_id`."""
+        where, values = _where(filters, ("job", "status", "execution_id", "number", "attempt"), "jobs")
+        sql = f"SELECT execution_id, {_JOB_ROW} FROM job_executions WHERE {where} ORDER BY started DESC, number DESC"
+        if limit is not None:
+            sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
+        return [_job_of(row[1:], row[0], self._project) for row in self._project._store.rows(sql, values)]
+
+
+class Workflows:
+    """The workflows that were run or registered; got as `project.workflows`."""
+
+    _KNOWN = ("name", "namespace", "description", "source")
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[dict[str, Any]]:
+        """Give workflows as dicts, by name."""
+        where, values = _where(filters, self._KNOWN, "workflows")
+        sql = f"SELECT namespace, name, description, source, created, updated FROM workflows WHERE {where} ORDER BY name"
+        if limit is not None:
+            sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
+        names = ("namespace", "name", "description", "source", "created", "updated")
+        rows = [dict(zip(names, row, strict=True)) for row in self._project._store.rows(sql, values)]
+        return [{**r, "created": as_datetime(r["created"]), "updated": as_datetime(r["updated"])} for r in rows]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Give a workflow by name, or None."""
+        found = [w for w in self.list(limit=None) if w["name"] == name]
+        return found[0] if found else None
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Give a workflow by name; raises `NotFound`."""
+        found = self.find(name)
+        if found is None:
+            raise NotFound("workflow", name, [w["name"] for w in self.list(limit=None)])
+        return found
+
+    def register(self, workflow: Workflow) -> dict[str, Any]:
+        """Make a workflow known without running it."""
+        from aiflow.engine import Entry
+
+        project = self._project
+        engine, now = project._shared.engine, project._clock.now()
+        row = (workflow.namespace or project.name, workflow.name, workflow.description, workflow.source, now, now)
+        sql = (
+            "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "description = excluded.description, source = excluded.source, updated = excluded.updated"
+        )
+        engine.submit(Entry(lambda: engine.write(sql, row)))
+        return self.get(workflow.name)
