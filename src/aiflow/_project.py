@@ -476,7 +476,7 @@ class Project:
         self, workflow: Workflow, graph: Graph, bound: Mapping[str, Any], context: str | None, only: Any, start_from: Any, given: dict[str, Any]
     ) -> Execution:
         chosen = _choose(graph, only, start_from, given)
-        plan = Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends)
+        plan = self._plan(workflow, graph, chosen, given)
         self._shared.check_runners(plan)
         part = self._part(workflow, plan, chosen, given)
         text = json.dumps(graph.definition(), separators=(",", ":"))
@@ -506,6 +506,9 @@ class Project:
         engine.begin(live, insert)
         engine.later(lambda: self._record_provenance(execution_id, source))
         return self.executions.get(execution_id)
+
+    def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
+        return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._shared.default_runner)
 
     def _record_provenance(self, execution_id: str, source: str) -> None:
         text = json.dumps(_provenance(source))
@@ -558,24 +561,29 @@ class Project:
             raise Conflict(f"execution {execution.id} is {status} in a living process; it cannot be resumed")
         if status == "SUCCESS":
             raise Conflict(f"execution {execution.id} has succeeded; there is nothing to resume")
-        graph, bound, workflow = self._rebuild(execution)
-        part = execution._part
-        given = {n: self._store.codec.decode(_from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
-        chosen = None if part is None or part["only"] is None else set(part["only"])
-        plan = Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends)
-        self._shared.check_runners(plan)
-        live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
-        live.cause = execution._event_offset
-        self._give(live, part, given)
+        live = self._rebuilt(execution)
+        self._shared.check_runners(live.plan)
         ended = status.is_ended
         request = Draft(
-            "execution:" + workflow.name, {"action": "resume"}, str(EventType.REQUESTED), execution.namespace, None, execution.id, execution.id
+            "execution:" + execution.workflow, {"action": "resume"}, str(EventType.REQUESTED), execution.namespace, None, execution.id, execution.id
         )
         sql = "UPDATE executions SET owner = ?, epoch = epoch + 1, ended = NULL WHERE id = ? AND epoch = ? AND owner IS ?"
         values = (self._store.claim_owner(self._clock.now()), execution.id, execution._epoch, execution._owner)
         if not self._shared.engine.take(live, (sql, values), request if ended else None):
             raise Conflict(f"execution {execution.id} was just taken by another process")
         self._drive_if_nobody_does()
+
+    def _rebuilt(self, execution: Execution) -> Live:
+        """Make what this process holds of an execution anew, from what is recorded; its state is not loaded yet."""
+        graph, bound, workflow = self._rebuild(execution)
+        part = execution._part
+        given = {n: self._store.codec.decode(_from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
+        chosen = None if part is None or part["only"] is None else set(part["only"])
+        plan = self._plan(workflow, graph, chosen, given)
+        live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
+        live.cause = execution._event_offset
+        self._give(live, part, given)
+        return live
 
     def _rebuild(self, execution: Execution) -> tuple[Graph, Mapping[str, Any], Workflow]:
         """Build the body again, and refuse if the structure is another than it was (rule 34)."""
@@ -653,6 +661,21 @@ class Project:
         finally:
             with _guard:
                 shared.drivers -= 1
+
+    def _settle(self, timeout: float = 30.0) -> None:
+        """Run inline jobs here and wait for all others, until nothing is under way and nobody waits in line."""
+        if not self._shared.has_engine:
+            return
+        engine, deadline, pause = self._shared.engine, time.monotonic() + timeout, threading.Event()
+        while True:
+            inline = engine.runners.get("inline")
+            while inline is not None and inline.drive():  # type: ignore[attr-defined]
+                pass
+            if engine.is_idle() and not (inline is not None and inline.waiting):  # type: ignore[attr-defined]
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"something still runs after {timeout:g} s")
+            pause.wait(0.001)
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 

@@ -686,6 +686,15 @@ class Engine:
         """A manual clock was moved: do what is due; tell whether anything was."""
         return self.ticker.run_due()
 
+    def is_idle(self) -> bool:
+        """Tell whether no job runs, no turn is wanted and no subscriber has anything left."""
+        return not self._inbox and not any(live.works for live in self.lives.values()) and self.deliveries.is_idle()
+
+    def settle(self) -> None:
+        """Run and wait until nothing is under way; for a manual clock."""
+        if self.project_of is not None and (project := self.project_of("")) is not None:
+            project._settle()
+
     # --- executions -------------------------------------------------------------------------------------------------
 
     def begin(self, live: Live, insert: Callable[[], None]) -> None:

@@ -128,6 +128,10 @@ class Deliveries:
             else:
                 self._stuck = 0
 
+    def is_idle(self) -> bool:
+        """Tell whether every subscriber has handled what it was given."""
+        return not any(s._scheduled for s in self.subscriptions)
+
     def is_own_thread(self) -> bool:
         """Tell whether the caller is one of the threads that call callbacks."""
         return threading.get_ident() in self._threads

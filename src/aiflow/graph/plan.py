@@ -31,7 +31,7 @@ class Vertex:
         "timeout",
     )  # fmt: skip
 
-    def __init__(self, node: Node, index: int, given: bool) -> None:
+    def __init__(self, node: Node, index: int, given: bool, runner: str = "thread") -> None:
         options = node.options
         self.node, self.index, self.name, self.given = node, index, node.name, given
         self.key = job_key(node.name)
@@ -47,8 +47,8 @@ class Vertex:
         self.parallel = options.max_parallel or 1 if self.policy is IfRunning.PARALLEL else 1
         self.retries = options.retries or 0
         self.delay, self.backoff = options.retry_delay, options.retry_backoff
-        self.allow_failure, self.runner, self.stream = options.allow_failure, options.runner or "thread", node.job.is_stream
-        if self.runner == "thread" and node.job.is_async:
+        self.allow_failure, self.runner, self.stream = options.allow_failure, options.runner or runner, node.job.is_stream
+        if node.job.is_async and self.runner in ("thread", "inline"):
             self.runner = "async"
         self.timeout = options.timeout
         self.limits = options.limits
@@ -70,6 +70,8 @@ class Plan:
         The workflow's own stop condition.
     ends
         The workflow's `ends` option.
+    runner
+        The runner of jobs that name none.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Plan:
         given: Collection[str] = (),
         stop_on: Condition | None = None,
         ends: str | None = None,
+        runner: str = "thread",
     ) -> None:
         self.graph, self.ends, self.stop_on = graph, ends, stop_on
         self.vertices: list[Vertex] = []
         self.by_name: dict[str, int] = {}
+        self._runner = runner
         self._select(graph, chosen, set(given))
         self._connect()
         self._spread_recurrence()
@@ -110,7 +114,7 @@ class Plan:
             given = given | (graph.upstream(wanted) - wanted)
         for node in graph.nodes:
             if wanted is None or node.name in wanted or node.name in given:
-                vertex = Vertex(node, len(self.vertices), node.name in given)
+                vertex = Vertex(node, len(self.vertices), node.name in given, self._runner)
                 self.by_name[node.name] = vertex.index
                 self.vertices.append(vertex)
 

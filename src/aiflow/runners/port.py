@@ -1,0 +1,131 @@
+"""The port of a job in a child process: what the job asks and says goes over a socket, and the answer comes back.
+
+Knows nothing of engines: the keeper at the other end asks the real port.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aiflow import errors
+from aiflow.graph.event import Draft, Event
+from aiflow.graph.execution import RunKey
+from aiflow.runners.context import Port
+from aiflow.runners.wire import event_row
+
+__all__ = ["SocketPort", "answer"]
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        errors.Conflict,
+        errors.GraphError,
+        errors.OffsetPruned,
+        errors.OwnershipLost,
+        errors.ParameterError,
+        errors.RunnerError,
+        errors.Stopped,
+        errors.StoreError,
+    )
+}
+"""The errors that come back as what they were; all others come back as `RunnerError`."""
+
+
+class _Question:
+    """One question under way."""
+
+    __slots__ = ("answered", "head")
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.head: dict[str, Any] = {}
+
+
+class SocketPort:
+    """The child's side; implements `Port`. Any thread of the job may call it."""
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._questions: dict[int, _Question] = {}
+        self._count = 0
+        self._project: Any = None
+        self.opener = self.home = ""
+
+    def publish(self, key: RunKey, drafts: list[Draft]) -> list[Event]:
+        """Append events to the log."""
+        return [Event(*row) for row in self._ask("publish", key=key, drafts=drafts)]
+
+    def set_label(self, key: RunKey, text: str) -> None:
+        """Show a short text beside the job."""
+        self._ask("set_label", key=key, text=text)
+
+    def events(self, offsets: Iterable[int]) -> list[Event]:
+        """Read events by their offsets."""
+        return [Event(*row) for row in self._ask("events", offsets=list(offsets))]
+
+    def project(self) -> Any:
+        """Give the job's project, opened in this process by what the keeper named: ``"module:function"``."""
+        if self._project is None:
+            module, _, function = self.opener.partition(":")
+            self._project = getattr(importlib.import_module(module), function)(self.home)
+        return self._project
+
+    def _ask(self, op: str, **fields: Any) -> Any:
+        question = _Question()
+        with self._lock:
+            self._count += 1
+            number = self._count
+            self._questions[number] = question
+        try:
+            self._send({"op": op, "id": number, **fields})
+            question.answered.wait()
+        finally:
+            self._questions.pop(number, None)
+        if problem := question.head.get("error"):
+            raise _KINDS.get(problem[0], errors.RunnerError)(problem[1])
+        return question.head["value"]
+
+    def answer(self, head: dict[str, Any]) -> None:
+        """Take the answer to a question; an answer that nobody waits for any more is dropped."""
+        question = self._questions.get(head["id"])
+        if question is not None:
+            question.head = head
+            question.answered.set()
+
+
+def answer(port: Port, key: RunKey | None, head: dict[str, Any]) -> dict[str, Any]:
+    """Ask the real port what a child asks, on the keeper's side, and give the head of the reply.
+
+    Parameters
+    ----------
+    port
+        The real port.
+    key
+        What the child is running now; a question for anything else comes from a job that is over.
+    head
+        The head of the question.
+    """
+    reply: dict[str, Any] = {"op": "reply", "id": head["id"], "value": None}
+    try:
+        if "key" in head and tuple(head["key"]) != key:
+            raise errors.Stopped("this job is over; nothing it does is recorded any more")
+        reply["value"] = _ask_port(port, head)
+    except (Exception, errors.Stopped) as error:  # an engine's trouble is the asking job's
+        kind = type(error).__name__
+        reply["error"] = [kind, str(error) if kind in _KINDS else f"{kind}: {error}"]
+    return reply
+
+
+def _ask_port(port: Port, head: dict[str, Any]) -> Any:
+    if head["op"] == "publish":
+        key = RunKey(*head["key"])
+        return [event_row(e) for e in port.publish(key, [Draft(*draft) for draft in head["drafts"]])]
+    if head["op"] == "set_label":
+        return port.set_label(RunKey(*head["key"]), head["text"])
+    if head["op"] == "events":
+        return [event_row(e) for e in port.events(head["offsets"])]
+    raise errors.RunnerError(f"a child process asked for {head['op']!r}, which is unknown")
