@@ -31,6 +31,7 @@ from aiflow.graph.condition import Condition, event
 from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.job import Job, fixed, job
+from aiflow.graph.observing import observe
 from aiflow.graph.params import Secret
 from aiflow.graph.workflow import Workflow, workflow
 
@@ -87,6 +88,7 @@ __all__ = [
     "event",
     "fixed",
     "job",
+    "observe",
     "project",
     "publish",
     "subscribe",

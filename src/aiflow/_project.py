@@ -26,10 +26,11 @@ from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
 from aiflow.graph.building import Graph, differences
 from aiflow.graph.event import Draft, Event, EventType
+from aiflow.graph.execution import ENDED, RunKey
 from aiflow.graph.params import Secret, json_text, stored as stored_params
 from aiflow.graph.plan import Plan
 from aiflow.graph.workflow import Workflow, defined
-from aiflow.live import Live
+from aiflow.live import Live, log_path
 from aiflow.provenance import provenance
 from aiflow.runners import output
 from aiflow.runners.base import Runner
@@ -76,9 +77,49 @@ class _Home:
                 output.capture()
                 self._engine = Engine(
                     self.store, self.clock, self._runner, limits=self.settings.limits,
-                    project_of=lambda _: self.projects[0] if self.projects else None,
+                    project_of=lambda _: self.projects[0] if self.projects else None, hooks=self._observer(),
                 )  # fmt: skip
+                self._engine.on_failure = self._call_on_failure
             return self._engine
+
+    def _call_on_failure(self, action: Any, live: Live, job: str | None) -> None:
+        """Call an `on_failure`: a function gets the execution (of the job, or the whole); a command is run."""
+        project = self.projects[0] if self.projects else None
+        if project is None:
+            return
+        execution = project.executions.get(live.execution_id)
+        try:
+            if callable(action):
+                action(execution if job is None else execution.job(job))
+            else:
+                import subprocess
+
+                told = {"AIFLOW_HOME": str(self.home), "AIFLOW_EXECUTION": live.execution_id, "AIFLOW_JOB": job or ""}
+                argv = action if isinstance(action, str) else list(action)
+                subprocess.run(argv, shell=isinstance(argv, str), env={**os.environ, **told}, check=True, stdin=subprocess.DEVNULL)
+        except Exception:  # foreign code
+            output_logger().exception("on_failure of %s failed", job or live.workflow)
+
+    def _observer(self) -> Callable[[Any], None] | None:
+        from aiflow import hooks
+
+        return self._observe if hooks.has_observers() else None
+
+    def _observe(self, events: Any) -> None:
+        """Tell plugins what was committed; their trouble is logged and changes nothing."""
+        from aiflow import hooks
+
+        project = self.projects[0] if self.projects else None
+        if project is None:
+            return
+        for event in events:
+            hooks.tell("aiflow_event_recorded", event=event)
+            status = event.value.get("status") if isinstance(event.value, dict) else None
+            if event.type == EventType.JOB_STATUS_CHANGED and status in ("RUNNING", *ENDED):
+                hook = "aiflow_job_started" if status == "RUNNING" else "aiflow_job_ended"
+                hooks.tell(hook, execution=project.executions.get(event.execution_id).job(event.key[4:]))
+            elif event.type == EventType.EXECUTION_STATUS_CHANGED and status in ("SUCCESS", "FAILED", "STOPPED"):
+                hooks.tell("aiflow_execution_ended", execution=project.executions.get(event.execution_id))
 
     @property
     def has_engine(self) -> bool:
@@ -106,11 +147,15 @@ class _Home:
             from aiflow.runners.command import CommandRunner
 
             return CommandRunner(self)
+        if name == "observe":
+            from aiflow.runners.observing import ObserveRunner
+
+            return ObserveRunner()
         from aiflow.hooks import plugin_runners
 
         found = plugin_runners()
         if name not in found:
-            raise NotFound("runner", name, ["thread", "process", "inline", "command", *found])
+            raise NotFound("runner", name, ["thread", "process", "inline", "command", "observe", *found])
         made: Runner = found[name](self)
         return made
 
@@ -483,6 +528,8 @@ class Project:
         params, execution_id = json_text(stored_params(bound), "the parameters"), _new_id()
         namespace = workflow.namespace or self.name
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
+        live.secrets.update(_secrets(bound))
+        live.on_failure = workflow.options.get("on_failure")
         self._give(live, part, given)
         engine, store = self._shared.engine, self._store
         source = workflow.source
@@ -581,6 +628,8 @@ class Project:
         chosen = None if part is None or part["only"] is None else set(part["only"])
         plan = self._plan(workflow, graph, chosen, given)
         live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
+        live.secrets.update(_secrets(bound))
+        live.on_failure = workflow.options.get("on_failure")
         live.cause = execution._event_offset
         self._give(live, part, given)
         return live
@@ -680,9 +729,7 @@ class Project:
     # --- opening and closing ----------------------------------------------------------------------------------------
 
     def _log_path(self, execution_id: str, job: str, number: int, attempt: int) -> Path:
-        from aiflow.engine import _file_name
-
-        return self.home / "logs" / execution_id / f"{_file_name(job)}.{number}.{attempt}.log"
+        return log_path(self.home, RunKey(execution_id, job, number, attempt))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -825,6 +872,10 @@ def _choose(graph: Graph, only: Any, start_from: Any, given: Mapping[str, Any]) 
 def _resolved(bound: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters as jobs see them: secrets looked up."""
     return {k: v.resolve(os.environ) if isinstance(v, Secret) else v for k, v in bound.items()}
+
+
+def _secrets(bound: Mapping[str, Any]) -> set[str]:
+    return {v.resolve(os.environ) for v in bound.values() if isinstance(v, Secret)}
 
 
 def _portable(value: Stored) -> list[Any]:

@@ -24,21 +24,24 @@ from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, job_key
 from aiflow.graph.execution import ENDED, RunKey
 from aiflow.graph.machine import Report
-from aiflow.graph.params import json_text
+from aiflow.graph.params import hide, json_text
 from aiflow.graph.state import ExecutionState
 from aiflow.live import JobWork, Live
 from aiflow.mapping import MappedRun
 from aiflow.runners.base import Ended, Failure, Runner, failure_of
+from aiflow.runners.calling import finish, judge
 from aiflow.store import log
 from aiflow.store.connection import DatabaseError, begin
 from aiflow.store.log import EventFilter
 from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
 from aiflow.values.codec import Stored
+from aiflow.values.fingerprint import cache_key
 
 __all__ = ["Engine", "Entry"]
 
 logger = logging.getLogger(__name__)
 _TURN_ENTRIES = 500
+_MAIN = threading.main_thread().ident
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 
 
@@ -71,7 +74,7 @@ class Engine:
     capacities, limits
         Places of each runner, sizes of named limits.
     hooks
-        Called after commits with ("job_started" | "job_ended" | "execution_ended" | "event_recorded", data); or None.
+        Called after each commit, on a worker, with its events; or None.
     project_of
         Gives a namespace's project, for `af.current().project`.
     """
@@ -83,7 +86,7 @@ class Engine:
         runners: Callable[[str], Runner],
         *,
         limits: Mapping[str, int] | None = None,
-        hooks: Callable[[str, Any], None] | None = None,
+        hooks: Callable[[list[Event]], None] | None = None,
         project_of: Callable[[str], Any] | None = None,
     ) -> None:
         self.store, self.clock, self.hooks, self.project_of = store, clock, hooks, project_of
@@ -105,12 +108,13 @@ class Engine:
         self._touched: dict[str, Live] = {}
         self._fresh: list[Live] = []
         self._undo: list[Callable[[], None]] = []
-        self._changed: list[tuple[str, Any]] = []
+        self._calls: list[Callable[[], Any]] = []
         self._usher: threading.Thread | None = None
         self._usher_bell = threading.Semaphore(0)
         self._now = 0.0
         self._holder = 0
         self.recent: WeakValueDictionary[str, Live] = WeakValueDictionary()
+        self.on_failure: Callable[[Any, Live, str | None], None] | None = None
         self.closed = False
         clock.attach(self)
 
@@ -129,7 +133,7 @@ class Engine:
         if self._holder == threading.get_ident():
             raise AIFlowError("a turn cannot begin inside a turn: this is a fault of aiflow")
         self._inbox.append(entry)
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == _MAIN:
             self._call_usher()  # a KeyboardInterrupt could land in the middle of a turn
             self._wait(entry)
         elif self._lock.acquire(False):
@@ -153,7 +157,7 @@ class Engine:
                 nap.acquire()
             if entry.lead:
                 entry.lead, entry.nap = False, None
-                if threading.current_thread() is threading.main_thread():
+                if threading.get_ident() == _MAIN:
                     self._call_usher()
                 elif self._lock.acquire(False):
                     self._hold()
@@ -244,7 +248,7 @@ class Engine:
         for undo in reversed(self._undo):
             undo()
         touched, self._touched = self._touched, {}
-        self._events, self._rows, self._writes, self._changed, self._fresh, self._undo = [], [], [], [], [], []
+        self._events, self._rows, self._writes, self._calls, self._fresh, self._undo = [], [], [], [], [], []
         for live in touched.values():
             if live.execution_id in self.lives:
                 self._reload(live)
@@ -303,7 +307,12 @@ class Engine:
         self.head = offset = self.head + 1
         if not time:
             time = self._now
-        text = json_text(value, f"the value of event {key!r}")
+        if kind != _JOB:
+            text = json_text(value, f"the value of event {key!r}")
+        elif len(value) == 3:  # the most common event by far
+            text = '{"status":"%s","number":%d,"attempt":%d}' % (value["status"], value["number"], value["attempt"])
+        else:
+            text = json_text(value, "a status")
         self._rows.append((offset, time, key, kind, text, namespace, sender, context, execution_id, dedupe_key))
         event = Event(offset, key, value, kind, namespace, sender, context, execution_id, time)
         self._events.append(event)
@@ -342,14 +351,25 @@ class Engine:
         elif status == "SKIPPED":
             self._writes.append((JOB_SKIPPED, (time, time, value.get("reason"), event.offset, *key)))
         elif status in ENDED:
-            error = _error_text(ended)
+            error = _error_text(ended, live.secrets)
+            if status == "FAILED":
+                self._note_failure(live, job, number)
             kept = stored or (None, None, None, None)
             self._writes.append((JOB_ENDED, (status, time, value.get("reason"), error, *kept, *key)))
         else:
-            self._writes.append((JOB_CHANGED, (status, value.get("reason"), _error_text(ended), *key)))
+            self._writes.append((JOB_CHANGED, (status, value.get("reason"), _error_text(ended, live.secrets), *key)))
+
+    def _note_failure(self, live: Live, job: str, number: int) -> None:
+        action = live.plan.vertices[live.plan.by_name[job]].node.options.on_failure
+        if action is not None and self.on_failure is not None:
+            handler = self.on_failure
+            self._calls.append(lambda: handler(action, live, job))
 
     def _write_execution(self, live: Live, event: Event, status: str) -> None:
         is_over = status in ("SUCCESS", "FAILED", "STOPPED")
+        if status == "FAILED" and live.on_failure is not None and self.on_failure is not None:
+            handler, action = self.on_failure, live.on_failure
+            self._calls.append(lambda: handler(action, live, None))
         sql = "UPDATE executions SET status = ?, ended = ?, reason = ? WHERE id = ?"
         self._writes.append((sql, (status, event.timestamp if is_over else None, event.value.get("reason"), live.execution_id)))
 
@@ -430,7 +450,7 @@ class Engine:
                     self._do(live, command, starts)
         self._touched = {}
         events, self._events = self._events, []
-        changed, self._changed = self._changed, []
+        calls, self._calls = self._calls, []
         if starts:
             self._start(starts, entries)
         for entry in entries:
@@ -439,16 +459,18 @@ class Engine:
                 _release(entry.nap)
         if events and self.deliveries.subscriptions:
             self.deliveries.announce(events)
-        if self.hooks is not None and (events or changed):
-            self._tell(events, changed)
+        for call in calls:
+            self.later(call)
+        if self.hooks is not None and events:
+            hooks = self.hooks
+            self.later(lambda: hooks(events))
 
     def _do(self, live: Live, command: Any, starts: list[JobWork]) -> None:
         kind = type(command)
         if kind is StartJob:
             run = (live.state.jobs[command.vertex].runs or {}).get(command.number)
             if run is not None:
-                logs = self._log_path(live, live.plan.vertices[command.vertex].name, command.number, command.attempt)
-                work = JobWork(live, live.plan.vertices[command.vertex], run, command, self, logs)
+                work = JobWork(live, live.plan.vertices[command.vertex], run, command, self)
                 live.works[command.vertex, command.number] = work
                 starts.append(work)
         elif kind is StopJob:
@@ -467,6 +489,8 @@ class Engine:
                 self._arm_timeout(work)
             if work.vertex.node.mapped:
                 self._start_mapped(work, runner)
+            elif work.options.cache:
+                self.later(lambda w=work, r=runner: self._start_cached(w, r))
             elif free and getattr(runner, "runs_in_place", False):
                 free.pop(0).following = work
             else:
@@ -474,6 +498,27 @@ class Engine:
                     runner.start(work, self.report_and_go_on if getattr(runner, "runs_in_place", False) else self.report)
                 except Exception as error:  # a plugin's runner: its trouble is that job's
                     self._fail_later(work, error)
+
+    def _start_cached(self, work: JobWork, runner: Runner) -> None:
+        """Look for the value of an equal call first (rule 37); on a worker, for hashing reads the inputs."""
+        try:
+            work.cache_key = cache_key(work.load(), work.options.cache, self.store.codec)
+        except BaseException as error:  # loading the inputs and a user's key function are foreign code
+            self.report(work, judge(error, work.options))
+            return
+        sql = (
+            "SELECT j.codec, j.value, j.blob, j.size FROM cached_results c JOIN job_executions j USING (execution_id, job, number) "
+            "WHERE c.key = ? AND j.codec IS NOT NULL"
+        )
+        row = self.store.row(sql, (work.cache_key,))
+        if row is None:
+            runner.start(work, self.report)
+            return
+        work.cache_key = None
+        stored = Stored(row[0], row[1], row[2], row[3] or 0)
+        ended = finish(self.store.codec.decode(stored), work.options, work.asked_outputs) if work.asked_outputs else Ended("SUCCESS")
+        ended.stored, ended.reason = stored, "the value of an equal call was used again"
+        self.report(work, ended)
 
     def _start_mapped(self, work: JobWork, runner: Runner) -> None:
         kept = work.live.values.setdefault((-1 - work.vertex.index, work.key.number), {})
@@ -559,11 +604,6 @@ class Engine:
                     del self._listeners[key]
         self._pattern_listeners.pop(live.execution_id, None)
 
-    def _tell(self, events: list[Event], changed: list[tuple[str, Any]]) -> None:
-        hooks = self.hooks
-        if hooks is not None:
-            self.later(lambda: hooks("committed", (events, changed)))
-
     # --- what workers bring -----------------------------------------------------------------------------------------
 
     def report(self, work: JobWork, ended: Ended) -> None:
@@ -610,7 +650,8 @@ class Engine:
         self._undo.append(lambda: self._untake(work, mapped, ticket))
         if live.execution_id not in self.lives:
             return
-        report = Report(work.key.job, number, work.key.attempt, ended.outcome, ended.retryable, ended.truth, ended.reason)
+        reason = hide(ended.reason, live.secrets) if ended.reason and live.secrets else ended.reason
+        report = Report(work.key.job, number, work.key.attempt, ended.outcome, ended.retryable, ended.truth, reason)
         draft = machine.settle(live.state, report, self._now)
         if draft is None:
             return
@@ -619,6 +660,9 @@ class Engine:
             if ended.stored is None:
                 live.keep(index, number, ended.value, work.options.persist)
             self.say(live, draft, ended, stored)
+            if work.cache_key is not None and stored is not None:
+                sql = "INSERT OR REPLACE INTO cached_results VALUES (?, ?, ?, ?, ?)"
+                self.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self._now))
         else:
             self.say(live, draft, ended)
         if status != "RETRYING":
@@ -844,9 +888,6 @@ class Engine:
     def _runner_of(self, work: JobWork) -> Runner:
         return self._runner(work.vertex.runner)
 
-    def _log_path(self, live: Live, job: str, number: int, attempt: int) -> Path:
-        return self.store.home / "logs" / live.execution_id / f"{_file_name(job)}.{number}.{attempt}.log"
-
     def close(self) -> None:
         """End threads and runners; what is RUNNING in the store stays so, and is INTERRUPTED once the lock is free."""
         self.clock.detach(self)
@@ -897,17 +938,12 @@ def _same(draft: Draft, event: Event) -> bool:
     return all(a.get(k) == b.get(k) for k in ("status", "number", "attempt"))
 
 
-def _error_text(ended: Ended | None) -> str | None:
+def _error_text(ended: Ended | None, secrets: Iterable[str]) -> str | None:
     if ended is None or ended.error is None:
         return None
     error = ended.error
-    return json_text({"type": error.type, "message": error.message, "traceback": error.traceback[-20_000:]}, "an error")
-
-
-def _file_name(job: str) -> str:
-    """Give a file name for a job's name: what a file system may not take is written as ``%xx``."""
-    safe = "".join(c if c.isalnum() or c in "-_.[] " else f"%{ord(c):x}" for c in job)
-    return (safe if safe not in ("", ".", "..") else f"%{safe}")[:150]
+    message, trace = hide(error.message, secrets), hide(error.traceback[-20_000:], secrets)
+    return json_text({"type": error.type, "message": message, "traceback": trace}, "an error")
 
 
 def _release(nap: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pluggy
 
-__all__ = ["hookimpl", "hookspec", "manager", "plugin_runners", "register"]
+__all__ = ["hookimpl", "hookspec", "has_observers", "manager", "plugin_runners", "register", "tell"]
 
 logger = logging.getLogger(__name__)
 hookspec = pluggy.HookspecMarker("aiflow")
@@ -70,3 +70,20 @@ def plugin_runners() -> dict[str, Callable[[Any], Any]]:
     for runners in reversed(manager().hook.aiflow_runners()):
         found.update(runners)
     return found
+
+
+def has_observers() -> bool:
+    """Tell whether any plugin wants to be told of what happens."""
+    hook = manager().hook
+    names = ("aiflow_event_recorded", "aiflow_job_started", "aiflow_job_ended", "aiflow_execution_ended")
+    return any(getattr(hook, name).get_hookimpls() for name in names)
+
+
+def tell(name: str, **arguments: Any) -> None:
+    """Call one hook of every plugin; an exception is logged with the plugin's name and changes nothing."""
+    for implementation in getattr(manager().hook, name).get_hookimpls():
+        try:
+            wanted = {k: arguments[k] for k in implementation.argnames if k in arguments}
+            implementation.function(**wanted)
+        except Exception:  # foreign code
+            logger.exception("The plugin %s failed in %s", implementation.plugin_name, name)

@@ -15,14 +15,25 @@ from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
 from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Fixed, Job, JobOptions
-from aiflow.graph.params import Secret
+from aiflow.graph.params import Secret, is_secret_name
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import ExecutionState, Run
 from aiflow.runners.base import Call
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
 
-__all__ = ["JobWork", "Live"]
+__all__ = ["ElementWork", "JobWork", "Live", "file_name", "log_path"]
+
+
+def file_name(job: str) -> str:
+    """Give a file name for a job's name: what a file system may not take is written as ``%xx``."""
+    safe = "".join(c if c.isalnum() or c in "-_.[] " else f"%{ord(c):x}" for c in job)
+    return (safe if safe not in ("", ".", "..") else f"%{safe}")[:150]
+
+
+def log_path(home: Path, key: RunKey) -> Path:
+    """Give the log file of one attempt of a job."""
+    return home / "logs" / key.execution_id / f"{file_name(key.job)}.{key.number}.{key.attempt}.log"
 
 
 class Live:
@@ -50,10 +61,11 @@ class Live:
         self.uses: dict[tuple[int, int], int] = {}
         self.works: dict[tuple[int, int], Any] = {}
         self.tickets: dict[tuple[int, int], Any] = {}
+        self.secrets: set[str] = {str(v) for k, v in self.params.items() if is_secret_name(k) and isinstance(v, str) and len(v) > 3}
         self.ended = threading.Event()
         self.lost = False
         self.watchers: list[Callable[[], None]] = []
-        self.timeout_at: float | None = None
+        self.on_failure: Any = None
 
     def fresh_state(self) -> ExecutionState:
         """Give the state as it was at the last snapshot, or at the start."""
@@ -103,17 +115,26 @@ class Live:
 class JobWork:
     """One attempt of one job, as its runner gets it."""
 
-    __slots__ = ("_context", "asked_outputs", "element", "job", "key", "live", "log_path", "options", "port", "run", "vertex")
+    __slots__ = ("_context", "asked_outputs", "cache_key", "element", "job", "key", "live", "options", "port", "run", "vertex")
 
-    def __init__(self, live: Live, vertex: Vertex, run: Run, command: StartJob, port: Port, logs: Path) -> None:
+    def __init__(self, live: Live, vertex: Vertex, run: Run, command: StartJob, port: Port) -> None:
         self.live, self.vertex, self.run, self.port = live, vertex, run, port
         self.key = RunKey(live.execution_id, vertex.name, command.number, command.attempt)
         self.job: Job = vertex.node.job
         self.options: JobOptions = vertex.node.options
         self.asked_outputs: tuple[int | str | None, ...] = vertex.asked_outputs
         self.element: int | None = None
-        self.log_path = logs
         self._context: JobContext | None = None
+        self.cache_key: str | None = None
+
+    @property
+    def log_path(self) -> Path:
+        """Where what it prints and logs is kept."""
+        return log_path(self.live.store.home, self.key)
+
+    def scratch_path(self) -> Path:
+        """Where it may keep files of its own while it runs."""
+        return self.live.store.home / "scratch" / self.live.execution_id / f"{file_name(self.key.job)}.{self.key.number}"
 
     @property
     def context(self) -> JobContext:
@@ -131,8 +152,9 @@ class JobWork:
                 context=live.context,
                 event_offsets=start.events,
                 cause=live.cause,
-                scratch=live.store.home / "scratch" / live.execution_id / f"{self.key.job}.{self.key.number}",
+                scratch=self.scratch_path,
             )
+            context.secrets = live.secrets
         return context
 
     def load(self) -> Call:
@@ -157,7 +179,9 @@ class JobWork:
         if kind is Fixed:
             return self.resolve(value.value)
         if kind is Secret:
-            return value.resolve(os.environ)
+            text = value.resolve(os.environ)
+            self.live.secrets.add(text)
+            return text
         return value
 
     def _value_of(self, node: Node, output: int | str | None) -> Any:

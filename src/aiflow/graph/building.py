@@ -262,6 +262,8 @@ class Body:
         name = self.unique(self.prefix + (explicit or job.name), explicit is not None and explicit != job.function.__name__)
         if self.defaults and any(getattr(options, k) is None for k in self.defaults):
             options = replace(options, **{k: v for k, v in self.defaults.items() if getattr(options, k) is None})
+        if options.cache and job.is_stream:
+            raise GraphError(f"job {name!r} is a stream job and cannot be cached: an item is not a value to use again")
         node = Node(self, len(self.nodes), name, job, options)
         found: list[Node] = []
         for what, value in [*enumerate(args), *kwargs.items()] if args or kwargs else ():

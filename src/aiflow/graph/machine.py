@@ -175,7 +175,11 @@ def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: i
         runs = job.runs = {}
     run = runs.get(number)
     if run is None:
-        start = job.starts.popleft() if job.starts else Start(())
+        start = Start(())
+        if job.starts:
+            start = job.starts.popleft()
+            if not job.starts:
+                job.starts = None  # an empty deque is 600 bytes
         if vertex.feeds and not start.inputs:
             ups = ((up, state.jobs[up].success) for up, needed in vertex.feeds if needed)
             start = start._replace(inputs=tuple(ups))

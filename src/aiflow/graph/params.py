@@ -10,7 +10,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from aiflow.errors import ParameterError, suggest
 
-__all__ = ["Secret", "bind", "is_secret_name", "json_text", "mask", "stored"]
+__all__ = ["Secret", "bind", "hide", "is_secret_name", "json_text", "mask", "stored"]
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_key", "private_key", "credential")
 
@@ -64,6 +64,14 @@ def is_secret_name(name: str) -> bool:
 def mask(params: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters as they may be shown."""
     return {k: "***" if is_secret_name(k) and not isinstance(v, dict) else v for k, v in params.items()}
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Give `text` with every secret value shown as ``***``."""
+    for secret in secrets:
+        if secret and secret in text:
+            text = text.replace(secret, "***")
+    return text
 
 
 def json_text(value: Any, what: str) -> str:

@@ -5,7 +5,6 @@ Knows nothing of the store or the engine; all that it says goes over one socket,
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import logging
 import os
@@ -136,7 +135,7 @@ class Child:
             self.send(report, body)
 
     def _make_context(self, head: dict[str, Any]) -> JobContext:
-        self.port.opener, self.port.home = head["opener"], head["home"]
+        self.port.opener, self.port.home, self.port.namespace = head["opener"], head["home"], head["namespace"]
         return JobContext(
             RunKey(*head["key"]),
             self.port,
@@ -154,12 +153,14 @@ class Child:
         try:
             self._in_users_code = True
             function, args, kwargs, retry_on, params, serializers = unpickle_call(frame.body)
-            context.params = params
+            context._params = params  # they come with the call, for they share its classes
             declared = frame.head["outputs"]
             outputs = tuple(declared) if isinstance(declared, list) else declared
             options = JobOptions(outputs=outputs, retry_on=retry_on)
             call, asked = Call(function, args, kwargs), frame.head["asked"]
             if frame.head["is_async"]:
+                import asyncio  # 30 ms that most children never need
+
                 ended = asyncio.run(perform_async(lambda: call, context, options, asked))
             else:
                 ended = perform(lambda: call, context, options, asked)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,9 @@ from aiflow.graph.execution import RunKey
 from aiflow.graph.params import json_text
 
 __all__ = ["JobContext", "Port", "current", "current_or_none", "enter", "leave"]
+
+
+_guard = threading.Lock()
 
 
 class Port(Protocol):
@@ -43,8 +46,6 @@ class JobContext:
     ----------
     execution_id, job, number, attempt
         What identifies this call; use the first three as idempotency key.
-    params
-        The parameters of the execution.
     context
         The context of the execution.
     workflow
@@ -64,19 +65,34 @@ class JobContext:
         context: str | None = None,
         event_offsets: tuple[int, ...] = (),
         cause: int | None = None,
-        scratch: Path | str = "",
+        scratch: Path | str | Callable[[], Path] = "",
     ) -> None:
         self.key, self.port, self.namespace, self.workflow = key, port, namespace, workflow
         self.execution_id, self.job, self.number, self.attempt = key
-        self.params, self.context = dict(params or {}), context
+        self._params, self.context = params, context
         self.event_offsets, self.cause = event_offsets, cause
         self._scratch = scratch
-        self.stop_event = threading.Event()
+        self._stop_event: threading.Event | None = None
         self.is_over = False
+        self.secrets: set[str] = set()  # what must not be seen in logs and errors
         self.log: Any = None  # where this job's output goes; set by its runner
 
     def __repr__(self) -> str:
         return f"<job {self.job} number {self.number} attempt {self.attempt} of execution {self.execution_id}>"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the execution."""
+        return dict(self._params or {})
+
+    @property
+    def stop_event(self) -> threading.Event:
+        """Set when this job was asked to stop; made when somebody first asks for it."""
+        if self._stop_event is None:
+            with _guard:
+                if self._stop_event is None:
+                    self._stop_event = threading.Event()
+        return self._stop_event
 
     @property
     def project(self) -> Any:
@@ -105,14 +121,14 @@ class JobContext:
     @property
     def scratch(self) -> Path:
         """A directory for files of this run."""
-        path = Path(self._scratch)
+        path = self._scratch() if callable(self._scratch) else Path(self._scratch)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     @property
     def stopping(self) -> bool:
         """Whether this job was asked to stop; a long loop should look at it."""
-        return self.stop_event.is_set()
+        return self._stop_event is not None and self._stop_event.is_set()
 
     def wait_stop(self, timeout: float | None = None) -> bool:
         """Wait until this job is asked to stop, `timeout` seconds at most; tell whether it was."""

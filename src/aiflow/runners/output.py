@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,23 +28,33 @@ _guard = threading.Lock()
 class JobLog:
     """The log file of one attempt: opened when something is written, closed when the attempt ends, never over `CAP`."""
 
-    def __init__(self, path: Path, cap: int = CAP) -> None:
-        self.path, self.cap = path, cap
+    __slots__ = ("_closed", "_file", "_lock", "_path", "_size", "cap", "lost", "secrets")
+
+    def __init__(self, path: Path | Callable[[], Path], cap: int = CAP, secrets: Collection[str] = ()) -> None:
+        self._path, self.cap, self.secrets = path, cap, secrets
         self.lost = 0
         self._file: IO[bytes] | None = None
         self._size = 0
         self._lock = threading.Lock()
         self._closed = False
 
+    @property
+    def path(self) -> Path:
+        """Where the file is, or will be."""
+        return self._path() if callable(self._path) else self._path
+
     def write(self, data: str | bytes) -> None:
         """Append text (as UTF-8) or bytes."""
         raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+        for secret in self.secrets:
+            raw = raw.replace(secret.encode("utf-8", "backslashreplace"), b"***")
         with self._lock:
             if self._closed:
                 return
             if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                path = self.path
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                 self._file = open(descriptor, "ab", buffering=0)
                 self._size = os.fstat(descriptor).st_size
             room = self.cap - self._size
@@ -56,6 +67,9 @@ class JobLog:
 
     def close(self) -> None:
         """Close the file; say in it how much was left out."""
+        if self._file is None:  # nothing was written: nothing to close, and no file
+            self._closed = True
+            return
         with self._lock:
             if self._closed:
                 return
@@ -66,9 +80,9 @@ class JobLog:
                 self._file.close()
 
 
-def log_of(context: JobContext, path: Path) -> JobLog:
+def log_of(context: JobContext, path: Path | Callable[[], Path]) -> JobLog:
     """Give a log for `context`; what the job prints and logs goes there while `capture` is on."""
-    log = JobLog(path)
+    log = JobLog(path, secrets=context.secrets)
     context.log = log
     return log
 

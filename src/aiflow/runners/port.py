@@ -13,6 +13,7 @@ from typing import Any
 from aiflow import errors
 from aiflow.graph.event import Draft, Event
 from aiflow.graph.execution import RunKey
+from aiflow.runners.base import Work
 from aiflow.runners.context import Port
 from aiflow.runners.wire import event_row
 
@@ -53,7 +54,7 @@ class SocketPort:
         self._questions: dict[int, _Question] = {}
         self._count = 0
         self._project: Any = None
-        self.opener = self.home = ""
+        self.opener = self.home = self.namespace = ""
 
     def publish(self, key: RunKey, drafts: list[Draft]) -> list[Event]:
         """Append events to the log."""
@@ -71,7 +72,7 @@ class SocketPort:
         """Give the job's project, opened in this process by what the keeper named: ``"module:function"``."""
         if self._project is None:
             module, _, function = self.opener.partition(":")
-            self._project = getattr(importlib.import_module(module), function)(self.home)
+            self._project = getattr(importlib.import_module(module), function)(self.home, self.namespace)
         return self._project
 
     def _ask(self, op: str, **fields: Any) -> Any:
@@ -97,24 +98,22 @@ class SocketPort:
             question.answered.set()
 
 
-def answer(port: Port, key: RunKey | None, head: dict[str, Any]) -> dict[str, Any]:
+def answer(work: Work | None, head: dict[str, Any]) -> dict[str, Any]:
     """Ask the real port what a child asks, on the keeper's side, and give the head of the reply.
 
     Parameters
     ----------
-    port
-        The real port.
-    key
-        What the child is running now; a question for anything else comes from a job that is over.
+    work
+        What the child is running now; a question of anything else comes from a job that is over.
     head
         The head of the question.
     """
     reply: dict[str, Any] = {"op": "reply", "id": head["id"], "value": None}
     try:
-        if "key" in head and tuple(head["key"]) != key:
+        if work is None or tuple(head.get("key", work.key)) != work.key:
             raise errors.Stopped("this job is over; nothing it does is recorded any more")
-        reply["value"] = _ask_port(port, head)
-    except (Exception, errors.Stopped) as error:  # an engine's trouble is the asking job's
+        reply["value"] = _ask_port(work.context.port, head)
+    except (Exception, errors.Stopped) as error:  # noqa: BLE001  # an engine's trouble is the asking job's
         kind = type(error).__name__
         reply["error"] = [kind, str(error) if kind in _KINDS else f"{kind}: {error}"]
     return reply
@@ -125,7 +124,8 @@ def _ask_port(port: Port, head: dict[str, Any]) -> Any:
         key = RunKey(*head["key"])
         return [event_row(e) for e in port.publish(key, [Draft(*draft) for draft in head["drafts"]])]
     if head["op"] == "set_label":
-        return port.set_label(RunKey(*head["key"]), head["text"])
+        port.set_label(RunKey(*head["key"]), head["text"])
+        return None
     if head["op"] == "events":
         return [event_row(e) for e in port.events(head["offsets"])]
     raise errors.RunnerError(f"a child process asked for {head['op']!r}, which is unknown")

@@ -25,7 +25,7 @@ Done = Callable[[Work, Ended], Any]
 def run_here(work: Work) -> Ended:
     """Run one attempt on this thread and say how it ended."""
     context = work.context
-    log = log_of(context, work.log_path)
+    log = log_of(context, lambda: work.log_path)
     try:
         return perform(work.load, context, work.options, work.asked_outputs)
     finally:
@@ -60,7 +60,7 @@ class ThreadRunner:
             self._idle.popleft().release()
         except IndexError:
             with self._guard:
-                if self._count >= (self.capacity or 1) + 64 or self._closed:
+                if self._closed:
                     return
                 self._count += 1
                 number = self._count

@@ -48,6 +48,9 @@ _FIRST = (
         namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,
         PRIMARY KEY (namespace, name)
     ) WITHOUT ROWID""",
+    """CREATE TABLE cached_results (
+        key TEXT PRIMARY KEY, execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, time REAL NOT NULL
+    ) WITHOUT ROWID""",
     """CREATE TABLE failed_events (
         id INTEGER PRIMARY KEY, offset INTEGER NOT NULL, handler TEXT NOT NULL, error TEXT NOT NULL, time REAL NOT NULL
     )""",

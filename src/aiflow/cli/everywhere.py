@@ -1,0 +1,91 @@
+"""What every command takes, before or after its name: the home, the namespace and the form of the output.
+
+Knows nothing of what the commands do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from aiflow import Project
+
+__all__ = ["Asked", "Command", "Group", "needs_home", "open_home"]
+
+FORMS = ("table", "json", "yaml", "plain")
+
+
+@dataclass(slots=True)
+class Asked:
+    """What was said of the home, the namespace and the output."""
+
+    home: str | None = None
+    namespace: str | None = None
+    output: str = "table"
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    asked = context.ensure_object(Asked)
+    if value is not None and parameter.name is not None:
+        setattr(asked, parameter.name, value)
+
+
+def _option(*names: str, **more: Any) -> click.Option:
+    return click.RichOption(names, expose_value=False, callback=_remember, panel="Everywhere", **more)
+
+
+_EVERYWHERE = (
+    _option("--home", metavar="DIR", help="The home; by default $AIFLOW_HOME, else the nearest .aiflow upwards."),
+    _option("-n", "--namespace", metavar="NAME", help="The namespace; by default that of the home."),
+    _option("-o", "--output", type=click.Choice(FORMS), help="The form of what goes to standard output."),
+)
+
+
+class Command(click.RichCommand):
+    """A command that also takes what all commands take, and shows examples in its help."""
+
+    def __init__(self, *args: Any, examples: str = "", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.help = _with_examples(self.help, examples)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Give the command's own parameters and those of every command."""
+        return [*super().get_params(ctx), *_EVERYWHERE]
+
+
+class Group(click.RichGroup):
+    """A group of such commands."""
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args: Any, examples: str = "", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.help = _with_examples(self.help, examples)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Give the group's own parameters and those of every command."""
+        return [*super().get_params(ctx), *_EVERYWHERE]
+
+
+def _with_examples(text: str | None, examples: str) -> str:
+    lines = [line.strip() for line in examples.strip().splitlines()]
+    shown = "\n\n\b\nExamples:\n" + "\n".join(f"  $ aiflow {line}" for line in lines) if lines else ""
+    return (text or "") + shown
+
+
+def open_home(asked: Asked) -> Project:
+    """Open the project that was asked for; its home is made if there is none yet."""
+    from aiflow._project import Project
+
+    return Project(asked.namespace, home=asked.home)
+
+
+def needs_home(asked: Asked) -> Project:
+    """Open the project that was asked for; raises `StoreError` if there is no home: what only reads never makes one."""
+    from aiflow._project import Project
+
+    return Project(asked.namespace, home=asked.home, _make=False)

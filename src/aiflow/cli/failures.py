@@ -1,0 +1,108 @@
+"""What is said when something goes wrong, and the exit code that goes with it.
+
+Knows nothing of the commands. A traceback is shown only of the user's own code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import rich_click as click
+
+from aiflow.errors import AIFlowError, ExecutionFailed, StoreError
+
+__all__ = ["BrokenFile", "Refused", "Terminated", "blame_user", "outcome_of", "say"]
+
+_COLOURS = {"red": "31", "yellow": "33", "dim": "2"}
+_NOT_THE_USERS = ("<frozen importlib", "<frozen runpy")
+
+
+class BrokenFile(Exception):
+    """A user's file that cannot be imported, or a workflow body in it that raises; the message has the user's frames."""
+
+
+class Refused(click.ClickException):
+    """What was asked is against the state of the store, such as resuming another workflow than was started."""
+
+    exit_code = 3
+
+
+class Terminated(BaseException):
+    """This process got SIGTERM."""
+
+
+def say(text: str, colour: str = "") -> None:
+    """Write a line on standard error, in colour where that is wanted."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    if colour and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        text = f"\033[{_COLOURS[colour]}m{text}\033[0m"
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:  # nobody reads it
+        return
+
+
+def outcome_of(error: BaseException) -> int:
+    """Say what happened, and give the exit code; an error that is a fault of aiflow is raised again."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        return 0
+    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+        return 130
+    if isinstance(error, Terminated):
+        return 143
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        text = error.message if sys.stderr is not None and sys.stderr.isatty() else click.unstyle(error.message)
+        say("\n".join(line.rstrip() for line in text.splitlines()))
+        return 2
+    if isinstance(error, click.UsageError):
+        where = f"\nSee: {error.ctx.command_path} --help" if error.ctx is not None else ""
+        say(f"Error: {error.format_message()}{where}", "red")
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        say(f"Error: {error.format_message()}", "red")
+        return error.exit_code
+    code = _code_of(error)
+    if code is None:
+        raise error
+    say(f"Error: {error}", "red")
+    return code
+
+
+def _code_of(error: BaseException) -> int | None:
+    from aiflow.store.connection import DatabaseError
+
+    if isinstance(error, StoreError | DatabaseError):
+        return 3
+    if isinstance(error, ExecutionFailed | BrokenFile):
+        return 1
+    if isinstance(error, AIFlowError):
+        return 2
+    return 1 if isinstance(error, OSError) else None
+
+
+def blame_user(error: BaseException, doing: str) -> BrokenFile | None:
+    """Put an exception of a user's code into a `BrokenFile` without our frames; None if no frame is the user's."""
+    told = traceback.TracebackException(type(error), error, error.__traceback__)
+    if not _users_frames(told.stack) and not isinstance(error, SyntaxError):
+        return None
+    seen: list[traceback.TracebackException] = []
+    part: traceback.TracebackException | None = told
+    while part is not None:
+        seen.append(part)
+        part.stack = _users_frames(part.stack)
+        part = part.__cause__ or part.__context__
+    text = "".join(told.format())
+    return BrokenFile(f"{doing}\n{text.rstrip()}")
+
+
+def _users_frames(stack: traceback.StackSummary) -> traceback.StackSummary:
+    ours = str(Path(__file__).resolve().parents[1]) + os.sep
+    foreign = (*_NOT_THE_USERS, ours, str(Path(click.__file__).parent) + os.sep)
+    return traceback.StackSummary.from_list([f for f in stack if not f.filename.startswith(foreign)])
