@@ -6,6 +6,7 @@ Knows nothing of how anything is done.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import json
 import os
@@ -754,6 +755,7 @@ class Project:
                 global _default
                 if _default is self:
                     _default = None
+                    atexit.unregister(self.close)
                 if self in self._shared.projects:
                     self._shared.projects.remove(self)
             self._shared.release()
@@ -795,6 +797,7 @@ def project() -> Project:
             return _entered[-1]
         if _default is None or _default._closed:
             _default = Project()
+            atexit.register(_default.close)
         return _default
 
 

@@ -41,8 +41,13 @@ __all__ = ["Engine", "Entry"]
 
 logger = logging.getLogger(__name__)
 _TURN_ENTRIES = 500
+_TRIES = 3
 _MAIN = threading.main_thread().ident
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+
+
+class _Unhandled(Exception):
+    """An event of another process could not be handled: the turn is tried again, and the event set aside in the end."""
 
 
 class Entry:
@@ -105,6 +110,7 @@ class Engine:
         self._events: list[Event] = []
         self._rows: list[tuple[Any, ...]] = []
         self._writes: list[tuple[str, tuple[Any, ...]]] = []
+        self._bad: dict[int, int] = {}
         self._touched: dict[str, Live] = {}
         self._fresh: list[Live] = []
         self._undo: list[Callable[[], None]] = []
@@ -231,6 +237,9 @@ class Engine:
             self._admit()
             self._write()
             writer.execute("COMMIT")
+        except _Unhandled:
+            self._roll_back(head)
+            return self._try(entries)
         except BaseException as error:
             self._roll_back(head)
             if len(entries) == 1:
@@ -269,12 +278,26 @@ class Engine:
         self._data_version = version
         rows = writer.execute(f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.head,)).fetchall()
         for row in rows:
-            event = log.event_of(row)
-            self.head = event.offset
-            self._events.append(event)
-            self._route(event)
+            self.head = row[0]
+            try:
+                self._take_foreign(row)
+            except Exception as error:  # another program may have written anything
+                self._bad[row[0]] = self._bad.get(row[0], 0) + 1
+                logger.warning("The event at offset %d could not be handled: %s", row[0], error)
+                raise _Unhandled from error
         if self._fresh:
             self._drain()
+
+    def _take_foreign(self, row: tuple[Any, ...]) -> None:
+        tries = self._bad.get(row[0], 0)
+        if tries < _TRIES:
+            event = log.event_of(row)
+            self._events.append(event)
+            self._route(event)
+        elif tries == _TRIES:  # set aside, so that the next ones go on: aiflow list events --failed
+            self._bad[row[0]] += 1
+            sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, 'scheduler', ?, ?)"
+            self._writes.append((sql, (row[0], f"could not be handled {tries} times", self._now)))
 
     def _write(self) -> None:
         writer = self.store.writer

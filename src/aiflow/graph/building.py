@@ -35,9 +35,10 @@ class Edge(NamedTuple):
     label: str = ""
 
 
-_NO_VALUE = "{node} has no value while the graph is built, so {what}; {hint}"
-_RUN_IF = "decide at run time with other.run_if({name})"
-_MAP = "go through its elements at run time with job.map({name})"
+_NO_VALUE = (
+    "{node} has no value while the graph is built, so {what}; at run time, other.run_if({name}) decides on it "
+    "and job.map({name}) goes through its elements"
+)
 
 
 class _Valueless:
@@ -45,20 +46,20 @@ class _Valueless:
 
     __slots__ = ()
 
-    def _refuse(self, what: str, hint: str = _RUN_IF) -> NoReturn:
-        raise GraphError(_NO_VALUE.format(node=repr(self), what=what, hint=hint.format(name=getattr(self, "name", "node"))))
+    def _refuse(self, what: str) -> NoReturn:
+        raise GraphError(_NO_VALUE.format(node=repr(self), what=what, name=getattr(self, "name", "node")))
 
     def __bool__(self) -> NoReturn:
         self._refuse("`if`, `and`, `or` and `not` cannot ask it")
 
     def __len__(self) -> NoReturn:
-        self._refuse("`len` cannot count it", _MAP)
+        self._refuse("`len` cannot count it")
 
     def __str__(self) -> NoReturn:
-        self._refuse("it cannot be formatted", "format it inside a job; its name is node.name (run_if and map decide on values)")
+        self._refuse("it cannot be formatted (its name is node.name)")
 
     def __format__(self, spec: str) -> NoReturn:
-        self._refuse("it cannot be formatted", "format it inside a job; its name is node.name (run_if and map decide on values)")
+        self._refuse("it cannot be formatted (its name is node.name)")
 
     def __eq__(self, other: object) -> NoReturn:
         self._refuse("it cannot be compared")
@@ -98,7 +99,7 @@ class Node(_Valueless):
 
     def __iter__(self) -> Iterator[Output]:
         if self.options.width == 1 and not isinstance(self.options.outputs, tuple):
-            self._refuse("it cannot be gone through (it has one output; say outputs=2 for more)", _MAP)
+            self._refuse("it cannot be gone through (it has one output; say outputs=2 for more)")
         names = self.options.outputs
         return iter([Output(self, n) for n in (range(names) if isinstance(names, int) else names)])
 
@@ -106,7 +107,7 @@ class Node(_Valueless):
         names = self.options.outputs
         if isinstance(names, int):
             if names == 1:
-                self._refuse(f"[{output!r}] cannot be taken (it has one output; say outputs=2 for more)", _MAP)
+                self._refuse(f"[{output!r}] cannot be taken (it has one output; say outputs=2 for more)")
             if not isinstance(output, int) or not -names <= output < names:
                 raise GraphError(f"{self!r} has the outputs 0 to {names - 1}, not {output!r}")
             return Output(self, output % names)
@@ -145,6 +146,8 @@ class Node(_Valueless):
             raise GraphError(f"{self!r}.{verb}(…) takes a condition: say {condition.name}.succeeded, .failed, .finished, …")
         if not isinstance(condition, Condition):
             raise GraphError(f"{self!r}.{verb}(…) takes a condition such as af.event('go'), not {condition!r}")
+        if any(getattr(leaf, "where", None) is not None for leaf in condition.leaves()):
+            raise GraphError(f"{self!r}.{verb}({condition}): where= is not supported yet; match on the value, or decide inside the job")
         self.rules += (Rule(action, condition),)
         return self
 
@@ -205,7 +208,7 @@ class Output(_Valueless):
         return f"<node {self.name}>"
 
     def __iter__(self) -> NoReturn:
-        self._refuse("it cannot be gone through", _MAP)
+        self._refuse("it cannot be gone through")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -262,8 +265,8 @@ class Body:
         name = self.unique(self.prefix + (explicit or job.name), explicit is not None and explicit != job.function.__name__)
         if self.defaults and any(getattr(options, k) is None for k in self.defaults):
             options = replace(options, **{k: v for k, v in self.defaults.items() if getattr(options, k) is None})
-        if options.cache and job.is_stream:
-            raise GraphError(f"job {name!r} is a stream job and cannot be cached: an item is not a value to use again")
+        if job.is_stream:
+            raise GraphError(f"job {name!r} is a stream job (a generator function), and streams are not supported yet; return a list")
         node = Node(self, len(self.nodes), name, job, options)
         found: list[Node] = []
         for what, value in [*enumerate(args), *kwargs.items()] if args or kwargs else ():

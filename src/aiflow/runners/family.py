@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -28,13 +29,20 @@ class Family:
     """
 
     def __init__(self) -> None:
-        self._name = secrets.token_hex(8)
         self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._name = secrets.token_hex(8)
         self._guard: subprocess.Popen[bytes] | None = None
         self._count = 0
 
     def join(self) -> str:
         """Give a new mark: that of one child and all that it starts."""
+        if os.getpid() != self._pid:  # a fork founds a family of its own
+            self._lock = threading.Lock()
+            self._begin()
         with self._lock:
             self._count += 1
             return f"{self._name}.{self._count};"
@@ -45,6 +53,8 @@ class Family:
 
     def watch(self) -> None:
         """See to it that the guard runs."""
+        if os.name != "posix":
+            return
         with self._lock:
             if self._guard is None or self._guard.poll() is not None:
                 self._guard = subprocess.Popen(
@@ -60,8 +70,15 @@ class Family:
         """Kill all that carry this mark, or any of this family; give the pids of those that could not be killed."""
         return guard.sweep(mark or f"{self._name}.")
 
+    def wait(self, mark: str, until: float) -> None:
+        """Wait until nobody carries this mark any more, or until this moment (of `time.monotonic`)."""
+        while guard.members(mark) and time.monotonic() < until:
+            time.sleep(0.01)
+
     def close(self) -> None:
         """Kill all that is left, and the guard."""
+        if os.getpid() != self._pid:
+            return
         if self._count:
             self.sweep()
         with self._lock:

@@ -167,20 +167,19 @@ class Keeper(threading.Thread):
 
     def _start(self, work: Work, done: Done) -> None:
         self._task = _Task(work, done)
-        try:
-            call = work.load()
-        except BaseException as error:  # noqa: BLE001  # foreign code: reading a value may run anything
-            return self._end(judge(error, work.options))
-        try:
-            body = _pack_call(self.pool.host, work, call)
-        except RunnerError as error:
-            return self._end(_failed(str(error), retryable=False))
         if any(o.verb == "stop" and key_of(o.work) == key_of(work) for o in self.orders):
             return self._end(Ended("STOPPED", reason="it was stopped before it began"))
         try:
-            child = self._child_at_hand()
+            child = self._child_at_hand()  # first, for a new one needs some time to get ready
         except (OSError, RunnerError) as error:
             return self._end(_failed(f"no process could be started: {error}"))
+        try:
+            call = work.load()
+            body = _pack_call(self.pool.host, work, call)
+        except RunnerError as error:
+            return self._end(_failed(str(error), retryable=False))
+        except BaseException as error:  # noqa: BLE001  # foreign code: reading a value may run anything
+            return self._end(judge(error, work.options))
         child.stdout.begin(self._task.log)
         child.stderr.begin(self._task.log)
         child.send(_head(self.pool.host, work, call), body)

@@ -1,0 +1,202 @@
+"""Shows on standard error how an execution goes: a live table in a terminal, a line per change elsewhere.
+
+Knows nothing of how it was started or what it is for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from aiflow.cli.board import BUSY, Board, Row
+from aiflow.cli.failures import say
+from aiflow.cli.formats import STATUS_STYLES, cell
+from aiflow.cli.records import duration
+
+if TYPE_CHECKING:
+    from aiflow import Event, Execution, Project
+
+__all__ = ["Progress"]
+
+QUIET = 5.0
+"""Seconds without a change after which it is said what is waited for."""
+
+
+class Display(Protocol):
+    """A way to show a board."""
+
+    def open(self, board: Callable[[], Board | None]) -> None:
+        """Begin; the board comes later."""
+
+    def row(self, row: Row) -> None:
+        """Show that a row has changed."""
+
+    def waiting(self, text: str) -> None:
+        """Show what is waited for; '' when things go on."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class Progress:
+    """A context manager that shows the execution which `follow` is given.
+
+    Enter it before anything runs: what jobs print must go through the live display.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._display: Display = _Live(project) if _is_terminal() else _Lines()
+        self._board: Board | None = None
+        self._subscription: Any = None
+        self._graph: Any = None
+        self._is_over = threading.Event()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._display.open(lambda: self._board)
+        return self
+
+    def follow(self, execution: Execution, since: int) -> None:
+        """Show an execution by its events after an offset."""
+        self._board, self._graph = Board(execution.id), execution.graph
+        types = ("JOB_STATUS_CHANGED", "EXECUTION_STATUS_CHANGED")
+        self._subscription = self._project.subscribe(self._take, types=types, since=since)
+        threading.Thread(target=self._watch, name="aiflow-quiet", daemon=True).start()
+
+    def finish(self) -> None:
+        """Wait until the end of the execution has been shown, a moment at most."""
+        if self._board is not None:
+            self._is_over.wait(5.0)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._display.close()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+        self.close()
+
+    def _take(self, event: Event) -> None:
+        board = self._board
+        if board is None or self._closed.is_set():
+            return
+        row = board.take(event)
+        if row is not None:
+            self._display.row(row)
+        if board.status in ("SUCCESS", "FAILED", "STOPPED"):
+            self._is_over.set()
+
+    def _watch(self) -> None:
+        board, told = self._board, 0.0
+        assert board is not None
+        while not self._closed.wait(0.25) and not self._is_over.is_set():
+            if time.time() - board.changed < QUIET:
+                self._display.waiting("")
+            elif told != board.changed:
+                told = board.changed
+                self._display.waiting(", ".join(board.waits(self._graph)[:8]) or "its end")
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Lines:
+    """A line for each change, without any control characters."""
+
+    def open(self, board: Callable[[], Board | None]) -> None:
+        """Nothing to prepare."""
+
+    def row(self, row: Row) -> None:
+        """Write a line."""
+        name = row.job if row.number == 1 else f"{row.job} ({row.number})"
+        more = [duration(row.seconds(0.0)) if row.ended is not None and row.status != "SKIPPED" else "", row.reason]
+        if row.attempt > 1:
+            more.insert(0, f"attempt {row.attempt}")
+        say("  ".join([f"{name:<20} {row.status:<8}", *filter(None, map(cell, more))]).rstrip())
+
+    def waiting(self, text: str) -> None:
+        """Write a line."""
+        if text:
+            say(f"waiting for {cell(text)}")
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+
+class _Live:
+    """A table that is drawn again eight times a second; what jobs print appears above it."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._live: Any = None
+        self._waiting = ""
+
+    def open(self, board: Callable[[], Board | None]) -> None:
+        """Take the lower part of the terminal."""
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=sys.stderr, highlight=False)
+        self._live = Live(get_renderable=lambda: self._draw(board(), console.height), console=console, transient=True, refresh_per_second=8)
+        self._live.start()
+
+    def row(self, row: Row) -> None:
+        """Nothing to do: the next drawing shows it."""
+
+    def waiting(self, text: str) -> None:
+        """Have it shown below the table."""
+        self._waiting = text
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _draw(self, board: Board | None, height: int) -> Any:
+        from rich.console import Group
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        if board is None:
+            return Text("")
+        now, labels = time.time(), self._labels(board)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+        for row in board.selection(max(3, height - 5)):
+            style = STATUS_STYLES.get(row.status, "")
+            status: Any = Text(row.status, style)
+            if row.status == "RUNNING":
+                status = Spinner("dots", status, style=style)
+                status.start_time = 0.0
+            name = row.job if row.number == 1 else f"{row.job} ({row.number})"
+            tries = f"attempt {row.attempt}" if row.attempt > 1 else ""
+            note = "  ".join(filter(None, (tries, labels.get(row.job, ""), row.reason)))
+            took = "" if row.status == "SKIPPED" else duration(row.seconds(now))
+            table.add_row(cell(name), status, took, cell(note))
+        counts = Text("  ").join(Text(f"{n} {status}", STATUS_STYLES.get(status, "")) for status, n in board.counts().items())
+        waiting = Text(f"waiting for {cell(self._waiting)}" if self._waiting else "", "yellow")
+        return Group(table, counts, waiting) if self._waiting else Group(table, counts)
+
+    def _labels(self, board: Board) -> dict[str, str]:
+        """Read what busy jobs say of themselves; labels are no events."""
+        if not any(row.status in BUSY for row in board.rows.values()):
+            return {}
+        sql = "SELECT job, label FROM job_executions WHERE execution_id = ? AND label IS NOT NULL AND ended IS NULL ORDER BY number"
+        try:
+            return dict(self._project._store.rows(sql, (board.execution_id,)))
+        except Exception:  # noqa: BLE001  # a drawing must not end because the store is busy or being closed
+            return {}

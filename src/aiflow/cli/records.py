@@ -1,0 +1,138 @@
+"""Executions, jobs and events as data for programs and as rows for people.
+
+Knows nothing of how data are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiflow.cli.formats import Table
+
+if TYPE_CHECKING:
+    from aiflow import Event, Execution, JobExecution, Project
+
+__all__ = [
+    "duration",
+    "event_record",
+    "event_table",
+    "execution_header",
+    "execution_record",
+    "execution_table",
+    "job_records",
+    "job_table",
+]
+
+Record = Mapping[str, Any]
+
+
+def duration(seconds: float | None) -> str:
+    """Give a duration as people say it.
+
+    Examples
+    --------
+    >>> duration(0.0421), duration(12.34), duration(3725.0)
+    ('0.04 s', '12.3 s', '1 h 02 min')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """Give an event, its fields named as its attributes."""
+    return {
+        "offset": event.offset, "key": event.key, "value": event.value, "type": event.type, "namespace": event.namespace,
+        "sender": event.sender, "context": event.context, "execution_id": event.execution_id, "time": event.time,
+    }  # fmt: skip
+
+
+def event_table(rows: list[dict[str, Any]]) -> Table:
+    """Lay events out for people."""
+    columns = {"OFFSET": "offset", "TIME": "time", "KEY": "key", "VALUE": "value", "TYPE": "type", "SENDER": "sender", "EXECUTION": "execution_id"}
+    return Table(rows, columns, wide=("VALUE",))
+
+
+def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
+    """Give executions of jobs, each with the event that started it."""
+    from aiflow.store import log
+
+    jobs = list(jobs)
+    offsets = {j.event_offset for j in jobs if j.event_offset is not None}
+    events = {e.offset: event_record(e) for e in log.by_offsets(project._store.reader(), offsets)}
+    return [
+        {
+            "execution_id": j.execution_id, "job": j.job, "number": j.number, "attempt": j.attempt, "status": j.status,
+            "started": j.started, "ended": j.ended, "seconds": j.seconds, "error": j.error, "reason": j.reason, "label": j.label,
+            "event": None if j.event_offset is None else events.get(j.event_offset),
+        }
+        for j in jobs
+    ]  # fmt: skip
+
+
+def job_table(rows: list[dict[str, Any]], results: Mapping[str, str] | None = None, with_execution: bool = False) -> Table:
+    """Lay executions of jobs out for people; `results` are short texts by job name."""
+    columns: dict[str, Any] = {"EXECUTION": "execution_id"} if with_execution else {}
+    columns |= {"JOB": _name, "STATUS": "status", "TIME": lambda row: duration(row["seconds"]), "ATTEMPT": "attempt"}
+    if with_execution:
+        columns["STARTED"] = "started"
+    if results is not None:
+        latest = {row["job"]: row["number"] for row in rows if row["status"] == "SUCCESS"}
+        columns["RESULT"] = lambda row: results.get(row["job"], "") if latest.get(row["job"]) == row["number"] else ""
+    if results is None or any(_note(row) for row in rows):
+        columns["NOTE"] = _note
+    return Table(rows, columns, wide=("RESULT", "NOTE"))
+
+
+def _name(row: Record) -> str:
+    return row["job"] if row["number"] == 1 else f"{row['job']} ({row['number']})"
+
+
+def _note(row: Record) -> str:
+    return row["error"] or row["reason"] or row["label"] or ""
+
+
+def execution_record(execution: Execution) -> dict[str, Any]:
+    """Give an execution without its jobs; what looks like a password is hidden."""
+    status, event = execution.status, execution.event
+    return {
+        "id": execution.id, "workflow": execution.workflow, "namespace": execution.namespace, "status": status,
+        "params": execution.shown_params, "context": execution.context, "event": None if event is None else event_record(event),
+        "created": execution.created, "started": execution.started, "ended": execution.ended, "reason": execution.reason,
+        "source": execution.source,
+    }  # fmt: skip
+
+
+def _seconds(row: Record) -> float | None:
+    started, ended = row["started"], row["ended"]
+    return (ended - started).total_seconds() if started is not None and ended is not None else None
+
+
+def _params(row: Record) -> str:
+    return ", ".join(f"{name}={value}" for name, value in row["params"].items())
+
+
+def execution_table(rows: list[dict[str, Any]]) -> Table:
+    """Lay executions out for people."""
+    columns: dict[str, Any] = {
+        "ID": "id", "WORKFLOW": "workflow", "STATUS": "status", "STARTED": "started", "TIME": lambda row: duration(_seconds(row)),
+        "PARAMETERS": _params, "NOTE": lambda row: row["reason"],
+    }  # fmt: skip
+    return Table(rows, columns, wide=("PARAMETERS", "NOTE"))
+
+
+def execution_header(row: Record) -> dict[str, Any]:
+    """Give what stands above the jobs of an execution; what it does not have is left out."""
+    header = {
+        "execution": row["id"], "workflow": row["workflow"], "status": row["status"], "reason": row["reason"], "parameters": _params(row),
+        "context": row["context"], "started": row["started"], "ended": row["ended"], "time": duration(_seconds(row)),
+        "event": row["event"]["key"] if row["event"] else None,
+    }  # fmt: skip
+    return {name: value for name, value in header.items() if value not in (None, "")}

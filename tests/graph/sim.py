@@ -1,0 +1,385 @@
+"""Drives the pure machine as an engine would, without one: a log, a clock that stands still, timers that wait.
+
+Knows nothing of stores, threads and runners. Whoever uses it says what happens next (`publish`, `end`, `ask`, ...), or
+lets `wander` choose by a list of numbers, so that the same numbers give the same history.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiflow.graph import machine
+from aiflow.graph.commands import RetryLater, StartJob
+from aiflow.graph.event import Draft, Event, EventType, job_key
+from aiflow.graph.execution import ExecutionStatus
+from aiflow.graph.machine import Report
+from aiflow.graph.plan import Plan
+from aiflow.graph.state import ExecutionState, Run, Start
+from aiflow.graph.workflow import Workflow
+
+JOB, EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+ME = "execution-1"
+EPOCH = 1_000.0
+OUTCOMES = ("SUCCESS", "FAILED", "STOPPED", "SKIPPED")
+
+
+class Entry(NamedTuple):
+    """One event of the log, and whether the machine itself decided on it (else it was brought from outside)."""
+
+    event: Event
+    decided: bool
+
+
+class Sim:
+    """One execution of a workflow.
+
+    Parameters
+    ----------
+    workflow
+        What to run.
+    hold
+        Whether jobs that may start wait for `start`; otherwise each starts as soon as it may.
+    chosen, given
+        As in `Plan`.
+    ends
+        In the place of the workflow's own option, if given.
+    reloading
+        Whether the state goes through JSON after each thing that happens, as if the process had been replaced.
+    checked
+        Whether the invariants are looked at after each thing that happens (not for large graphs).
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        *,
+        hold: bool = False,
+        chosen: Collection[str] | None = None,
+        given: Collection[str] = (),
+        ends: str | None = "",
+        reloading: bool = False,
+        checked: bool = True,
+        **params: Any,
+    ) -> None:
+        graph = workflow.build(**params)
+        self.plan = Plan(
+            graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends if ends == "" else ends
+        )
+        self.hold, self.reloading, self.checked = hold, reloading, checked
+        self.now = EPOCH
+        self.log: list[Entry] = []
+        self.commands: list[Any] = []
+        self.timers: list[RetryLater] = []
+        self.announced: set[int] = set()
+        self.starts: dict[tuple[str, int], Start] = {}
+        self.state = self.fresh()
+        self.bring(self.about_me("RUNNING"))
+
+    # --- what happens -----------------------------------------------------------------------------------------------
+
+    def bring(self, *drafts: Draft) -> None:
+        """Append these and let the machine take them; what it decides comes after all of them, as in the engine."""
+        for draft in drafts:
+            self._take(draft, decided=False)
+        while self.state.outbox:
+            self._take(self.state.outbox.popleft(), decided=True)
+        self._perform()
+        if self.reloading:
+            self.state = self.fresh().load(json.loads(json.dumps(self.state.dump())))
+            self._perform()
+        if self.checked:
+            self.check()
+        if not self.hold:
+            self._start_all()
+
+    def publish(self, key: str, value: Any = None, **fields: Any) -> Event:
+        """Let a user publish an event."""
+        offset = len(self.log)
+        self.bring(Draft(key, value, **fields))
+        return self.log[offset].event
+
+    def ask(self, action: str, job: str | None = None) -> None:
+        """Let somebody ask for ``stop``, ``resume``, ``start_job``, ``stop_job`` or ``restart_job``."""
+        self.bring(self.asking(action, job))
+
+    def start(self, job: str) -> bool:
+        """Give a job a place to run in; False if it cannot start."""
+        draft = machine.dispatch(self.state, self.plan.by_name[job], self.now)
+        self.announced.discard(self.plan.by_name[job])
+        if draft is None:
+            return False
+        self.bring(draft)
+        return True
+
+    def end(self, job: str, outcome: str = "SUCCESS", number: int | None = None, **fields: Any) -> None:
+        """Let the runner report that a job has ended (the oldest running one, if no number is given)."""
+        run = self.run_of(job, number)
+        assert run is not None, f"{job} does not run: {self.story()}"
+        draft = machine.settle(self.state, Report(job, run.number, run.attempt, outcome, **fields), self.now)
+        assert draft is not None, f"{job} does not run: {run.status}"
+        self.bring(draft)
+
+    def come_due(self) -> None:
+        """Turn the clock to the first retry that waits, and let it come."""
+        timer = min(self.timers, key=lambda t: t.due)
+        self.timers.remove(timer)
+        self.now = max(self.now, timer.due)
+        draft = machine.retry(self.state, timer.vertex, timer.number, timer.attempt, self.now)
+        if draft is not None:
+            self.bring(draft)
+
+    def lose(self, *jobs: str) -> None:
+        """Let the process die under running jobs, and another one take over."""
+        self.bring(*(self.about_run(job, EventType.JOB_LOST) for job in jobs))
+
+    def time_out(self, job: str) -> None:
+        """Let a running job take longer than its timeout."""
+        self.bring(self.about_run(job, EventType.JOB_TIMED_OUT))
+
+    # --- drafts -----------------------------------------------------------------------------------------------------
+
+    def about_me(self, status: str) -> Draft:
+        """Say that the execution has this status."""
+        return Draft(f"execution:{self.plan.graph.name}", {"status": status}, EXECUTION, context=ME, execution_id=ME)
+
+    def asking(self, action: str, job: str | None = None) -> Draft:
+        """Make a request."""
+        value = {"action": action} | ({} if job is None else {"job": job})
+        key = f"execution:{self.plan.graph.name}"
+        return Draft(key, value, str(EventType.REQUESTED), context=ME, execution_id=ME)
+
+    def about_run(self, job: str, kind: str, number: int | None = None) -> Draft:
+        """Say that this befell a running job."""
+        run = self.run_of(job, number)
+        assert run is not None, f"{job} does not run: {self.story()}"
+        value = {"number": run.number, "attempt": run.attempt}
+        return Draft(job_key(job), value, str(kind), context=ME, execution_id=ME)
+
+    # --- what is to be seen -----------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """The status of the execution."""
+        return str(self.state.status)
+
+    @property
+    def events(self) -> list[Event]:
+        """The log."""
+        return [entry.event for entry in self.log]
+
+    def statuses(self) -> dict[str, str | None]:
+        """How each job ended last."""
+        return {vertex.name: self.state.jobs[vertex.index].last for vertex in self.plan.vertices}
+
+    def story(self, *jobs: str) -> list[str]:
+        """Tell the log as short texts: ``a RUNNING``, ``a#2 RUNNING`` (a later number), ``go``, ``STOPPING``."""
+        told = []
+        for event in self.events:
+            if event.type == JOB:
+                job, number = event.key[4:], event.value["number"]
+                if not jobs or job in jobs:
+                    told.append(f"{job}{'' if number == 1 else f'#{number}'} {event.value['status']}")
+            elif not jobs:
+                told.append(event.value["status"] if event.type == EXECUTION else event.key)
+        return told
+
+    def changes(self, job: str, number: int | None = None) -> list[str]:
+        """All statuses that a job went through, in order."""
+        return [e.value["status"] for e in self.of_job(job) if number is None or e.value["number"] == number]
+
+    def of_job(self, job: str) -> list[Event]:
+        """All changes of a job's status."""
+        return [e for e in self.events if e.type == JOB and e.key == job_key(job)]
+
+    def reason(self, job: str) -> str | None:
+        """The reason in the latest change of a job's status."""
+        reason: str | None = self.of_job(job)[-1].value.get("reason")
+        return reason
+
+    def causes(self, job: str, number: int = 1) -> list[str]:
+        """The keys of the events that a run was started by."""
+        started = self.starts[job, number]
+        return [self.events[offset - 1].key for offset in started.events]
+
+    def run_of(self, job: str, number: int | None = None) -> Run | None:
+        """The run of a job that is in the hands of a runner."""
+        runs = (self.state.job(job).runs or {}).values()
+        found = (r for r in runs if r.status in ("RUNNING", "STOPPING") and number in (None, r.number))
+        return next(found, None)
+
+    def running(self) -> list[tuple[str, int]]:
+        """What is in the hands of runners: (job, number)."""
+        runs = [(self.plan.vertices[i].name, run) for i, run in self.state.runs()]
+        return [(name, run.number) for name, run in runs if run.status in ("RUNNING", "STOPPING")]
+
+    def startable(self) -> list[str]:
+        """The jobs that would start if there were room."""
+        return [v.name for v in self.plan.vertices if machine.can_start(self.state, v.index)]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing happens any more unless somebody outside does something."""
+        return not (self.running() or self.startable() or self.timers)
+
+    # --- again ------------------------------------------------------------------------------------------------------
+
+    def fresh(self) -> ExecutionState:
+        """A state in which nothing has happened."""
+        return ExecutionState(self.plan, ME)
+
+    def replay(self) -> ExecutionState:
+        """Take the whole log into a fresh state; what the machine decides must be what the log has, and no more."""
+        state = self.fresh()
+        for event, decided in self.log:
+            if decided:
+                assert state.outbox, f"decided then and not now: {event}"
+                draft = state.outbox.popleft()
+                assert self._event(draft, event.offset) == event
+            machine.step(state, event)
+        assert not state.outbox, f"decided now and not then: {state.outbox}"
+        return state
+
+    def check(self) -> None:
+        """Hold what must be true between any two things that happen."""
+        state, vertices = self.state, self.plan.vertices
+        assert not state.outbox
+        busy = 0
+        for vertex, job in zip(vertices, state.jobs, strict=True):
+            assert not job.starved or job.starts
+            busy += len(job.runs or ()) + (job.restart is not None)
+            busy += 0 if job.starved else len(job.starts or ())
+            assert len(job.runs or ()) <= vertex.parallel
+            assert all(number <= job.number for number in job.runs or ())
+            if machine.can_start(state, vertex.index):
+                assert vertex.index in self.announced, f"nobody was told that {vertex.name} may start"
+            if state.status is ExecutionStatus.RUNNING:
+                ends = [(vertices[up], state.jobs[up].last, needed) for up, needed in vertex.needs]
+                good = [up.given or machine._is_good(up, last, needed) for up, last, needed in ends]
+                assert job.need == good.count(False)
+                assert job.bad == sum(last is not None and not g for (_, last, _), g in zip(ends, good, strict=True))
+        assert state.busy == busy >= 0
+        assert state.unended == sum(j.last is None for j in state.jobs)
+        if state.status.is_ended:
+            assert busy == 0
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _event(self, draft: Draft, offset: int) -> Event:
+        key, value, kind, namespace, sender, context, execution_id, time, _ = draft
+        return Event(offset, key, value, kind, namespace, sender, context, execution_id, time or self.now)
+
+    def _take(self, draft: Draft, decided: bool) -> None:
+        value = json.loads(json.dumps(draft.value))
+        event = self._event(draft._replace(value=value), len(self.log) + 1)
+        self.log.append(Entry(event, decided))
+        machine.step(self.state, event)
+
+    def _perform(self) -> None:
+        self.announced.update(self.state.ready)
+        commands, self.state.commands, self.state.ready = self.state.commands, [], []
+        self.commands += commands
+        for command in commands:
+            if isinstance(command, RetryLater):
+                self.timers.append(command)
+            elif isinstance(command, StartJob):
+                job = self.plan.vertices[command.vertex].name
+                run = self.run_of(job, command.number)
+                if run is not None:
+                    self.starts[job, command.number] = run.start
+
+    def _start_all(self) -> None:
+        while self.announced:
+            index = min(self.announced)
+            self.announced.discard(index)
+            draft = machine.dispatch(self.state, index, self.now)
+            if draft is not None:
+                hold, self.hold = self.hold, True
+                self.bring(draft)
+                self.hold = hold
+                if machine.can_start(self.state, index):
+                    self.announced.add(index)
+
+
+class Choice:
+    """Turns a number into choices: the same number, asked in the same way, chooses the same; 0 chooses what is first."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def among(self, options: Sequence[Any]) -> Any:
+        """Take one of them."""
+        self.number, at = divmod(self.number, len(options))
+        return options[at]
+
+
+def wander(sim: Sim, numbers: Iterable[int], *, keys: Sequence[str] = (), calm: bool = False) -> None:
+    """Let a history happen: one thing for each number. `calm`: nobody asks for anything, and no process dies."""
+    for number in numbers:
+        _happen(sim, Choice(number), keys, calm)
+
+
+def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
+    running, startable = sim.running(), sim.startable()
+    verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
+    verbs += ["publish"] * (2 * bool(keys))
+    if not calm:
+        verbs += ["ask", "batch"] + ["lose", "time out"] * bool(running)
+    if not verbs:
+        return
+    verb = choice.among(verbs)
+    if verb == "start":
+        sim.start(choice.among(startable))
+    elif verb == "end":
+        job, number = choice.among(running)
+        sim.end(
+            job,
+            choice.among(("SUCCESS", "SUCCESS", "FAILED", "SKIPPED", "STOPPED")),
+            number,
+            truth=choice.among((True, False)),
+        )
+    elif verb == "come due":
+        sim.come_due()
+    elif verb == "publish":
+        sim.now += choice.among((0, 1, 10))
+        sim.publish(choice.among(keys), execution_id=choice.among((None, ME)))
+    elif verb == "ask":
+        sim.bring(_request(sim, choice))
+    elif verb == "batch":
+        sim.bring(*[_outside(sim, choice, keys) for _ in range(choice.among((2, 3)))])
+    else:
+        job, number = choice.among(running)
+        kind = EventType.JOB_LOST if verb == "lose" else EventType.JOB_TIMED_OUT
+        sim.bring(sim.about_run(job, kind, number))
+
+
+def _request(sim: Sim, choice: Choice) -> Draft:
+    action = choice.among(("start_job", "stop_job", "restart_job") * 3 + ("stop", "resume"))
+    return sim.asking(action, choice.among(list(sim.plan.by_name)) if action.endswith("_job") else None)
+
+
+def _outside(sim: Sim, choice: Choice, keys: Sequence[str]) -> Draft:
+    kind = choice.among(("publish", "ask", "lose", "time out") if keys else ("ask", "lose", "time out"))
+    running = sim.running()
+    if kind == "publish":
+        return Draft(choice.among(keys), execution_id=choice.among((None, ME)))
+    if kind == "ask" or not running:
+        return _request(sim, choice)
+    job, number = choice.among(running)
+    return sim.about_run(job, EventType.JOB_LOST if kind == "lose" else EventType.JOB_TIMED_OUT, number)
+
+
+def finish(sim: Sim, outcome: str = "SUCCESS", limit: int = 300) -> bool:
+    """Let all that runs end and all that can start run, until nothing happens; False if that goes on and on."""
+    for _ in range(limit):
+        if sim.is_quiet:
+            return True
+        for job in sim.startable():
+            sim.start(job)
+        for job, number in sim.running():
+            if sim.run_of(job, number):
+                sim.end(job, outcome, number, truth=True)
+        if sim.timers:
+            sim.come_due()
+    return sim.is_quiet
