@@ -1,6 +1,6 @@
 """Owns how executions and events are shown: as HTML for notebooks, and as plain text.
 
-Knows nothing of stores or turns: it asks what it shows for its attributes, and gives text. Whatever users wrote is escaped.
+Knows nothing of stores or turns: it asks what it shows for its attributes, and gives text. What users wrote is escaped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiflow.execution import Execution, JobExecution
     from aiflow.graph.event import Event
 
-__all__ = ["duration", "events_html", "events_text", "execution_html", "execution_text"]
+__all__ = ["duration", "events_html", "execution_html", "execution_text"]
 
 _T = TypeVar("_T")
 _MOST_ROWS, _MOST_ERRORS, _MOST_NAMES = 200, 20, 12
@@ -44,7 +44,8 @@ font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 border:0;border-bottom:1px solid var(--line);white-space:normal}
 .aiflow-view th{color:var(--soft);font-weight:500}
 .aiflow-view td.number{font-variant-numeric:tabular-nums;white-space:nowrap}
-.aiflow-view .status{display:inline-block;border:1px solid;border-radius:9px;padding:0 8px;font-size:11px;font-weight:600}
+.aiflow-view .status{display:inline-block;border:1px solid;border-radius:9px;padding:0 8px;
+font-size:11px;font-weight:600}
 .aiflow-view summary{cursor:pointer}
 """
 
@@ -78,7 +79,8 @@ def events_html(events: Iterable[Event]) -> str:
     shown, more = _first(list(events), _MOST_ROWS)
     rows = [
         [
-            _cell(event.offset, "number"), _time_cell(event.time), _cell(event.key), f"<td>{_value(event.value)}</td>",
+            _cell(event.offset, "number"), f'<td class="number">{_time(event.time)}</td>', _cell(event.key),
+            f"<td>{_value(event.value)}</td>",
             _cell(event.type), _cell(event.sender), _cell(event.context),
         ]
         for event in shown
@@ -105,8 +107,8 @@ def execution_text(execution: Execution) -> str:
       load  SUCCESS ...
     """
     status, jobs = str(execution.status), execution.jobs
-    took = _seconds_of(execution)
-    lines = [f"execution {execution.id} of {execution.workflow}: {status}" + (f" in {duration(took)}" if took is not None else "")]
+    took = duration(_seconds_of(execution))
+    lines = [f"execution {execution.id} of {execution.workflow}: {status}" + (f" in {took}" if took else "")]
     if execution.reason:
         lines.append(f"  {execution.reason}")
     if params := execution.shown_params:
@@ -114,19 +116,11 @@ def execution_text(execution: Execution) -> str:
     shown, more = _first(jobs, _MOST_ROWS)
     width = max((len(_job_name(one)) for one in shown), default=0)
     for one in shown:
-        parts = (f"{one.status:<8}", f"{duration(one.seconds):>7}", _attempt(one), _said(one))
+        parts = (f"{one.status:<8}", f"{_took(one):>7}", _attempt(one), _said(one))
         lines.append(f"  {_job_name(one):<{width}}  " + "  ".join(part for part in parts if part).rstrip())
     if more:
         lines.append(f"  … and {more} more")
     return "\n".join(lines)
-
-
-def events_text(events: Iterable[Event]) -> str:
-    """Show events as plain text, a line each: offset, time, key, value and who sent it."""
-    return "\n".join(
-        f"{event.offset:>6}  {event.time:%H:%M:%S.%f}  {event.key}  {_short(event.value)}" + (f"  by {event.sender}" if event.sender else "")
-        for event in events
-    )
 
 
 def duration(seconds: float | None) -> str:
@@ -154,9 +148,8 @@ def duration(seconds: float | None) -> str:
 
 def _when(execution: Execution) -> str:
     parts = [f", began {_time(execution.started)}"] if execution.started else []
-    took = _seconds_of(execution)
-    if took is not None:
-        parts.append(f", took {duration(took)}")
+    if took := duration(_seconds_of(execution)):
+        parts.append(f", took {took}")
     if execution.context:
         parts.append(f", context <code>{_text(execution.context)}</code>")
     return "".join(parts)
@@ -185,8 +178,9 @@ def _picture(execution: Execution) -> str:
         return f'<div class="picture">{execution.graph.to_svg(execution.statuses)}</div>'
     except AIFlowError as error:
         return f'<p class="soft">no picture: {_text(error)}</p>'
-    except Exception as error:  # the user's workflow body is run to draw its graph, and may raise anything
-        return f'<p class="soft">no picture, as the body of the workflow raised {_text(type(error).__name__)}: {_text(error)}</p>'
+    except Exception as error:  # noqa: BLE001 - the user's workflow body is run to draw its graph
+        what = _text(f"the body of the workflow raised {type(error).__name__}: {error}")
+        return f'<p class="soft">no picture: {what}</p>'
 
 
 def _job_table(jobs: Sequence[JobExecution]) -> str:
@@ -195,7 +189,7 @@ def _job_table(jobs: Sequence[JobExecution]) -> str:
         return '<p class="soft">no job has run</p>'
     rows = [
         [
-            _cell(_job_name(one)), f"<td>{_pill(one.status)}</td>", _cell(duration(one.seconds), "number"),
+            _cell(_job_name(one)), f"<td>{_pill(one.status)}</td>", _cell(_took(one), "number"),
             _cell(one.attempt, "number"), _cell(_said(one)),
         ]
         for one in shown
@@ -228,6 +222,10 @@ def _errors(jobs: Sequence[JobExecution]) -> str:
 
 def _job_name(one: JobExecution) -> str:
     return one.job if one.number == 1 else f"{one.job} #{one.number}"
+
+
+def _took(one: JobExecution) -> str:
+    return "" if one.status is JobStatus.SKIPPED else duration(one.seconds)
 
 
 def _attempt(one: JobExecution) -> str:
@@ -281,11 +279,7 @@ def _pill(status: str) -> str:
 
 
 def _time(moment: datetime) -> str:
-    return f'<time datetime="{_text(moment.isoformat())}">{moment:%Y-%m-%d %H:%M:%S} UTC</time>'
-
-
-def _time_cell(moment: datetime) -> str:
-    return f'<td class="number">{_time(moment)}</td>'
+    return f'<time datetime="{_text(moment.isoformat())}">{moment:%Y-%m-%d %H:%M:%S.%f} UTC</time>'
 
 
 def _cell(value: object, kind: str = "") -> str:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -513,7 +513,7 @@ class Engine:
             if work.vertex.node.mapped:
                 self._start_mapped(work, runner)
             elif work.options.cache:
-                self.later(lambda w=work, r=runner: self._start_cached(w, r))
+                self.later(partial(self._start_cached, work, runner))
             elif free and getattr(runner, "runs_in_place", False):
                 free.pop(0).following = work
             else:
@@ -608,7 +608,7 @@ class Engine:
             if draft is not None and live.execution_id in self.lives:
                 self.say(live, draft)
 
-        self.ticker.at(command.due, lambda: self.submit(Entry(retry)) and None)
+        self.ticker.at(command.due, lambda: self.submit(Entry(retry)))
 
     def _end(self, live: Live) -> None:
         self._forget(live)
@@ -848,7 +848,7 @@ class Engine:
                 work.context.is_over = True
                 work.context.stop_event.set()
                 runner = self._runner_of(work)
-                self.later(lambda r=runner, w=work: r.stop(w))
+                self.later(partial(runner.stop, work))
         for ticket in live.tickets.values():
             self.admission.release(ticket)
         live.works, live.tickets = {}, {}

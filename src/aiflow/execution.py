@@ -156,7 +156,7 @@ class Execution:
     def reason(self) -> str | None:
         """One line on why it ended so, or None."""
         self._refresh()
-        return self._reason
+        return None if self._reason is None else str(self._reason)
 
     @property
     def event(self) -> Event | None:

@@ -64,9 +64,8 @@ class Sim:
         **params: Any,
     ) -> None:
         graph = workflow.build(**params)
-        self.plan = Plan(
-            graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends if ends == "" else ends
-        )
+        ends = workflow.ends if ends == "" else ends
+        self.plan = Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=ends)
         self.hold, self.reloading, self.checked = hold, reloading, checked
         self.now = EPOCH
         self.log: list[Entry] = []
@@ -303,7 +302,7 @@ class Sim:
 
 
 class Choice:
-    """Turns a number into choices: the same number, asked in the same way, chooses the same; 0 chooses what is first."""
+    """Turns a number into choices: asked in the same way, it chooses the same; 0 chooses what is first."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -325,7 +324,7 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
     verbs += ["publish"] * (2 * bool(keys))
     if not calm:
-        verbs += ["ask", "batch"] + ["lose", "time out"] * bool(running)
+        verbs += ["ask", "batch"] + ["lose"] * bool(running) + ["time out"] * bool(_timed(sim))
     if not verbs:
         return
     verb = choice.among(verbs)
@@ -349,9 +348,13 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     elif verb == "batch":
         sim.bring(*[_outside(sim, choice, keys) for _ in range(choice.among((2, 3)))])
     else:
-        job, number = choice.among(running)
+        job, number = choice.among(running if verb == "lose" else _timed(sim))
         kind = EventType.JOB_LOST if verb == "lose" else EventType.JOB_TIMED_OUT
         sim.bring(sim.about_run(job, kind, number))
+
+
+def _timed(sim: Sim) -> list[tuple[str, int]]:
+    return [(job, number) for job, number in sim.running() if sim.plan.vertices[sim.plan.by_name[job]].timeout]
 
 
 def _request(sim: Sim, choice: Choice) -> Draft:
@@ -361,7 +364,7 @@ def _request(sim: Sim, choice: Choice) -> Draft:
 
 def _outside(sim: Sim, choice: Choice, keys: Sequence[str]) -> Draft:
     kind = choice.among(("publish", "ask", "lose", "time out") if keys else ("ask", "lose", "time out"))
-    running = sim.running()
+    running = _timed(sim) if kind == "time out" else sim.running()
     if kind == "publish":
         return Draft(choice.among(keys), execution_id=choice.among((None, ME)))
     if kind == "ask" or not running:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from aiflow.cli.streams import data_stream
 
 __all__ = ["STATUS_STYLES", "Fields", "Lines", "Table", "as_data", "cell", "json_line", "write"]
 
@@ -74,7 +75,8 @@ def write(form: str, data: Any, *parts: Table | Fields | Lines) -> None:
     parts
         What people get.
     """
-    if sys.stdout is None:
+    stream = data_stream()
+    if stream is None:
         return
     if form == "json":
         _print(_json(data, indent=2))
@@ -83,8 +85,8 @@ def write(form: str, data: Any, *parts: Table | Fields | Lines) -> None:
     elif form == "plain":
         for part in parts:
             _print("\n".join(_plain(part)))
-    elif sys.stdout.isatty():
-        _draw(parts)
+    elif stream.isatty():
+        _draw(parts, stream)
     else:
         _print("\n\n".join(filter(None, ("\n".join(_aligned(part)) for part in parts))))
 
@@ -92,7 +94,9 @@ def write(form: str, data: Any, *parts: Table | Fields | Lines) -> None:
 def json_line(data: Any) -> None:
     """Write data as one line of JSON, at once."""
     _print(_json(data, indent=None))
-    sys.stdout.flush()
+    stream = data_stream()
+    if stream is not None:
+        stream.flush()
 
 
 def as_data(value: Any) -> Any:
@@ -136,7 +140,7 @@ def _escape(character: str) -> str:
 
 
 def _print(text: str) -> None:
-    stream = sys.stdout
+    stream = data_stream()
     if not text or stream is None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -146,7 +150,7 @@ def _print(text: str) -> None:
 def _json(data: Any, indent: int | None) -> str:
     text = json.dumps(as_data(data), indent=indent, ensure_ascii=False, allow_nan=False)
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(data_stream(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return json.dumps(as_data(data), indent=indent, allow_nan=False)
     return text
@@ -211,12 +215,12 @@ def _aligned(part: Table | Fields | Lines) -> Iterator[str]:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _draw(parts: Sequence[Table | Fields | Lines]) -> None:
+def _draw(parts: Sequence[Table | Fields | Lines], stream: TextIO) -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(file=stream, highlight=False)
     for number, part in enumerate(parts):
         if isinstance(part, Lines):
             if part.text:

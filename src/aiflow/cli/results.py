@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiflow.cli.formats import as_data, cell
 from aiflow.errors import AIFlowError
@@ -18,7 +18,7 @@ from aiflow.values.codec import Stored
 if TYPE_CHECKING:
     from aiflow import Execution
 
-__all__ = ["results_of", "short"]
+__all__ = ["Result", "results_of", "short"]
 
 _LONGEST = 80
 _LARGE = 1_000_000
@@ -29,7 +29,14 @@ _brief.maxstring = _brief.maxother = _LONGEST
 _brief.maxlevel, _brief.maxdict = 3, 8
 
 
-def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Any]:
+class Result(NamedTuple):
+    """What a job returned: for programs (JSON data, else the text), and as a short text for people."""
+
+    data: Any
+    text: str
+
+
+def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
     """Give the latest value of each job that succeeded, by job name.
 
     Parameters
@@ -38,33 +45,31 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Any]:
         Whose jobs.
     unpickle
         Whether objects are loaded and shown by their `repr`; else by their kind and size.
-
-    Returns
-    -------
-    dict
-        JSON data; other objects as text.
     """
     rows = execution._project._store.rows(
         "SELECT job, codec, value, blob, size FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' ORDER BY started, job, number",
         (execution.id,),
     )
     secrets = _secrets(execution.params)
-    latest = {row[0]: row[1:] for row in rows}
-    return {job: _masked(_shown(execution, job, Stored(*stored), unpickle), secrets) for job, stored in latest.items()}
+    latest = {row[0]: Stored(*row[1:]) for row in rows}
+    shown = {job: _shown(execution, job, stored, unpickle) for job, stored in latest.items()}
+    return {job: Result(_masked(result.data, secrets), _masked(result.text, secrets)) for job, result in shown.items()}
 
 
-def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Any:
-    size = stored.size or 0
+def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Result:
     is_data = stored.codec == "json"
-    if not is_data and (not unpickle or size > _LARGE):
-        return f"<{stored.codec or 'not kept'}, {size:,} bytes>" if stored.codec else "<not kept>"
+    if not is_data and (not unpickle or (stored.size or 0) > _LARGE):
+        text = f"<{stored.codec}, {stored.size or 0:,} bytes>" if stored.codec else "<not kept>"
+        return Result(text, text)
     try:
         value = execution.result(job)
     except AIFlowError as error:
-        return f"<{error}>"
+        return Result(f"<{error}>", cell(f"<{error}>"))
     except Exception as error:  # unpickling runs foreign code
-        return f"<cannot be read: {type(error).__name__}: {error}>"
-    return as_data(value) if is_data or _is_plain(value) else short(value)
+        text = cell(f"<cannot be read: {type(error).__name__}: {error}>")
+        return Result(text, text)
+    text = short(value)
+    return Result(as_data(value) if is_data or _is_plain(value) else text, text)
 
 
 def _is_plain(value: Any) -> bool:

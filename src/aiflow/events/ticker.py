@@ -10,6 +10,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from aiflow.clock import Clock
 
@@ -33,7 +34,7 @@ class Ticker:
 
     def __init__(self, clock: Clock, look: Callable[[], None], interval: float = 0.05) -> None:
         self.clock, self.look, self.interval = clock, look, interval
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[], Any]]] = []
         self._numbers = itertools.count()
         self._condition = threading.Condition()
         self._look_wanted = threading.Event()
@@ -42,7 +43,7 @@ class Ticker:
         self._looker: threading.Thread | None = None
         self._closed = False
 
-    def at(self, due: float, action: Callable[[], None]) -> None:
+    def at(self, due: float, action: Callable[[], Any]) -> None:
         """Call `action` at `due` (seconds since 1970), on the ticker's thread; at once if that is past."""
         with self._condition:
             heapq.heappush(self._heap, (due, next(self._numbers), action))

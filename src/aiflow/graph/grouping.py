@@ -109,7 +109,8 @@ def _starts(graph: Graph, nodes: Sequence[Node], edges: Sequence[Link]) -> Itera
 def _job(node: Node) -> tuple[str, str]:
     """Give what two calls of one job share even if options gave them different names."""
     function = node.job.function
-    return str(getattr(function, "__module__", "")), str(getattr(function, "__qualname__", node.job.name))
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", node.job.name)
+    return str(getattr(function, "__module__", "")), str(name)
 
 
 def _number(kinds: Iterable[Hashable]) -> list[int]:

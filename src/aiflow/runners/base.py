@@ -87,13 +87,33 @@ class Ended:
 class Work(Protocol):
     """One attempt of a job, as a runner gets it. For a mapped job: one element of it."""
 
-    key: RunKey
-    job: Job
-    options: JobOptions
-    asked_outputs: tuple[int | str | None, ...]
-    element: int | None
-    log_path: Path
-    context: JobContext
+    @property
+    def key(self) -> RunKey:
+        """What identifies the attempt."""
+
+    @property
+    def job(self) -> Job:
+        """The job, with its function."""
+
+    @property
+    def options(self) -> JobOptions:
+        """The options of this call of the job."""
+
+    @property
+    def asked_outputs(self) -> tuple[int | str | None, ...]:
+        """Which outputs a `run_if` of other jobs asks about."""
+
+    @property
+    def element(self) -> int | None:
+        """Which element of a mapped job, or None."""
+
+    @property
+    def log_path(self) -> Path:
+        """Where what the job prints and logs is kept."""
+
+    @property
+    def context(self) -> JobContext:
+        """The job's view of itself."""
 
     def load(self) -> Call:
         """Give the call with all arguments at hand; raises what reading them raises."""
@@ -102,8 +122,13 @@ class Work(Protocol):
 class RunnerHost(Protocol):
     """What a runner may use of the project that it works for."""
 
-    home: Path
-    workers: int
+    @property
+    def home(self) -> Path:
+        """The directory of the project."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs it may run at a time."""
 
     def encode(self, value: Any, what: str) -> Any:
         """Serialise a value into a `Stored`; raises `RunnerError` naming `what` and the type."""
@@ -112,10 +137,11 @@ class RunnerHost(Protocol):
 class Runner(Protocol):
     """Runs jobs. `start` and `stop` do not block; the end is told by calling `done` once, from any thread."""
 
-    capacity: int | None
-    """How many jobs it runs at a time; None for as many as come."""
+    @property
+    def capacity(self) -> int | None:
+        """How many jobs it runs at a time; None for as many as come."""
 
-    def start(self, work: Work, done: Callable[[Work, Ended], None]) -> None:
+    def start(self, work: Work, done: Callable[[Any, Ended], Any]) -> None:
         """Begin the work; call `done` exactly once when it is over, however it ends."""
 
     def stop(self, work: Work) -> None:

@@ -132,6 +132,7 @@ class _Program:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stop_at: float | None = None
+        self._timer: threading.Timer | None = None
         self._is_over = False
 
     # --- from other threads -----------------------------------------------------------------------------------------
@@ -145,9 +146,9 @@ class _Program:
             patience = self.work.options.stop_timeout
             self._stop_at = time.monotonic() + patience
             self._signal(signal.SIGTERM)
-            timer = threading.Timer(patience, self._kill)
-            timer.daemon = True
-            timer.start()
+            self._timer = threading.Timer(patience, self._kill)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _kill(self) -> None:
         self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -191,8 +192,10 @@ class _Program:
         with self._lock:
             self._is_over = True
             code = process.wait()
-        for reader in readers:
-            reader.join(_LINGER)
+        if self._timer is not None:
+            self._timer.cancel()
+        for reader, relay in zip(readers, (self._stdout, self._stderr), strict=True):
+            _finish_reading(reader, relay)
         self._stdout.end()
         self._stderr.end()
         return self._judge(spec, code)
@@ -236,6 +239,14 @@ def _reader(pipe: IO[bytes], relay: Relay, log: JobLog) -> threading.Thread:
     thread = threading.Thread(target=read, name="aiflow-reader", daemon=True)
     thread.start()
     return thread
+
+
+def _finish_reading(reader: threading.Thread, relay: Relay) -> None:
+    """Wait for the end of the output; not for long if nothing comes any more, for somebody may still hold the pipe."""
+    before = -1
+    while reader.is_alive() and (relay.is_busy or relay.count > before):
+        before = relay.count
+        reader.join(_LINGER)
 
 
 def _wait_unreaped(process: subprocess.Popen[bytes]) -> None:

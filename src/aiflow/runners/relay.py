@@ -26,11 +26,20 @@ class Relay:
         ``"stdout"`` or ``"stderr"``.
     keep_line
         Whether the whole last line is wanted (up to a million bytes of it).
+
+    Attributes
+    ----------
+    count
+        How many bytes have come.
+    is_busy
+        Whether some are being passed on now (a terminal may be slow).
     """
 
     def __init__(self, name: str, keep_line: bool = False) -> None:
         self.name, self.keep_line = name, keep_line
         self.log: JobLog | None = None
+        self.count = 0
+        self.is_busy = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._tail = b""
         self._line = bytearray()
@@ -42,6 +51,8 @@ class Relay:
 
     def feed(self, data: bytes) -> None:
         """Take what was printed."""
+        self.is_busy = True
+        self.count += len(data)
         if self.log is not None:
             with suppress(OSError):  # the disk is full: the job's own output must not fail it
                 self.log.write(data)
@@ -49,6 +60,7 @@ class Relay:
         if self.keep_line:
             self._follow_line(data)
         self._show(self._decoder.decode(data))
+        self.is_busy = False
 
     def end(self) -> None:
         """Lead nothing to the log any more."""

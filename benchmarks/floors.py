@@ -1,0 +1,143 @@
+"""Measures what the machine itself needs, with nothing but the standard library: the least that a figure can be.
+
+Knows nothing of aiflow. The definitions are those of the peers' comparison, so that all ratios have one denominator.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.bench import Bench
+
+__all__ = ["commits", "hand_over", "nothing", "publishers", "two_commits", "wakes"]
+
+RUNNING = "INSERT INTO task VALUES (?, 'RUNNING', ?)"
+DONE = "UPDATE task SET state = 'SUCCESS', t = ? WHERE id = ?"
+now = time.perf_counter
+
+
+def _noop(*_: object) -> None:
+    pass
+
+
+def _database(bench: Bench, durability: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(bench.fresh("floor").with_suffix(".db"), isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {durability}")
+    connection.execute("CREATE TABLE task (id INTEGER PRIMARY KEY, state TEXT, t REAL)")
+    return connection
+
+
+def hand_over(n: int) -> float:
+    """Give the microseconds of one submit and result through a pool of two threads."""
+    with ThreadPoolExecutor(2) as pool:
+        begun = now()
+        for _ in range(n):
+            pool.submit(_noop).result()
+        return (now() - begun) / n * 1e6
+
+
+def two_commits(bench: Bench, n: int, *, wide: bool = False, durability: str = "NORMAL") -> float:
+    """Give the microseconds per job of a pool of two threads, RUNNING and SUCCESS being one autocommit transaction each.
+
+    `wide`: all jobs are submitted at once (1 -> n -> 1), else each when the one before has ended.
+    """
+    connection, lock = _database(bench, durability), threading.Lock()
+
+    def job(number: int) -> None:
+        with lock:
+            connection.execute(RUNNING, (number, time.time()))
+        _noop()
+        with lock:
+            connection.execute(DONE, (time.time(), number))
+
+    begun = now()
+    with ThreadPoolExecutor(2) as pool:
+        if wide:
+            list(pool.map(job, range(n + 2)))
+        else:
+            for number in range(n):
+                pool.submit(job, number).result()
+    connection.close()
+    return (now() - begun) / n * 1e6
+
+
+def settled_two_commits(bench: Bench, n: int, *, wide: bool = False, durability: str = "NORMAL", settle: float = 0.4) -> float:
+    """Do the same, after `settle` seconds of it that do not count.
+
+    The kernel starts both threads on one processor, where a hand-over is five times as cheap, and spreads them after
+    some tenths of a second. What counts is the state that lasts.
+    """
+    until = now() + settle
+    while now() < until:
+        two_commits(bench, min(n, 500), wide=wide, durability=durability)
+    return two_commits(bench, n, wide=wide, durability=durability)
+
+
+def wakes(n: int) -> list[float]:
+    """Give the microseconds from each `put` in one thread to the return of `get` in another that was blocked in it."""
+    channel: queue.Queue[float] = queue.Queue()
+    out: list[float] = []
+
+    def read() -> None:
+        while sent := channel.get():
+            out.append((now() - sent) * 1e6)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(n):
+        time.sleep(0.002)
+        channel.put(now())
+    channel.put(0.0)
+    reader.join()
+    return out
+
+
+def commits(bench: Bench, n: int, durability: str = "NORMAL", pause: float = 0.0) -> list[float]:
+    """Give the microseconds of each of `n` inserts, one autocommit transaction each."""
+    connection, out = _database(bench, durability), []
+    for number in range(n):
+        if pause:
+            time.sleep(pause)
+        begun = now()
+        connection.execute(RUNNING, (number, 0.0))
+        out.append((now() - begun) * 1e6)
+    connection.close()
+    return out
+
+
+def publishers(bench: Bench, n: int, threads: int = 8) -> float:
+    """Give how many inserts a second `threads` threads do with one connection and a lock, one transaction each."""
+    connection, lock = _database(bench, "NORMAL"), threading.Lock()
+
+    def publish(first: int) -> None:
+        for number in range(first, n, threads):
+            with lock:
+                connection.execute(RUNNING, (number, 0.0))
+
+    begun = now()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(publish, range(threads)))
+    rate = n / (now() - begun)
+    connection.close()
+    return rate
+
+
+def nothing(bench: Bench) -> float:
+    """Give the seconds of `python -c pass`."""
+    return bench.wall([sys.executable, "-c", "pass"])
+
+
+def nothing_peak_kb(bench: Bench) -> float:
+    """Give the peak memory of a Python that has done nothing, in KB."""
+    code = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+    if not sys.platform.startswith("linux"):
+        return 0.0
+    done = subprocess.run([sys.executable, "-c", code], env=bench.environment(), stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)

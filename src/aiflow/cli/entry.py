@@ -1,0 +1,98 @@
+"""Where the command line begins and ends: the commands by name, signals, and what leaves when the pipe is closed.
+
+Knows nothing of what the commands do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import rich_click as click
+
+from aiflow._version import __version__
+from aiflow.cli.db import db
+from aiflow.cli.event import event
+from aiflow.cli.everywhere import Asked, Group
+from aiflow.cli.execution import execution
+from aiflow.cli.failures import Terminated, outcome_of
+from aiflow.cli.formats import Lines, write
+from aiflow.cli.job import job
+from aiflow.cli.list import list_
+from aiflow.cli.run import run
+from aiflow.cli.show import show
+
+__all__ = ["carry_out"]
+
+_HELP = {"default_panels_first": True, "commands_before_options": True, "max_width": 100, "style_options_panel_border": "dim"}
+
+_EXAMPLES = """
+run iris.py -p neighbors=7           # run the workflow in iris.py
+show iris.py                         # its graph, as a tree; --svg for a picture
+list executions                      # what was run
+execution show k3vq                  # one of them, by the first characters of its id
+event publish go '{"n": 1}'          # tell all that wait for it
+event tail                           # see what happens, as it happens
+"""
+
+
+@click.group(cls=Group, name="aiflow", examples=_EXAMPLES, context_settings={"rich_help_config": _HELP, "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aiflow")
+def aiflow() -> None:
+    """Event-driven machine learning workflows, with a durable record of all that happened."""
+
+
+@aiflow.command(examples="version\nversion -o json")
+@click.pass_obj
+def version(asked: Asked) -> None:
+    """Show the version of aiflow and of what it stands on."""
+    import platform
+
+    from aiflow.store.connection import sqlite3
+
+    data = {"aiflow": __version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    write(asked.output, data, Lines("\n".join(f"{name} {number}" for name, number in data.items())))
+
+
+for _command in (run, show, list_, execution, job, event, db):
+    aiflow.add_command(_command)
+
+
+def carry_out(args: Sequence[str] | None) -> int:
+    """Carry out one command line and give its exit code; see `aiflow.cli.main`."""
+    words: list[str] = list(sys.argv[1:] if args is None else args)
+    _end_on_sigterm()
+    code = 0
+    try:
+        with aiflow.make_context("aiflow", words) as context:
+            aiflow.invoke(context)
+    except BaseException as error:  # every end has an exit code, those by signals included
+        code = outcome_of(error)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # nobody reads it any more: what Python would still flush at its end goes nowhere
+        _forget(sys.stdout)
+    return code
+
+
+def _forget(stream: Any) -> None:
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):
+        return
+
+
+def _end_on_sigterm() -> None:
+    """Make SIGTERM an exception, as SIGINT is: what is open gets closed, and the exit code is 143."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)

@@ -1,0 +1,48 @@
+"""Keeps standard output for data: what the user's code and its processes print goes to standard error.
+
+Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+__all__ = ["data_stream", "stdout_is_for_data"]
+
+_kept: list[TextIO | None] = []
+
+
+def data_stream() -> TextIO | None:
+    """Give the stream for data: standard output, wherever `sys.stdout` leads just now; None if there is none."""
+    return _kept[-1] if _kept else sys.stdout
+
+
+@contextmanager
+def stdout_is_for_data() -> Iterator[None]:
+    """While it is entered, `sys.stdout` is standard error, for this process and for those that it starts."""
+    stream, descriptor = sys.stdout, -1
+    data = stream
+    try:
+        if stream is not None and sys.stderr is not None and stream.fileno() == 1:
+            stream.flush()
+            descriptor = os.dup(1)
+            os.dup2(sys.stderr.fileno(), 1)
+            data = open(descriptor, "w", encoding=stream.encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115  # closed below
+    except (OSError, ValueError):  # streams without descriptors: in a notebook, or under a test runner
+        pass
+    _kept.append(data)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = stream
+        _kept.remove(data)
+        if descriptor >= 0:
+            with suppress(OSError):  # nobody reads it any more
+                data.close()
+            os.dup2(descriptor, 1)
+            os.close(descriptor)

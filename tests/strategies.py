@@ -1,0 +1,150 @@
+"""What Hypothesis may think up: conditions, workflows and histories. Everything drawn prints as what it is.
+
+Knows nothing of what should be true of them (that is the tests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+from aiflow.graph.condition import Condition, StatusCondition, event
+from aiflow.graph.job import Job, JobOptions, check_options
+from aiflow.graph.workflow import Workflow
+
+KEYS = ("go", "stop", "tick")
+STATUSES = {
+    "succeeded": ("SUCCESS",),
+    "failed": ("FAILED",),
+    "finished": ("SUCCESS", "FAILED", "STOPPED", "SKIPPED"),
+    "running": ("RUNNING",),
+    "skipped": ("SKIPPED",),
+    "stopped": ("STOPPED",),
+}
+
+
+@dataclass(frozen=True)
+class DrawnNode:
+    """One node: which earlier nodes it needs, its rules and options."""
+
+    data: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    run_if: int | None = None
+    rules: tuple[tuple[str, Condition], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A workflow of nodes ``j0``, ``j1``, …"""
+
+    nodes: tuple[DrawnNode, ...]
+    ends: str | None = None
+    stop_on: Condition | None = None
+
+    def workflow(self) -> Workflow:
+        """Make the workflow."""
+        return Workflow(self._body, {"name": "drawn", "ends": self.ends, "stop_on": self.stop_on})
+
+    def _body(self) -> None:
+        made: list[Any] = []
+        for number, drawn in enumerate(self.nodes):
+            options = JobOptions(**check_options({"name": f"j{number}", **drawn.options}, "drawn"))
+            node = Job(_do_nothing, options)(*[made[i] for i in drawn.data])
+            node.after(*[made[i] for i in drawn.after])
+            if drawn.run_if is not None:
+                node.run_if(made[drawn.run_if])
+            for action, condition in drawn.rules:
+                getattr(node, action)(condition)
+            made.append(node)
+
+
+def _do_nothing(*inputs: Any) -> None: ...
+
+
+def status_leaves(jobs: int, names: Sequence[str] = tuple(STATUSES)) -> st.SearchStrategy[Condition]:
+    """A job of the workflow reaching a status."""
+    number, name = st.integers(0, jobs - 1), st.sampled_from(names)
+    return st.builds(lambda i, n: StatusCondition(f"j{i}", n, STATUSES[n]), number, name)
+
+
+def event_leaves(keys: Sequence[str] = KEYS, own: bool | None = None) -> st.SearchStrategy[Condition]:
+    """An event with one of these keys; `own` tells whether only those of the execution itself count (None: either)."""
+    owns = st.booleans() if own is None else st.just(own)
+    globs = st.sampled_from((*keys, "t*"))
+    return st.builds(lambda key, own: event(key).own() if own else event(key), globs, owns)
+
+
+def composites(leaves: st.SearchStrategy[Condition], refined: bool = True) -> st.SearchStrategy[Condition]:
+    """All and any of `leaves`; `refined`: also times, within and sticky."""
+
+    def larger(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
+        both = st.builds(lambda a, b: a & b, inner, inner) | st.builds(lambda a, b: a | b, inner, inner)
+        if not refined:
+            return both
+        times = st.builds(lambda c, n: c.times(n), inner, st.integers(2, 3))
+        within = st.builds(lambda c, s: c.within(s), inner, st.sampled_from((0.0, 1.0, 5.0)))
+        return both | times | within | st.builds(lambda c: c.sticky(), inner)
+
+    return st.recursive(leaves, larger, max_leaves=4)
+
+
+def _some(earlier: int, most: int = 2) -> st.SearchStrategy[tuple[int, ...]]:
+    if not earlier:
+        return st.just(())
+    return st.lists(st.integers(0, earlier - 1), max_size=most, unique=True).map(lambda found: tuple(sorted(found)))
+
+
+def options() -> st.SearchStrategy[dict[str, Any]]:
+    """Options that decide what a job does next."""
+    policies = st.sampled_from((None, None, "queue", "merge", "ignore", "restart", "parallel"))
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "retries": st.integers(0, 2),
+            "allow_failure": st.booleans(),
+            "if_running": policies,
+            "max_parallel": st.integers(1, 3),
+            "timeout": st.just(60.0),
+        },
+    )
+
+
+@st.composite
+def workflows(
+    draw: st.DrawFn,
+    *,
+    external: bool = True,
+    refined: bool = True,
+    actions: Sequence[str] = ("start_on", "stop_on", "restart_on"),
+    ends: Sequence[str | None] = (None,),
+    most: int = 6,
+) -> Drawn:
+    """A workflow: data and `after` edges without cycles, `run_if`, rules with or without cycles, options.
+
+    `external`: rules may wait for events that others publish. `refined`: as in `composites`.
+    """
+    size = draw(st.integers(1, most))
+    leaves = status_leaves(size) | event_leaves(own=None if external else True)
+    rule = st.tuples(st.sampled_from(tuple(actions)), composites(leaves, refined))
+    nodes = []
+    for number in range(size):
+        nodes.append(
+            DrawnNode(
+                data=draw(_some(number)),
+                after=draw(_some(number)),
+                run_if=draw(st.none() | st.integers(0, number - 1)) if number and draw(st.booleans()) else None,
+                rules=tuple(draw(st.lists(rule, max_size=2))),
+                options=draw(options()),
+            )
+        )
+    stop_on = draw(st.none() | event_leaves()) if external else None
+    return Drawn(tuple(nodes), draw(st.sampled_from(tuple(ends))), stop_on)
+
+
+def histories(most: int = 40) -> st.SearchStrategy[list[int]]:
+    """Numbers that `tests.graph.sim.wander` takes its choices from."""
+    return st.lists(st.integers(0, 10**6), max_size=most)

@@ -1,0 +1,231 @@
+"""What notebooks show: complete, readable, and safe whatever is in a name, a value or an error."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+from hypothesis import given, strategies as st
+
+import aiflow as af
+from aiflow.display import duration, events_html, execution_html, execution_text
+from aiflow.testing import run_until_idle
+
+EVIL = "</td></style><script>alert('x')</script><img src=x onerror=\"y\">&lt;"
+HTML_TAGS = {
+    *("code", "details", "div", "p", "pre", "span", "strong", "style", "summary", "time"),
+    *("table", "tbody", "td", "th", "thead", "tr"),
+}
+SVG_TAGS = {"circle", "g", "path", "rect", "svg", "text", "title"}
+EMPTY_TAGS = {"circle", "path", "rect"}
+ATTRIBUTES = {
+    *("aria-label", "class", "cx", "cy", "d", "datetime", "fill", "font-family", "font-size", "font-weight", "height"),
+    *("id", "open", "points", "r", "role", "rx", "scope", "stroke", "stroke-dasharray", "stroke-linecap"),
+    *("stroke-linejoin", "stroke-width", "style", "text-anchor", "transform", "viewbox", "width", "x", "xmlns", "y"),
+}
+
+
+class Page(HTMLParser):
+    """What a browser would make of a text; a tag or an attribute that is not ours fails."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.cells: list[list[str]] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], "every tag that is opened is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in HTML_TAGS | SVG_TAGS, tag
+        assert {name for name, _ in attrs} <= ATTRIBUTES, (tag, attrs)
+        if tag == "tr":
+            self.cells.append([])
+        elif tag in ("td", "th"):
+            self.cells[-1].append("")
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "style":
+            assert "<" not in data
+            return
+        self.texts.append(data)
+        if "td" in self.open or "th" in self.open:
+            self.cells[-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+def fails() -> None:
+    raise ValueError(EVIL)
+
+
+def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.Project) -> None:
+    @af.job(retries=1, retry_delay=0)
+    def train(k: int) -> int:
+        af.current().set_label("halfway")
+        if af.current().attempt == 1:
+            raise OSError("the first time")
+        return k
+
+    @af.job
+    def check(k: int) -> None:
+        raise ValueError(f"{k} neighbors are too many")
+
+    @af.workflow
+    def iris(k: int = 5) -> None:
+        check(train(k)).start_on(af.event("go"))
+        check.options(name="last")(1).after(check.options(name="middle")(1))
+
+    execution = aiflow_project.start(iris)
+    run_until_idle(aiflow_project)
+    page = Page(execution_html(execution))
+    rows = {row[0]: row[1:] for row in page.cells}
+    assert rows["job"] == ["status", "time", "attempt", "label or reason"]
+    assert rows["middle"][0] == "FAILED"
+    assert "1 neighbors are too many" in page.text
+    assert rows["last"] == ["SKIPPED", "", "1", "middle failed"]
+    assert "k = 5" in page.text
+    assert "not run yet: check" in page.text
+    assert "<svg" in execution_html(execution)
+
+
+def test_hostile_names_values_labels_and_errors_stay_text(aiflow_project: af.Project) -> None:
+    @af.job
+    def label() -> None:
+        af.current().set_label(EVIL)
+        af.current().publish(EVIL, {EVIL: [EVIL]}, type=EVIL, sender=EVIL, context=EVIL)
+
+    @af.job
+    def skip() -> None:
+        raise af.Skip(EVIL)
+
+    @af.workflow(name=EVIL)
+    def hostile(text: str = EVIL) -> None:
+        for job in (af.job(fails), label, skip):
+            job.options(name=f"{job.name}{EVIL}")().start_on(af.event(EVIL) | af.event("go"))
+        label.options(name=f"first{EVIL}")()
+
+    execution = aiflow_project.start(hostile, context=EVIL)
+    aiflow_project.publish("go")
+    page = Page(execution_html(execution))
+    assert {f"fails{EVIL}", f"label{EVIL}", f"skip{EVIL}"} <= {row[0] for row in page.cells}
+    assert f"ValueError: {EVIL}" in page.text
+    events = Page(events_html(execution.events()))
+    assert EVIL in {row[2] for row in events.cells}
+
+
+@given(key=st.text(min_size=1), value=st.recursive(st.text(), st.lists), sender=st.none() | st.text())
+def test_an_event_reads_in_the_table_as_it_was_published(key: str, value: object, sender: str | None) -> None:
+    event = af.Event(7, key, value, sender=sender)
+    row = Page(events_html([event])).cells[1]
+    assert row[0] == "7"
+    assert row[2].replace("\r", "\n") == shown(key)
+    assert row[5].replace("\r", "\n") == shown(sender or "")
+
+
+def shown(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\r", "\n")
+
+
+def test_parameters_that_look_like_secrets_are_hidden(aiflow_project: af.Project) -> None:
+    @af.job
+    def use(text: str) -> int:
+        return len(text)
+
+    @af.workflow
+    def secretive(api_key: str = "hunter2", max_tokens: int = 12) -> None:
+        use(api_key)
+
+    execution = aiflow_project.run(secretive)
+    for text in (execution_html(execution), execution_text(execution)):
+        assert "hunter2" not in text
+        assert "max_tokens = 12" in text
+
+
+def test_an_execution_whose_workflow_is_not_defined_here_is_shown_without_its_picture(
+    aiflow_project: af.Project, tmp_path: Path
+) -> None:
+    from aiflow.graph.workflow import defined
+
+    @af.job
+    def load() -> int:
+        return 1
+
+    @af.workflow
+    def gone() -> None:
+        load()
+
+    execution_id = aiflow_project.run(gone).id
+    del defined["gone"]
+    aiflow_project._shared.engine.recent.clear()
+    page = Page(execution_html(aiflow_project.executions.get(execution_id)))
+    assert "no picture: no workflow 'gone'" in page.text
+    assert ["load", "SUCCESS", "0 ms", "1", ""] in page.cells
+
+
+def test_a_body_that_raises_when_it_is_built_again_does_not_spoil_the_display(aiflow_project: af.Project) -> None:
+    healthy = [True]
+
+    @af.job
+    def load() -> int:
+        return 1
+
+    @af.workflow
+    def moody() -> None:
+        if not healthy:
+            raise RuntimeError("not today")
+        load()
+
+    execution_id = aiflow_project.run(moody).id
+    healthy.clear()
+    aiflow_project._shared.engine.recent.clear()
+    page = Page(execution_html(aiflow_project.executions.get(execution_id)))
+    assert "the body of the workflow raised RuntimeError: not today" in page.text
+
+
+def test_an_interrupted_execution_says_how_to_go_on(tmp_path: Path) -> None:
+    @af.job
+    def wait() -> None:
+        af.current().wait_stop(30)
+
+    @af.workflow
+    def waits() -> None:
+        wait()
+
+    project = af.Project("test", home=tmp_path / "home")
+    execution_id = project.start(waits).id
+    project.close(detach=True)
+    with af.Project("test", home=tmp_path / "home") as project:
+        page = Page(execution_html(project.executions.get(execution_id)))
+    assert f"aiflow execution resume {execution_id}" in page.text
+
+
+def test_thousands_of_jobs_give_a_short_page(aiflow_project: af.Project) -> None:
+    @af.job
+    def one(i: int) -> int:
+        return i
+
+    @af.workflow
+    def wide() -> None:
+        for i in range(1000):
+            one(i)
+
+    html = execution_html(aiflow_project.run(wide))
+    page = Page(html)
+    assert len(page.cells) == 201
+    assert "… and 800 more job executions" in page.text
+    assert len(html) < 100_000
+
+
+def test_durations_read_as_people_say_them() -> None:
+    said = {None: "", 0.0: "0 ms", 0.9996: "1.0 s", 59.96: "1 min 0 s", 3599.6: "1 h 0 min", 90061.0: "25 h 1 min"}
+    assert {seconds: duration(seconds) for seconds in said} == said
