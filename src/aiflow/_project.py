@@ -164,7 +164,7 @@ class _Home:
         """Raise if a job of a plan names a runner that there is not, before anything starts."""
         for name in {v.runner for v in plan.vertices if not v.given}:
             try:
-                self.engine._runner(name)
+                self.engine.performer.runner(name)
             except NotFound as error:
                 jobs = ", ".join(v.name for v in plan.vertices if v.runner == name)
                 raise ParameterError(f"job {jobs}: {error}") from None
@@ -566,7 +566,7 @@ class Project:
             self._shared.engine.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
 
         if not self._closed:
-            from aiflow.engine import Entry
+            from aiflow.turns import Entry
 
             try:
                 self._shared.engine.submit(Entry(apply))
@@ -678,7 +678,7 @@ class Project:
         try:
             while not done.is_set():
                 bell.clear()
-                inline = shared.engine.runners.get("inline") if shared.has_engine else None
+                inline = shared.engine.performer.runners.get("inline") if shared.has_engine else None
                 if inline is not None and inline.drive():  # type: ignore[attr-defined]
                     continue
                 if done.is_set():
@@ -698,7 +698,7 @@ class Project:
         shared = self._shared
         if not shared.has_engine or shared.drivers or current_or_none() is not None:
             return
-        inline = shared.engine.runners.get("inline")
+        inline = shared.engine.performer.runners.get("inline")
         if inline is None or shared.engine.deliveries.is_own_thread():
             return
         with _guard:
@@ -718,7 +718,7 @@ class Project:
             return
         engine, deadline, pause = self._shared.engine, time.monotonic() + timeout, threading.Event()
         while True:
-            inline = engine.runners.get("inline")
+            inline = engine.performer.runners.get("inline")
             while inline is not None and inline.drive():  # type: ignore[attr-defined]
                 pass
             if engine.is_idle() and not (inline is not None and inline.waiting):  # type: ignore[attr-defined]

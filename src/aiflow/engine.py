@@ -6,63 +6,46 @@ thread: a turn is held by the worker whose job ended, by a publisher, a timer or
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from aiflow.clock import Clock
-from aiflow.errors import AIFlowError, StoreError
+from aiflow.errors import StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission, Ticket
-from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
-from aiflow.graph.event import INTERNAL, Draft, Event, EventType, job_key
+from aiflow.graph.commands import RetryLater
+from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ENDED, RunKey
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide, json_text
 from aiflow.graph.state import ExecutionState
 from aiflow.live import JobWork, Live
-from aiflow.mapping import MappedRun
-from aiflow.runners.base import Ended, Failure, Runner, failure_of
-from aiflow.runners.calling import finish, judge
+from aiflow.performing import Performer
+from aiflow.replaying import replay
+from aiflow.runners.base import Ended, Failure, Runner
 from aiflow.store import log
 from aiflow.store.connection import DatabaseError, begin
 from aiflow.store.log import EventFilter
 from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
+from aiflow.turns import Entry, Turns
 from aiflow.values.codec import Stored
-from aiflow.values.fingerprint import cache_key
 
-__all__ = ["Engine", "Entry"]
+__all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
-_TURN_ENTRIES = 500
 _TRIES = 3
-_MAIN = threading.main_thread().ident
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 
 
 class _Unhandled(Exception):
     """An event of another process could not be handled: the turn is tried again, and the event set aside in the end."""
-
-
-class Entry:
-    """One thing that somebody brought to be done in a turn: `apply` is called inside the transaction."""
-
-    __slots__ = ("apply", "error", "finished", "following", "lead", "nap", "result", "takes_work")
-
-    def __init__(self, apply: Callable[[], Any], takes_work: bool = False) -> None:
-        self.apply = apply
-        self.takes_work = takes_work
-        self.finished = self.lead = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.following: JobWork | None = None
-        self.nap: Any = None
 
 
 class Engine:
@@ -95,9 +78,9 @@ class Engine:
         project_of: Callable[[str], Any] | None = None,
     ) -> None:
         self.store, self.clock, self.hooks, self.project_of = store, clock, hooks, project_of
-        self._make_runner = runners
-        self.runners: dict[str, Runner] = {}
         self.admission = Admission({}, limits)
+        self.performer = Performer(self, runners, self.admission)
+        self.turns = Turns(self._turn)
         self.lives: dict[str, Live] = {}
         self._listeners: dict[str, dict[str, Live]] = {}
         self._pattern_listeners: dict[str, Live] = {}
@@ -105,8 +88,6 @@ class Engine:
         self.ticker = Ticker(clock, self.look)
         self.head = store.head()
         self._data_version: int | None = None
-        self._lock = threading.Lock()
-        self._inbox: deque[Entry] = deque()
         self._events: list[Event] = []
         self._rows: list[tuple[Any, ...]] = []
         self._writes: list[tuple[str, tuple[Any, ...]]] = []
@@ -115,107 +96,18 @@ class Engine:
         self._fresh: list[Live] = []
         self._undo: list[Callable[[], None]] = []
         self._calls: list[Callable[[], Any]] = []
-        self._usher: threading.Thread | None = None
-        self._usher_bell = threading.Semaphore(0)
-        self._now = 0.0
-        self._holder = 0
+        self.now = 0.0
         self.recent: WeakValueDictionary[str, Live] = WeakValueDictionary()
         self.on_failure: Callable[[Any, Live, str | None], None] | None = None
-        self.closed = False
         clock.attach(self)
 
     # --- the turn ---------------------------------------------------------------------------------------------------
 
     def submit(self, entry: Entry) -> Entry:
-        """Have `entry` done in a turn; return when it is durable. Raises what its `apply` raised.
+        """Have `entry` done in a turn; return when it is durable. Raises what its `apply` raised."""
+        return self.turns.submit(entry)
 
-        Raises
-        ------
-        StoreError
-            If the store cannot be written; nothing of the entry is.
-        """
-        if self.closed:
-            raise StoreError("the project is closed")
-        if self._holder == threading.get_ident():
-            raise AIFlowError("a turn cannot begin inside a turn: this is a fault of aiflow")
-        self._inbox.append(entry)
-        if threading.get_ident() == _MAIN:
-            self._call_usher()  # a KeyboardInterrupt could land in the middle of a turn
-            self._wait(entry)
-        elif self._lock.acquire(False):
-            self._hold()
-            if not entry.finished:
-                self._wait(entry)
-        else:
-            self._wait(entry)
-        if entry.error is not None:
-            raise entry.error
-        return entry
-
-    def _wait(self, entry: Entry) -> None:
-        while not entry.finished:
-            nap = threading.Lock()
-            nap.acquire()
-            entry.nap = nap
-            if entry.finished:
-                return
-            if not entry.lead:
-                nap.acquire()
-            if entry.lead:
-                entry.lead, entry.nap = False, None
-                if threading.get_ident() == _MAIN:
-                    self._call_usher()
-                elif self._lock.acquire(False):
-                    self._hold()
-
-    def _call_usher(self) -> None:
-        if self._usher is None:
-            self._usher = threading.Thread(target=self._ush, name="aiflow-usher", daemon=True)
-            self._usher.start()
-        self._usher_bell.release()
-
-    def _ush(self) -> None:
-        """Hold turns for those who must not: the main thread."""
-        while not self.closed:
-            self._usher_bell.acquire()
-            if self._inbox and self._lock.acquire(False):
-                self._hold()
-
-    def _hold(self) -> None:
-        """Take turns until the inbox is empty, or for as long as is fair; the caller has the lock, and loses it."""
-        turns = 0
-        while True:
-            self._holder = threading.get_ident()
-            try:
-                while self._inbox and turns < 4:
-                    turns += 1
-                    self._turn()
-            finally:
-                self._holder = 0
-                self._lock.release()
-            if not self._inbox:
-                return
-            if turns >= 4:
-                self._pass_on()
-                return
-            if not self._lock.acquire(False):
-                return
-
-    def _pass_on(self) -> None:
-        """Let one of those who wait hold the next turns."""
-        try:
-            entry = self._inbox[0]
-        except IndexError:
-            return
-        entry.lead = True
-        nap = entry.nap
-        if nap is not None:
-            _release(nap)
-
-    def _turn(self) -> None:
-        entries: list[Entry] = []
-        while self._inbox and len(entries) < _TURN_ENTRIES:
-            entries.append(self._inbox.popleft())
+    def _turn(self, entries: list[Entry]) -> None:
         if self._try(entries):
             self._perform(entries)
             return
@@ -226,7 +118,7 @@ class Engine:
     def _try(self, entries: list[Entry]) -> bool:
         """Do the entries in one transaction; on failure nothing of them has happened."""
         writer, head = self.store.writer, self.head
-        self._now = self.clock.now()
+        self.now = self.clock.now()
         try:
             begin(writer)
             self._catch_up()
@@ -297,7 +189,7 @@ class Engine:
         elif tries == _TRIES:  # set aside, so that the next ones go on: aiflow list events --failed
             self._bad[row[0]] += 1
             sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, 'scheduler', ?, ?)"
-            self._writes.append((sql, (row[0], f"could not be handled {tries} times", self._now)))
+            self._writes.append((sql, (row[0], f"could not be handled {tries} times", self.now)))
 
     def _write(self) -> None:
         writer = self.store.writer
@@ -329,9 +221,11 @@ class Engine:
         key, value, kind, namespace, sender, context, execution_id, time, dedupe_key = draft
         self.head = offset = self.head + 1
         if not time:
-            time = self._now
+            time = self.now
         if kind != _JOB:
             text = json_text(value, f"the value of event {key!r}")
+            if isinstance(value, dict | list | tuple):
+                value = json.loads(text)  # a copy, and just as everybody else will read it
         elif len(value) == 3:  # the most common event by far
             text = '{"status":"%s","number":%d,"attempt":%d}' % (value["status"], value["number"], value["attempt"])
         else:
@@ -437,7 +331,7 @@ class Engine:
             if not job.ticketed:
                 job.ticketed = True
                 vertex = live.plan.vertices[index]
-                self._runner(vertex.runner)
+                self.performer.runner(vertex.runner)
                 self.admission.offer(Ticket(live, index, vertex.runner, vertex.limits, not vertex.stream))
 
     def _admit(self) -> None:
@@ -449,7 +343,7 @@ class Engine:
             live, index = ticket.owner, ticket.vertex
             state: ExecutionState = live.state
             state.jobs[index].ticketed = False
-            draft = machine.dispatch(state, index, self._now) if live.execution_id in self.lives else None
+            draft = machine.dispatch(state, index, self.now) if live.execution_id in self.lives else None
             if draft is None:
                 admission.release(ticket)
                 continue
@@ -464,155 +358,35 @@ class Engine:
     # --- after the commit -------------------------------------------------------------------------------------------
 
     def _perform(self, entries: list[Entry]) -> None:
-        starts: list[JobWork] = []
-        for live in self._touched.values():
-            commands = live.state.commands
-            if commands:
-                live.state.commands = []
-                for command in commands:
-                    self._do(live, command, starts)
-        self._touched = {}
+        touched, self._touched = self._touched, {}
         events, self._events = self._events, []
         calls, self._calls = self._calls, []
-        if starts:
-            self._start(starts, entries)
-        for entry in entries:
-            entry.finished = True
-            if entry.nap is not None:
-                _release(entry.nap)
+        try:
+            starts: list[JobWork] = []
+            for live in touched.values():
+                commands = live.state.commands
+                if commands:
+                    live.state.commands = []
+                    self.performer.perform(live, commands, starts)
+            if starts:
+                self.performer.start(starts, entries)
+        finally:
+            for entry in entries:
+                entry.finish()
         if events and self.deliveries.subscriptions:
             self.deliveries.announce(events)
         for call in calls:
             self.later(call)
         if self.hooks is not None and events:
-            hooks = self.hooks
-            self.later(lambda: hooks(events))
-
-    def _do(self, live: Live, command: Any, starts: list[JobWork]) -> None:
-        kind = type(command)
-        if kind is StartJob:
-            run = (live.state.jobs[command.vertex].runs or {}).get(command.number)
-            if run is not None:
-                work = JobWork(live, live.plan.vertices[command.vertex], run, command, self)
-                live.works[command.vertex, command.number] = work
-                starts.append(work)
-        elif kind is StopJob:
-            self._stop_work(live, command)
-        elif kind is RetryLater:
-            self._later(live, command)
-        elif kind is EndExecution:
-            self._end(live)
-
-    def _start(self, starts: list[JobWork], entries: list[Entry]) -> None:
-        """Start jobs: the first ones on the workers that have just become free, the others wherever there is room."""
-        free = [e for e in entries if e.takes_work and e.error is None]
-        for work in starts:
-            runner = self._runner_of(work)
-            if work.options.timeout is not None:
-                self._arm_timeout(work)
-            if work.vertex.node.mapped:
-                self._start_mapped(work, runner)
-            elif work.options.cache:
-                self.later(partial(self._start_cached, work, runner))
-            elif free and getattr(runner, "runs_in_place", False):
-                free.pop(0).following = work
-            else:
-                try:
-                    runner.start(work, self.report_and_go_on if getattr(runner, "runs_in_place", False) else self.report)
-                except Exception as error:  # a plugin's runner: its trouble is that job's
-                    self._fail_later(work, error)
-
-    def _start_cached(self, work: JobWork, runner: Runner) -> None:
-        """Look for the value of an equal call first (rule 37); on a worker, for hashing reads the inputs."""
-        try:
-            work.cache_key = cache_key(work.load(), work.options.cache, self.store.codec)
-        except BaseException as error:  # loading the inputs and a user's key function are foreign code
-            self.report(work, judge(error, work.options))
-            return
-        sql = (
-            "SELECT j.codec, j.value, j.blob, j.size FROM cached_results c JOIN job_executions j USING (execution_id, job, number) "
-            "WHERE c.key = ? AND j.codec IS NOT NULL"
-        )
-        row = self.store.row(sql, (work.cache_key,))
-        if row is None:
-            runner.start(work, self.report)
-            return
-        work.cache_key = None
-        stored = Stored(row[0], row[1], row[2], row[3] or 0)
-        ended = finish(self.store.codec.decode(stored), work.options, work.asked_outputs) if work.asked_outputs else Ended("SUCCESS")
-        ended.stored, ended.reason = stored, "the value of an equal call was used again"
-        self.report(work, ended)
-
-    def _start_mapped(self, work: JobWork, runner: Runner) -> None:
-        kept = work.live.values.setdefault((-1 - work.vertex.index, work.key.number), {})
-        width = work.options.max_parallel or runner.capacity or self.workers
-        mapped = MappedRun(work, runner, width, self.report, kept)
-        work.element = -1
-        work.live.works[work.vertex.index, work.key.number] = work
-        work.live.works[-1 - work.vertex.index, work.key.number] = mapped
-        self.later(mapped.start)
-
-    @property
-    def workers(self) -> int:
-        """How many jobs run at a time on threads."""
-        return self._runner("thread").capacity or 1
+            self.later(partial(self.hooks, events))
 
     def later(self, action: Callable[[], Any]) -> None:
         """Call something on a worker thread, outside of any turn."""
-        self._runner("thread").call(action)  # type: ignore[attr-defined]
+        self.performer.later(action)
 
-    def _fail_later(self, work: JobWork, error: BaseException) -> None:
-        failure = failure_of(error)
-        self.later(lambda: self.report(work, Ended("FAILED", error=failure, reason=str(failure))))
-
-    def _stop_work(self, live: Live, command: StopJob) -> None:
-        work = live.works.get((command.vertex, command.number))
-        if work is None:
-            return
-        work.context.stop_event.set()
-        mapped = live.works.get((-1 - command.vertex, command.number))
-        target = mapped.stop if mapped is not None else lambda: self._runner_of(work).stop(work)
-        self.later(target)
-        if getattr(self._runner_of(work), "runs_in_place", False) or work.options.runner == "inline":
-            due = self.clock.now() + work.options.stop_timeout
-            self.ticker.at(due, lambda: self._give_up(live, work))
-
-    def _give_up(self, live: Live, work: JobWork) -> None:
-        """A thread that does not end in time, in an execution that is ending, is abandoned (rule 22)."""
-        if live.works.get((work.vertex.index, work.key.number)) is not work:
-            return
-        if str(live.state.status) == "STOPPING":
-            work.context.is_over = True
-            reason = f"could not be stopped: its thread still runs after {work.options.stop_timeout:g} s"
-            self.report(work, Ended("STOPPED", reason=reason))
-        else:
-            self.set_label(work.key, "waits until the old thread has ended")
-
-    def _arm_timeout(self, work: JobWork) -> None:
-        key = work.key
-        draft = Draft(
-            job_key(key.job), {"number": key.number, "attempt": key.attempt}, str(EventType.JOB_TIMED_OUT), work.live.namespace, None,
-            key.execution_id, key.execution_id,
-        )  # fmt: skip
-
-        def time_out() -> None:
-            if work.live.works.get((work.vertex.index, key.number)) is work:
-                self.submit(Entry(lambda: self.publish_now([draft])))
-
-        assert work.options.timeout is not None
-        self.ticker.at(self.clock.now() + work.options.timeout, time_out)
-
-    def _later(self, live: Live, command: RetryLater) -> None:
-        def retry() -> None:
-            draft = machine.retry(live.state, command.vertex, command.number, command.attempt, self._now)
-            if draft is not None and live.execution_id in self.lives:
-                self.say(live, draft)
-
-        self.ticker.at(command.due, lambda: self.submit(Entry(retry)))
-
-    def _end(self, live: Live) -> None:
+    def end(self, live: Live) -> None:
+        """Release who waits for an execution that has ended."""
         self._forget(live)
-        live.values = {k: v for k, v in live.values.items() if k[0] >= 0 and not live.plan.vertices[k[0]].node.options.persist}
         live.end()
 
     def _forget(self, live: Live) -> None:
@@ -653,7 +427,7 @@ class Engine:
                 self.submit(entry)
                 return entry.following
             except StoreError as error:
-                if self.closed:
+                if self.turns.closed:
                     return None
                 logger.error("The end of job %s could not be recorded, trying again: %s", work.key.job, error)
                 threading.Event().wait(0.5)
@@ -664,9 +438,8 @@ class Engine:
         if live.works.get((index, number)) is not work:
             return
         del live.works[index, number]
-        mapped = live.works.pop((-1 - index, number), None)
-        if work._context is not None:
-            work._context.is_over = True
+        mapped = live.mapped.pop((index, number), None) if live.mapped else None
+        work.is_over = True
         ticket = live.tickets.pop((index, number), None)
         if ticket is not None:
             self.admission.release(ticket)
@@ -675,7 +448,7 @@ class Engine:
             return
         reason = hide(ended.reason, live.secrets) if ended.reason and live.secrets else ended.reason
         report = Report(work.key.job, number, work.key.attempt, ended.outcome, ended.retryable, ended.truth, reason)
-        draft = machine.settle(live.state, report, self._now)
+        draft = machine.settle(live.state, report, self.now)
         if draft is None:
             return
         status = draft.value["status"]
@@ -685,18 +458,17 @@ class Engine:
             self.say(live, draft, ended, stored)
             if work.cache_key is not None and stored is not None:
                 sql = "INSERT OR REPLACE INTO cached_results VALUES (?, ?, ?, ?, ?)"
-                self.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self._now))
+                self.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self.now))
         else:
             self.say(live, draft, ended)
         if status != "RETRYING":
-            live.used(index)
-            live.values.pop((-1 - index, number), None)
+            live.used(index, number)
 
     def _untake(self, work: JobWork, mapped: Any, ticket: Ticket | None) -> None:
         live, key = work.live, (work.vertex.index, work.key.number)
         live.works[key] = work
         if mapped is not None:
-            live.works[-1 - key[0], key[1]] = mapped
+            live.mapped[key] = mapped
         if ticket is not None:
             live.tickets[key] = ticket
             self.admission.retake(ticket)
@@ -746,7 +518,7 @@ class Engine:
     def look(self) -> None:
         """Take a turn if another process has appended events."""
         self.deliveries.relieve()
-        if self.store.head() > self.head and not self.closed:
+        if self.store.head() > self.head and not self.turns.closed:
             self.submit(Entry(lambda: None))
 
     def on_clock(self) -> bool:
@@ -755,7 +527,7 @@ class Engine:
 
     def is_idle(self) -> bool:
         """Tell whether no job runs, no turn is wanted and no subscriber has anything left."""
-        return not self._inbox and not any(live.works for live in self.lives.values()) and self.deliveries.is_idle()
+        return self.turns.is_idle and not any(live.works for live in self.lives.values()) and self.deliveries.is_idle()
 
     def settle(self) -> None:
         """Run and wait until nothing is under way; for a manual clock."""
@@ -826,7 +598,7 @@ class Engine:
         state = live.fresh_state()
         after = live.snapshot[1] if live.snapshot else 0
         events = log.of_execution(self.store.writer, live.execution_id, after, live.plan.hears)
-        replay(state, [e for e in events if e.offset <= self.head], live)
+        replay(state, [e for e in events if e.offset <= self.head])
         for job in state.jobs:
             job.ticketed = False
         state.ready = [i for i, _ in enumerate(state.jobs) if machine.can_start(state, i)]
@@ -843,15 +615,10 @@ class Engine:
         if event.value.get("owner") == self.store.owner_id:
             return
         live.lost = True
-        for work in list(live.works.values()):
-            if isinstance(work, JobWork):
-                work.context.is_over = True
-                work.context.stop_event.set()
-                runner = self._runner_of(work)
-                self.later(partial(runner.stop, work))
+        self.performer.abandon(live)
         for ticket in live.tickets.values():
             self.admission.release(ticket)
-        live.works, live.tickets = {}, {}
+        live.works, live.mapped, live.tickets = {}, {}, {}
         self._forget(live)
         live.end()
 
@@ -868,7 +635,7 @@ class Engine:
                 if row is not None:
                     start = position = row[0]
                 else:
-                    self.write("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self._now))
+                    self.write("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.now))
             return self.deliveries.add(callback, wanted, start, name, namespace, live=position is None or start >= self.head)
 
         subscription: Subscription = self.submit(Entry(apply)).result
@@ -892,24 +659,12 @@ class Engine:
     def save_position(self, subscription: Subscription, offset: int) -> None:
         """Make a named subscription's position durable."""
         sql = "UPDATE subscriptions SET position = ?, updated = ? WHERE namespace = ? AND name = ?"
-        self.submit(Entry(lambda: self.write(sql, (offset, self._now, subscription.namespace, subscription.name))))
+        self.submit(Entry(lambda: self.write(sql, (offset, self.now, subscription.namespace, subscription.name))))
 
     def record_failure(self, offset: int, handler: str, error: str) -> None:
         """Keep what a subscriber could not handle."""
         sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, ?, ?, ?)"
-        self.submit(Entry(lambda: self.write(sql, (offset, handler, error, self._now))))
-
-    # --- runners ----------------------------------------------------------------------------------------------------
-
-    def _runner(self, name: str) -> Runner:
-        runner = self.runners.get(name)
-        if runner is None:
-            runner = self.runners[name] = self._make_runner(name)
-            self.admission.capacities[name] = runner.capacity
-        return runner
-
-    def _runner_of(self, work: JobWork) -> Runner:
-        return self._runner(work.vertex.runner)
+        self.submit(Entry(lambda: self.write(sql, (offset, handler, error, self.now))))
 
     def close(self) -> None:
         """End threads and runners; what is RUNNING in the store stays so, and is INTERRUPTED once the lock is free."""
@@ -918,47 +673,13 @@ class Engine:
         self.deliveries.close()
         for live in list(self.lives.values()):
             for work in list(live.works.values()):
-                if isinstance(work, JobWork):
-                    work.context.is_over = True
-                    work.context.stop_event.set()
-        for runner in self.runners.values():
-            runner.close()
-        with self._lock:
-            self.closed = True
-        self._usher_bell.release()
+                work.context.is_over = True
+                work.context.stop_event.set()
+        self.performer.close()
+        self.turns.close()
         for live in list(self.lives.values()):
             live.lost = True
             live.end()
-
-
-def replay(state: ExecutionState, events: Iterable[Event], live: Live | None = None) -> list[Draft]:
-    """Step events of a log; what the machine says on the way must be found in the log. Give what was not.
-
-    What was decided and not logged yet (the process died in between) stays in the state's outbox.
-    """
-    context, execution_id = state.context, state.execution_id
-    begun = state.status != "INIT"
-    for event in events:
-        own = event.execution_id == execution_id and event.type in INTERNAL
-        if not own:
-            if not begun or event.type in INTERNAL or not (event.context is None or event.context in (context, execution_id)):
-                continue
-        elif event.type == EventType.REQUESTED and event.value.get("action") == "taken_over":
-            continue
-        begun = True
-        if own and state.outbox and _same(state.outbox[0], event):
-            state.outbox.popleft()
-        if state.status.is_ended and not own:
-            continue
-        machine.step(state, event)
-    return list(state.outbox)
-
-
-def _same(draft: Draft, event: Event) -> bool:
-    if draft.key != event.key or draft.type != event.type:
-        return False
-    a, b = draft.value, event.value
-    return all(a.get(k) == b.get(k) for k in ("status", "number", "attempt"))
 
 
 def _error_text(ended: Ended | None, secrets: Iterable[str]) -> str | None:
@@ -967,12 +688,3 @@ def _error_text(ended: Ended | None, secrets: Iterable[str]) -> str | None:
     error = ended.error
     message, trace = hide(error.message, secrets), hide(error.traceback[-20_000:], secrets)
     return json_text({"type": error.type, "message": message, "traceback": trace}, "an error")
-
-
-def _release(nap: Any) -> None:
-    try:
-        nap.release()
-    except RuntimeError:  # it was woken already
-        pass
-
-

@@ -59,7 +59,9 @@ class Live:
         self.cause: int | None = None
         self.values: dict[tuple[int, int], Any] = {}
         self.uses: dict[tuple[int, int], int] = {}
-        self.works: dict[tuple[int, int], Any] = {}
+        self.works: dict[tuple[int, int], JobWork] = {}
+        self.mapped: dict[tuple[int, int], Any] = {}
+        self._elements: dict[tuple[int, int], dict[int, Any]] = {}
         self.tickets: dict[tuple[int, int], Any] = {}
         self.secrets: set[str] = {str(v) for k, v in self.params.items() if is_secret_name(k) and isinstance(v, str) and len(v) > 3}
         self.ended = threading.Event()
@@ -93,8 +95,14 @@ class Live:
             self.values[index, number] = value
             self.uses[index, number] = len(vertex.down)
 
-    def used(self, index: int) -> None:
-        """Let go of the values that only this job still needed."""
+    def kept_elements(self, work: JobWork) -> dict[int, Any]:
+        """Give the results of the elements of a mapped job that succeeded in an earlier attempt."""
+        return self._elements.setdefault((work.vertex.index, work.key.number), {})
+
+    def used(self, index: int, number: int) -> None:
+        """A job is over: let go of the values that only it still needed."""
+        if self._elements:
+            self._elements.pop((index, number), None)
         for up, _ in self.plan.vertices[index].needs:
             key = (up, self.state.jobs[up].success)
             left = self.uses.get(key)
@@ -106,7 +114,10 @@ class Live:
                     self.uses[key] = left - 1
 
     def end(self) -> None:
-        """Release who waits."""
+        """Release who waits, and the values that the store has."""
+        vertices = self.plan.vertices
+        self.values = {k: v for k, v in self.values.items() if not vertices[k[0]].node.options.persist}
+        self.uses.clear()
         self.ended.set()
         for watcher in self.watchers:
             watcher()
@@ -135,6 +146,16 @@ class JobWork:
     def scratch_path(self) -> Path:
         """Where it may keep files of its own while it runs."""
         return self.live.store.home / "scratch" / self.live.execution_id / f"{file_name(self.key.job)}.{self.key.number}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that the job still does is recorded any more."""
+        return self._context is not None and self._context.is_over
+
+    @is_over.setter
+    def is_over(self, over: bool) -> None:
+        if self._context is not None:
+            self._context.is_over = over
 
     @property
     def context(self) -> JobContext:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiflow._project import Project
 from aiflow.clock import as_datetime, as_timestamp
-from aiflow.engine import replay
+from aiflow.replaying import replay
 from aiflow.execution import Execution
 from aiflow.graph.job import seconds
 from aiflow.graph.state import ExecutionState

@@ -126,7 +126,7 @@ class Workflows:
 
     def register(self, workflow: Workflow) -> dict[str, Any]:
         """Make a workflow known without running it."""
-        from aiflow.engine import Entry
+        from aiflow.turns import Entry
 
         project = self._project
         engine, now = project._shared.engine, project._clock.now()

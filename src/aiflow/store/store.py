@@ -181,6 +181,15 @@ class Store:
             raise StoreError(f"the value of {job} (number {number}) of execution {execution_id} was not kept (persist=False)")
         return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
 
+    def cached(self, key: str) -> Stored | None:
+        """Find the value of an equal call of a cached job."""
+        row = self.row(
+            "SELECT j.codec, j.value, j.blob, j.size FROM cached_results c "
+            "JOIN job_executions j USING (execution_id, job, number) WHERE c.key = ? AND j.codec IS NOT NULL",
+            (key,),
+        )
+        return None if row is None else Stored(row[0], row[1], row[2], row[3] or 0)
+
     # --- meta -------------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> str | None:

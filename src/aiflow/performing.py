@@ -1,0 +1,185 @@
+"""Does what the machine decided, after the commit: starts and stops jobs, arms timers, calls what failed jobs ask for.
+
+Knows nothing of turns and of the store's tables; what it learns (a job ended, a time came) it reports to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aiflow.graph import machine
+from aiflow.graph.admission import Admission
+from aiflow.graph.commands import Command, EndExecution, RetryLater, StartJob, StopJob
+from aiflow.graph.event import Draft, EventType, job_key
+from aiflow.live import JobWork, Live
+from aiflow.mapping import MappedRun
+from aiflow.runners.base import Ended, Runner, failure_of
+from aiflow.runners.calling import finish, judge
+from aiflow.turns import Entry
+from aiflow.values.fingerprint import cache_key
+
+if TYPE_CHECKING:
+    from aiflow.engine import Engine
+
+__all__ = ["Performer"]
+
+
+class Performer:
+    """The hands of the engine.
+
+    Parameters
+    ----------
+    engine
+        Who is told of ends and of times that came.
+    make_runner
+        Gives a runner by name; called once per name.
+    admission
+        Learns the capacities of the runners.
+    """
+
+    def __init__(self, engine: Engine, make_runner: Callable[[str], Runner], admission: Admission) -> None:
+        self.engine, self._make_runner, self._admission = engine, make_runner, admission
+        self.runners: dict[str, Runner] = {}
+        self._in_place: dict[str, bool] = {}
+
+    def runner(self, name: str) -> Runner:
+        """Give a runner by name, made when it is first needed."""
+        found = self.runners.get(name)
+        if found is None:
+            found = self.runners[name] = self._make_runner(name)
+            self._in_place[name] = bool(getattr(found, "runs_in_place", False))
+            self._admission.capacities[name] = found.capacity
+        return found
+
+    def later(self, action: Callable[[], Any]) -> None:
+        """Call something on a worker thread, outside of any turn."""
+        self.runner("thread").call(action)  # type: ignore[attr-defined]  # the thread runner is ours
+
+    def perform(self, live: Live, commands: list[Command], starts: list[JobWork]) -> None:
+        """Do what was decided for one execution; works to start are added to `starts`."""
+        for command in commands:
+            if isinstance(command, StartJob):
+                run = (live.state.jobs[command.vertex].runs or {}).get(command.number)
+                if run is not None:
+                    work = JobWork(live, live.plan.vertices[command.vertex], run, command, self.engine)
+                    live.works[command.vertex, command.number] = work
+                    starts.append(work)
+            elif isinstance(command, StopJob):
+                self._stop(live, command)
+            elif isinstance(command, RetryLater):
+                self._retry_later(live, command)
+            elif isinstance(command, EndExecution):
+                self.engine.end(live)
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def start(self, works: list[JobWork], entries: list[Entry]) -> None:
+        """Start jobs: the first ones on the workers that have just become free, the others wherever there is room."""
+        free = [e for e in entries if e.takes_work and e.error is None]
+        for work in works:
+            name = work.vertex.runner
+            runner, options = self.runner(name), work.options
+            if options.timeout is not None:
+                self._arm_timeout(work, options.timeout)
+            if work.vertex.node.mapped:
+                self._start_mapped(work, runner)
+            elif options.cache:
+                self.later(partial(self._start_cached, work, runner))
+            elif self._in_place[name]:
+                if free:
+                    free.pop(0).following = work
+                else:
+                    runner.start(work, self.engine.report_and_go_on)
+            else:
+                try:
+                    runner.start(work, self.engine.report)
+                except Exception as error:  # a plugin's runner: its trouble is that job's
+                    failure = failure_of(error)
+                    self.later(partial(self.engine.report, work, Ended("FAILED", error=failure, reason=str(failure))))
+
+    def _start_mapped(self, work: JobWork, runner: Runner) -> None:
+        kept = work.live.kept_elements(work)
+        width = work.options.max_parallel or runner.capacity or self.runner("thread").capacity or 1
+        mapped = MappedRun(work, runner, width, self.engine.report, kept)
+        work.live.mapped[work.vertex.index, work.key.number] = mapped
+        self.later(mapped.start)
+
+    def _start_cached(self, work: JobWork, runner: Runner) -> None:
+        """Look for the value of an equal call first (rule 37); on a worker, for hashing reads the inputs."""
+        store = self.engine.store
+        try:
+            work.cache_key = cache_key(work.load(), work.options.cache, store.codec)
+        except BaseException as error:  # loading the inputs and a user's key function are foreign code
+            self.engine.report(work, judge(error, work.options))
+            return
+        found = store.cached(work.cache_key)
+        if found is None:
+            runner.start(work, self.engine.report)
+            return
+        work.cache_key = None
+        ended = finish(store.codec.decode(found), work.options, work.asked_outputs) if work.asked_outputs else Ended("SUCCESS")
+        ended.stored, ended.reason = found, "the value of an equal call was used again"
+        self.engine.report(work, ended)
+
+    # --- stopping, and times ----------------------------------------------------------------------------------------
+
+    def _stop(self, live: Live, command: StopJob) -> None:
+        key = command.vertex, command.number
+        work = live.works.get(key)
+        if work is None:
+            return
+        work.context.stop_event.set()
+        runner = self.runner(work.vertex.runner)
+        mapped = live.mapped.get(key)
+        self.later(mapped.stop if mapped is not None else partial(runner.stop, work))
+        if self._in_place[work.vertex.runner] or work.vertex.runner == "inline":
+            due = self.engine.clock.now() + work.options.stop_timeout
+            self.engine.ticker.at(due, partial(self._give_up, live, work))
+
+    def _give_up(self, live: Live, work: JobWork) -> None:
+        """A thread that does not end in time, in an execution that is ending, is abandoned (rule 22)."""
+        if live.works.get((work.vertex.index, work.key.number)) is not work:
+            return
+        if live.state.status == "STOPPING":
+            work.context.is_over = True
+            reason = f"could not be stopped: its thread still runs after {work.options.stop_timeout:g} s"
+            self.engine.report(work, Ended("STOPPED", reason=reason))
+        else:
+            self.engine.set_label(work.key, "waits until the old thread has ended")
+
+    def _arm_timeout(self, work: JobWork, timeout: float) -> None:
+        key, live, engine = work.key, work.live, self.engine
+        draft = Draft(
+            job_key(key.job), {"number": key.number, "attempt": key.attempt}, str(EventType.JOB_TIMED_OUT), live.namespace,
+            None, key.execution_id, key.execution_id,
+        )  # fmt: skip
+
+        def time_out() -> None:
+            if live.works.get((work.vertex.index, key.number)) is work:
+                engine.publish(None, [draft])
+
+        engine.ticker.at(engine.clock.now() + timeout, time_out)
+
+    def _retry_later(self, live: Live, command: RetryLater) -> None:
+        engine = self.engine
+
+        def retry() -> None:
+            draft = machine.retry(live.state, command.vertex, command.number, command.attempt, engine.now)
+            if draft is not None and live.execution_id in engine.lives:
+                engine.say(live, draft)
+
+        engine.ticker.at(command.due, lambda: engine.submit(Entry(retry)))
+
+    def abandon(self, live: Live) -> None:
+        """Stop everything of an execution that is no longer ours."""
+        for work in live.works.values():
+            work.context.is_over = True
+            work.context.stop_event.set()
+            self.later(partial(self.runner(work.vertex.runner).stop, work))
+
+    def close(self) -> None:
+        """Close all runners."""
+        for runner in self.runners.values():
+            runner.close()

@@ -1,0 +1,184 @@
+"""Says who holds the turn: one thread at a time, the one that brings something to do; there is no thread just for that.
+
+Knows nothing of what is done in a turn. Who finds the turn taken leaves its entry and parks; the holder does it along.
+The main thread never holds a turn, for a KeyboardInterrupt could land in the middle of it: it parks, and an usher holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aiflow.errors import AIFlowError, StoreError
+
+__all__ = ["Entry", "Turns"]
+
+logger = logging.getLogger(__name__)
+_MAIN = threading.main_thread().ident
+_ENTRIES = 500
+_TURNS = 4
+
+
+class Entry:
+    """One thing that somebody brought to be done in a turn: `apply` is called inside the transaction."""
+
+    __slots__ = ("apply", "error", "finished", "following", "lead", "nap", "result", "takes_work")
+
+    def __init__(self, apply: Callable[[], Any], takes_work: bool = False) -> None:
+        self.apply = apply
+        self.takes_work = takes_work  # whether the thread that waits for it can go on with a job
+        self.finished = self.lead = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.following: Any = None
+        self.nap: Any = None
+
+    def finish(self) -> None:
+        """Wake who waits for it."""
+        self.finished = True
+        if self.nap is not None:
+            _release(self.nap)
+
+
+class Turns:
+    """The right to hold a turn, and the entries that wait for one.
+
+    Parameters
+    ----------
+    do
+        Does some entries: sets their results or errors, and finishes them. Called on one thread at a time.
+    """
+
+    def __init__(self, do: Callable[[list[Entry]], None]) -> None:
+        self._do = do
+        self._lock = threading.Lock()
+        self._inbox: deque[Entry] = deque()
+        self._usher: threading.Thread | None = None
+        self._bell = threading.Semaphore(0)
+        self._holder: int | None = None
+        self.closed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for a turn."""
+        return not self._inbox and self._holder is None
+
+    def submit(self, entry: Entry) -> Entry:
+        """Have `entry` done in a turn; return when it is. Raises what its `apply` raised.
+
+        Raises
+        ------
+        StoreError
+            If the project is closed, or the store cannot be written; nothing of the entry is.
+        """
+        if self.closed:
+            raise StoreError("the project is closed")
+        me = threading.get_ident()
+        if self._holder == me:
+            raise AIFlowError("a turn cannot begin inside a turn: this is a fault of aiflow")
+        self._inbox.append(entry)
+        if me != _MAIN and self._lock.acquire(False):
+            self._hold(me)
+            if not entry.finished:
+                self._wait(entry)
+        else:
+            if me == _MAIN:
+                self._call_usher()
+            self._wait(entry)
+        if entry.error is not None:
+            raise entry.error
+        return entry
+
+    def _wait(self, entry: Entry) -> None:
+        while not entry.finished:
+            nap = threading.Lock()
+            nap.acquire()
+            entry.nap = nap
+            if entry.finished:
+                return
+            if not entry.lead:
+                nap.acquire()
+            if entry.lead:
+                entry.lead, entry.nap = False, None
+                me = threading.get_ident()
+                if me == _MAIN:
+                    self._call_usher()
+                elif self._lock.acquire(False):
+                    self._hold(me)
+
+    def _call_usher(self) -> None:
+        if self._usher is None:
+            self._usher = threading.Thread(target=self._ush, name="aiflow-usher", daemon=True)
+            self._usher.start()
+        self._bell.release()
+
+    def _ush(self) -> None:
+        while not self.closed:
+            self._bell.acquire()
+            if self._inbox and self._lock.acquire(False):
+                self._hold(threading.get_ident())
+
+    def _hold(self, me: int) -> None:
+        """Hold turns until the inbox is empty, or for as long as is fair; the caller has the lock, and loses it."""
+        turns = 0
+        inbox = self._inbox
+        while True:
+            self._holder = me
+            try:
+                while inbox and turns < _TURNS:
+                    turns += 1
+                    self._once()
+            finally:
+                self._holder = None
+                self._lock.release()
+            if not inbox:  # looked at after the release: who came in between has found the lock free, or is seen here
+                return
+            if turns >= _TURNS:
+                self._pass_on()
+                return
+            if not self._lock.acquire(False):
+                return
+
+    def _once(self) -> None:
+        inbox = self._inbox
+        entries = [inbox.popleft()]
+        while inbox and len(entries) < _ENTRIES:
+            entries.append(inbox.popleft())
+        try:
+            self._do(entries)
+        except BaseException as error:
+            logger.exception("A turn failed")
+            for entry in entries:
+                if not entry.finished:
+                    entry.error = entry.error or error
+                    entry.finish()
+
+    def _pass_on(self) -> None:
+        """Let one of those who wait hold the next turns."""
+        try:
+            entry = self._inbox[0]
+        except IndexError:
+            return
+        entry.lead = True
+        if entry.nap is not None:
+            _release(entry.nap)
+
+    def close(self) -> None:
+        """Let nobody in any more, after the turn that is held now."""
+        with self._lock:
+            self.closed = True
+        self._bell.release()
+        while self._inbox:
+            entry = self._inbox.popleft()
+            entry.error = StoreError("the project is closed")
+            entry.finish()
+
+
+def _release(nap: Any) -> None:
+    try:
+        nap.release()
+    except RuntimeError:  # it was woken already
+        return
