@@ -5,19 +5,18 @@ Knows nothing of floors' insides; chains, wide fans and their growth are measure
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import aiflow as af
 from benchmarks import floors
 from benchmarks.bench import Bench
 from benchmarks.figure import Reach, Reading
 from benchmarks.profiling import profiled
-from benchmarks.workflows import chain, count_of_jobs, wide
+from benchmarks.workflows import chain, count_of_jobs, noop, wide
 
 __all__ = ["Runs", "compare", "profile"]
 
@@ -79,34 +78,24 @@ def compare(
     return [Reading(what=what, unit="µs/job", ours=ours, floor=floor, floor_is=FLOOR, durability=durability, reach=reach)]
 
 
-def profile(
-    bench: Bench, *, workflow: af.Workflow = chain, subscribed: bool = False, durability: str = "NORMAL", workers: int = 2
-) -> str:
-    """Profile the worker thread while it goes through `n` jobs."""
+def profile(bench: Bench, *, workflow: af.Workflow = chain, subscribed: bool = False, durability: str = "NORMAL") -> str:
+    """Profile the worker thread that goes through `n` jobs (of a wide fan, one of the two)."""
     n = bench.pick(1000, 300)
-    with af.Project("bench", home=bench.fresh(), workers=workers, durability=durability.lower()) as project:
+
+    def work(profiler: cProfile.Profile) -> None:
+        first = af.job(profiler.enable, name="first")  # on the worker's own thread, which goes on with the next job
+
+        @af.workflow
+        def profiled_jobs() -> None:
+            node = first()
+            if workflow is wide:
+                noop.options(name="last")([noop(node) for _ in range(n)])
+            for _ in range(0 if workflow is wide else n):
+                node = noop(node)
+
+        project.run(profiled_jobs)
+
+    with af.Project("bench", home=bench.fresh(), workers=2, durability=durability.lower()) as project:
         runs = Runs(project, workflow, subscribed)
         plain = min(runs.microseconds(n) for _ in range(3))
-
-        def work(profiler: Any) -> None:
-            enable: Callable[[], None] = profiler.enable
-
-            @af.job
-            def first() -> None:
-                enable()  # on the worker's own thread, which goes on with the next job
-
-            @af.workflow
-            def profiled_chain(n: int) -> None:
-                node = first()
-                if workflow is wide:
-                    workflow_end([noop(node) for _ in range(n)])
-                else:
-                    for _ in range(n - 1):
-                        node = noop(node)
-
-            project.run(profiled_chain, n=n)
-
-        from benchmarks.workflows import noop
-
-        workflow_end = noop.options(name="last")
-        return profiled(work, n, plain, "job")
+        return profiled(work, n // 2 if workflow is wide else n, plain, "job")

@@ -6,13 +6,11 @@ Knows nothing of what is profiled.
 from __future__ import annotations
 
 import cProfile
-import io
-import pstats
 import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["profiled"]
+__all__ = ["import_times", "profiled"]
 
 Key = tuple[str, int, str]
 
@@ -111,11 +109,6 @@ def import_times(text: str, top: int = 25) -> str:
         if len(fields) == 3 and fields[0].strip().isdigit():
             rows.append((int(fields[0]), int(fields[1]), fields[2].strip()))
     rows.sort(reverse=True)
-    out = io.StringIO()
-    print("modules by their own time (µs own, µs with what they import):", file=out)
-    for own, cumulative, name in rows[:top]:
-        print(f"  {own:7} {cumulative:7}  {name}", file=out)
-    return out.getvalue().rstrip()
+    lines = [f"  {own:7} {cumulative:7}  {name}" for own, cumulative, name in rows[:top]]
+    return "\n".join(["modules by their own time (µs own, µs with what they import):", *lines])
 
-
-_ = pstats

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 __all__ = ["on_a_thread", "p99"]
+
+T = TypeVar("T")
 
 
 def p99(values: Sequence[float]) -> float:
@@ -17,7 +20,7 @@ def p99(values: Sequence[float]) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
-def on_a_thread[T](work: Callable[[], T]) -> T:
+def on_a_thread(work: Callable[[], T]) -> T:
     """Call `work` on a thread of its own, wait, and give what it gives."""
     out: list[T] = []
     thread = threading.Thread(target=lambda: out.append(work()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiflow as af
 
-__all__ = ["chain", "count_of_jobs", "quiet", "wide"]
+__all__ = ["chain", "count_of_jobs", "noop", "quiet", "wide"]
 
 _counter = itertools.count()  # `next` of it is atomic, and needs no lock
 

@@ -351,7 +351,8 @@ class Engine:
             self.say(live, draft)
             if self._fresh:
                 self._drain()
-            if machine.can_start(state, index):
+            job = state.jobs[index]
+            if (job.starts or (job.runs and len(job.runs) > 1)) and machine.can_start(state, index):
                 state.ready.append(index)
                 self._offer(live)
 

@@ -88,7 +88,7 @@ class Board:
         return Counter(row.status for row in self.rows.values())
 
     def selection(self, most: int) -> list[Row]:
-        """Give `most` rows at most: what failed or is busy before the rest, the newest of that; in the order of their starts."""
+        """Give `most` rows at most, in the order of their starts: what failed or is busy goes before the rest."""
         rows = list(self.rows.values())
         if len(rows) > most:
             newest = sorted(enumerate(rows), key=lambda item: (_URGENCY.get(item[1].status, 9), -item[0]))[:most]

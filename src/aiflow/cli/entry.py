@@ -29,7 +29,12 @@ from aiflow.cli.show import show
 
 __all__ = ["carry_out"]
 
-_HELP = {"default_panels_first": True, "commands_before_options": True, "max_width": 100, "style_options_panel_border": "dim"}
+_HELP = {
+    "default_panels_first": True,
+    "commands_before_options": True,
+    "max_width": 100,
+    "style_options_panel_border": "dim",
+}
 
 _EXAMPLES = """
 run iris.py -p neighbors=7           # run the workflow in iris.py
@@ -41,7 +46,12 @@ event tail                           # see what happens, as it happens
 """
 
 
-@click.group(cls=Group, name="aiflow", examples=_EXAMPLES, context_settings={"rich_help_config": _HELP, "help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group,
+    name="aiflow",
+    examples=_EXAMPLES,
+    context_settings={"rich_help_config": _HELP, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="aiflow")
 def aiflow() -> None:
     """Event-driven machine learning workflows, with a durable record of all that happened."""
@@ -71,7 +81,7 @@ def carry_out(args: Sequence[str] | None) -> int:
     try:
         with aiflow.make_context("aiflow", words) as context:
             aiflow.invoke(context)
-    except BaseException as error:  # every end has an exit code, those by signals included
+    except BaseException as error:  # noqa: BLE001  # every end has an exit code, those by signals included
         code = outcome_of(error)
     try:
         if sys.stdout is not None:

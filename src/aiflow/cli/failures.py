@@ -10,7 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
-import rich_click as click
+import click
 
 from aiflow.errors import AIFlowError, ExecutionFailed, StoreError
 
@@ -21,7 +21,7 @@ _NOT_THE_USERS = ("<frozen importlib", "<frozen runpy")
 
 
 class BrokenFile(Exception):
-    """A user's file that cannot be imported, or a workflow body in it that raises; the message has the user's frames."""
+    """A user's file, or a workflow body in it, that raises; the message has the user's frames."""
 
 
 class Refused(click.ClickException):
@@ -31,7 +31,7 @@ class Refused(click.ClickException):
 
 
 class Terminated(BaseException):
-    """This process got SIGTERM."""
+    """SIGTERM came."""
 
 
 def say(text: str, colour: str = "") -> None:

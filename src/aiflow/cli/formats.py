@@ -20,8 +20,8 @@ from aiflow.cli.streams import data_stream
 __all__ = ["STATUS_STYLES", "Fields", "Lines", "Table", "as_data", "cell", "json_line", "write"]
 
 STATUS_STYLES = {
-    "SUCCESS": "green", "FAILED": "bold red", "RUNNING": "bold blue", "QUEUED": "cyan", "RETRYING": "yellow", "STOPPING": "yellow",
-    "STOPPED": "magenta", "SKIPPED": "dim", "INIT": "dim", "INTERRUPTED": "bold magenta",
+    "SUCCESS": "green", "FAILED": "bold red", "RUNNING": "bold blue", "QUEUED": "cyan", "RETRYING": "yellow",
+    "STOPPING": "yellow", "STOPPED": "magenta", "SKIPPED": "dim", "INIT": "dim", "INTERRUPTED": "bold magenta",
 }  # fmt: skip
 
 
@@ -228,7 +228,9 @@ def _draw(parts: Sequence[Table | Fields | Lines], stream: TextIO) -> None:
             continue
         if number:
             console.print()
-        drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim", show_header=isinstance(part, Table))
+        drawn = RichTable(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim", show_header=isinstance(part, Table)
+        )
         if isinstance(part, Fields):
             drawn.add_column(style="dim", no_wrap=True)
             drawn.add_column(overflow="fold")
@@ -237,7 +239,9 @@ def _draw(parts: Sequence[Table | Fields | Lines], stream: TextIO) -> None:
         else:
             for heading in part.columns:
                 is_wide = heading in part.wide
-                drawn.add_column(heading, no_wrap=True, overflow="ellipsis" if is_wide else "fold", min_width=8 if is_wide else None)
+                drawn.add_column(
+                    heading, no_wrap=True, overflow="ellipsis" if is_wide else "fold", min_width=8 if is_wide else None
+                )
             for cells in part.cells():
                 drawn.add_row(*map(_painted, cells))
         console.print(drawn)

@@ -40,7 +40,9 @@ class Interrupts:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self  # signals are the main thread's business
-        wanted = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup, or a shell's &
+        wanted = [
+            number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
+        ]  # nohup, or a shell's &
         if not wanted:
             return self
         self._reading, self._writing = socket.socketpair()

@@ -66,8 +66,10 @@ def load_workflow(target: str) -> Workflow:
         raise click.UsageError(f"{path} defines {len(found)} workflows; say which one:\n{ways}")
     named = [w for w in found if w.name == name]
     held = getattr(module, name, None)
-    if named or isinstance(held, Workflow):
-        return named[0] if named else held
+    if named:
+        return named[0]
+    if isinstance(held, Workflow):
+        return held
     raise click.UsageError(f"{path} has no workflow {name!r}{suggest(name, [w.name for w in found])}")
 
 
@@ -93,7 +95,8 @@ def load_file(path: Path) -> ModuleType:
     if folder not in sys.path[:1]:
         sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -113,7 +116,11 @@ def _module_name(path: Path) -> str:
     known = getattr(sys.modules.get(stem), "__file__", None)
     if known is not None and Path(known).resolve() == path:
         return stem
-    if stem.isidentifier() and not keyword.iskeyword(stem) and not _is_taken(stem, (sys.modules, sys.stdlib_module_names)):
+    if (
+        stem.isidentifier()
+        and not keyword.iskeyword(stem)
+        and not _is_taken(stem, (sys.modules, sys.stdlib_module_names))
+    ):
         return stem
     return f"{re.sub(r'[^0-9A-Za-z_]', '_', stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 

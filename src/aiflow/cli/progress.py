@@ -80,7 +80,9 @@ class Progress:
             self._closed.set()
             self._display.close()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._subscription is not None:
             self._subscription.close()
         self.close()
@@ -147,7 +149,12 @@ class _Live:
         from rich.live import Live
 
         console = Console(file=sys.stderr, highlight=False)
-        self._live = Live(get_renderable=lambda: self._draw(board(), console.height), console=console, transient=True, refresh_per_second=8)
+        self._live = Live(
+            get_renderable=lambda: self._draw(board(), console.height),
+            console=console,
+            transient=True,
+            refresh_per_second=8,
+        )
         self._live.start()
 
     def row(self, row: Row) -> None:
@@ -187,7 +194,9 @@ class _Live:
             note = "  ".join(filter(None, (tries, labels.get(row.job, ""), row.reason)))
             took = "" if row.status == "SKIPPED" else duration(row.seconds(now))
             table.add_row(cell(name), status, took, cell(note))
-        counts = Text("  ").join(Text(f"{n} {status}", STATUS_STYLES.get(status, "")) for status, n in board.counts().items())
+        counts = Text("  ").join(
+            Text(f"{n} {status}", STATUS_STYLES.get(status, "")) for status, n in board.counts().items()
+        )
         waiting = Text(f"waiting for {cell(self._waiting)}" if self._waiting else "", "yellow")
         return Group(table, counts, waiting) if self._waiting else Group(table, counts)
 
@@ -195,7 +204,10 @@ class _Live:
         """Read what busy jobs say of themselves; labels are no events."""
         if not any(row.status in BUSY for row in board.rows.values()):
             return {}
-        sql = "SELECT job, label FROM job_executions WHERE execution_id = ? AND label IS NOT NULL AND ended IS NULL ORDER BY number"
+        sql = (
+            "SELECT job, label FROM job_executions "
+            "WHERE execution_id = ? AND label IS NOT NULL AND ended IS NULL ORDER BY number"
+        )
         try:
             return dict(self._project._store.rows(sql, (board.execution_id,)))
         except Exception:  # noqa: BLE001  # a drawing must not end because the store is busy or being closed

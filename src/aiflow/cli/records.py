@@ -49,14 +49,23 @@ def duration(seconds: float | None) -> str:
 def event_record(event: Event) -> dict[str, Any]:
     """Give an event, its fields named as its attributes."""
     return {
-        "offset": event.offset, "key": event.key, "value": event.value, "type": event.type, "namespace": event.namespace,
-        "sender": event.sender, "context": event.context, "execution_id": event.execution_id, "time": event.time,
+        "offset": event.offset, "key": event.key, "value": event.value, "type": event.type,
+        "namespace": event.namespace, "sender": event.sender, "context": event.context,
+        "execution_id": event.execution_id, "time": event.time,
     }  # fmt: skip
 
 
 def event_table(rows: list[dict[str, Any]]) -> Table:
     """Lay events out for people."""
-    columns = {"OFFSET": "offset", "TIME": "time", "KEY": "key", "VALUE": "value", "TYPE": "type", "SENDER": "sender", "EXECUTION": "execution_id"}
+    columns = {
+        "OFFSET": "offset",
+        "TIME": "time",
+        "KEY": "key",
+        "VALUE": "value",
+        "TYPE": "type",
+        "SENDER": "sender",
+        "EXECUTION": "execution_id",
+    }
     return Table(rows, columns, wide=("VALUE",))
 
 
@@ -70,14 +79,16 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
     return [
         {
             "execution_id": j.execution_id, "job": j.job, "number": j.number, "attempt": j.attempt, "status": j.status,
-            "started": j.started, "ended": j.ended, "seconds": j.seconds, "error": j.error, "reason": j.reason, "label": j.label,
-            "event": None if j.event_offset is None else events.get(j.event_offset),
+            "started": j.started, "ended": j.ended, "seconds": j.seconds, "error": j.error, "reason": j.reason,
+            "label": j.label, "event": None if j.event_offset is None else events.get(j.event_offset),
         }
         for j in jobs
     ]  # fmt: skip
 
 
-def job_table(rows: list[dict[str, Any]], results: Mapping[str, str] | None = None, with_execution: bool = False) -> Table:
+def job_table(
+    rows: list[dict[str, Any]], results: Mapping[str, str] | None = None, with_execution: bool = False
+) -> Table:
     """Lay executions of jobs out for people; `results` are short texts by job name."""
     columns: dict[str, Any] = {"EXECUTION": "execution_id"} if with_execution else {}
     columns |= {"JOB": _name, "STATUS": "status", "TIME": lambda row: duration(row["seconds"]), "ATTEMPT": "attempt"}
@@ -104,9 +115,9 @@ def execution_record(execution: Execution) -> dict[str, Any]:
     status, event = execution.status, execution.event
     return {
         "id": execution.id, "workflow": execution.workflow, "namespace": execution.namespace, "status": status,
-        "params": execution.shown_params, "context": execution.context, "event": None if event is None else event_record(event),
-        "created": execution.created, "started": execution.started, "ended": execution.ended, "reason": execution.reason,
-        "source": execution.source,
+        "params": execution.shown_params, "context": execution.context,
+        "event": None if event is None else event_record(event), "created": execution.created,
+        "started": execution.started, "ended": execution.ended, "reason": execution.reason, "source": execution.source,
     }  # fmt: skip
 
 
@@ -122,8 +133,8 @@ def _params(row: Record) -> str:
 def execution_table(rows: list[dict[str, Any]]) -> Table:
     """Lay executions out for people."""
     columns: dict[str, Any] = {
-        "ID": "id", "WORKFLOW": "workflow", "STATUS": "status", "STARTED": "started", "TIME": lambda row: duration(_seconds(row)),
-        "PARAMETERS": _params, "NOTE": lambda row: row["reason"],
+        "ID": "id", "WORKFLOW": "workflow", "STATUS": "status", "STARTED": "started",
+        "TIME": lambda row: duration(_seconds(row)), "PARAMETERS": _params, "NOTE": lambda row: row["reason"],
     }  # fmt: skip
     return Table(rows, columns, wide=("PARAMETERS", "NOTE"))
 
@@ -131,8 +142,8 @@ def execution_table(rows: list[dict[str, Any]]) -> Table:
 def execution_header(row: Record) -> dict[str, Any]:
     """Give what stands above the jobs of an execution; what it does not have is left out."""
     header = {
-        "execution": row["id"], "workflow": row["workflow"], "status": row["status"], "reason": row["reason"], "parameters": _params(row),
-        "context": row["context"], "started": row["started"], "ended": row["ended"], "time": duration(_seconds(row)),
-        "event": row["event"]["key"] if row["event"] else None,
+        "execution": row["id"], "workflow": row["workflow"], "status": row["status"], "reason": row["reason"],
+        "parameters": _params(row), "context": row["context"], "started": row["started"], "ended": row["ended"],
+        "time": duration(_seconds(row)), "event": row["event"]["key"] if row["event"] else None,
     }  # fmt: skip
     return {name: value for name, value in header.items() if value not in (None, "")}

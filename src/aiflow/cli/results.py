@@ -47,7 +47,8 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
         Whether objects are loaded and shown by their `repr`; else by their kind and size.
     """
     rows = execution._project._store.rows(
-        "SELECT job, codec, value, blob, size FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' ORDER BY started, job, number",
+        "SELECT job, codec, value, blob, size FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' "
+        "ORDER BY started, job, number",
         (execution.id,),
     )
     secrets = _secrets(execution.params)
@@ -65,7 +66,7 @@ def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Re
         value = execution.result(job)
     except AIFlowError as error:
         return Result(f"<{error}>", cell(f"<{error}>"))
-    except Exception as error:  # unpickling runs foreign code
+    except Exception as error:  # noqa: BLE001  # unpickling runs foreign code
         text = cell(f"<cannot be read: {type(error).__name__}: {error}>")
         return Result(text, text)
     text = short(value)
@@ -87,15 +88,17 @@ def short(value: Any) -> str:
     ("{'accuracy': 0.95}", True)
     """
     try:
-        text = _brief.repr(value) if isinstance(value, str | list | tuple | dict | set | frozenset | int) else repr(value)
-    except Exception as error:  # a user's __repr__ may raise anything
+        text = (
+            _brief.repr(value) if isinstance(value, str | list | tuple | dict | set | frozenset | int) else repr(value)
+        )
+    except Exception as error:  # noqa: BLE001  # a user's __repr__ may raise anything
         text = f"<{type(value).__qualname__}: its repr raised {type(error).__name__}>"
     text = cell(" ".join(text.split()))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _secrets(params: Mapping[str, Any]) -> list[str]:
-    """Give the texts that must not be shown: what stands behind `Secret` parameters, and plain ones of a secret name."""
+    """Give the texts that must not be shown: of `Secret` parameters, and of plain ones with a secret name."""
     found = []
     for name, value in params.items():
         if isinstance(value, Mapping) and set(value) == {"$secret"}:

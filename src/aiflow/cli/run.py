@@ -64,12 +64,14 @@ def read_value(text: str) -> Any:
 
 
 def workflow_params(workflow: Workflow, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Give the parameters for `Workflow.bind`: annotated ones as text, which it converts; others as JSON where they are."""
+    """Give the parameters for `Workflow.bind`, which converts annotated ones from text; others are JSON if they parse."""
     known: Mapping[str, inspect.Parameter] = workflow.signature.parameters
     params: dict[str, Any] = {}
     for name, text in read_params(pairs).items():
         parameter = known.get(name)
-        is_secret = parameter is not None and (parameter.annotation in (Secret, "Secret", "af.Secret") or isinstance(parameter.default, Secret))
+        is_secret = parameter is not None and (
+            parameter.annotation in (Secret, "Secret", "af.Secret") or isinstance(parameter.default, Secret)
+        )
         if is_secret and text.startswith("env:"):
             params[name] = Secret(text)
         else:
@@ -79,9 +81,18 @@ def workflow_params(workflow: Workflow, pairs: tuple[str, ...]) -> dict[str, Any
 
 @click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("file", metavar="FILE[:WORKFLOW]")
-@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the workflow; may be given again for others.")
+@click.option(
+    "-p",
+    "--param",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the workflow; may be given again for others.",
+)
 @click.option("--context", metavar="TEXT", help="Which events it gets, besides those that are for all.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop it after this time.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop it after this time."
+)
 @click.option("--only", multiple=True, metavar="JOB", help="Run only this job; may be given again for others.")
 @click.option("--from", "start_from", multiple=True, metavar="JOB", help="Run this job and all that follows from it.")
 @click.option("--resume", is_flag=True, help="Go on with the latest execution that failed or was interrupted.")
@@ -102,7 +113,9 @@ def run(
     """
     asked: Asked = context_.obj
     if resume and (pairs or context or only or start_from):
-        raise click.UsageError("--resume goes on with what was started; it takes no parameters, context or jobs", context_)
+        raise click.UsageError(
+            "--resume goes on with what was started; it takes no parameters, context or jobs", context_
+        )
     with stdout_is_for_data():
         workflow = load_workflow(file)
         params = workflow_params(workflow, pairs)

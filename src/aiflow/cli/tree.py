@@ -5,7 +5,10 @@ Knows nothing of executions and of other pictures.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from aiflow.graph.topology import depths
 
 if TYPE_CHECKING:
     from aiflow.graph.building import Graph, Node
@@ -13,8 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["draw_tree"]
 
 _DEEPEST = 12
-_ALIKE = 6
-"""So many siblings of one job, with nothing below them, are shown one by one; of more, the first and how many there are."""
+_MOST_ALIKE = 6
+"""So many nodes of one job beside each other, with nothing below them, are all shown; of more, only the first."""
+
+_Children = dict[str, list["Node"]]
 
 
 def draw_tree(graph: Graph) -> str:
@@ -30,37 +35,62 @@ def draw_tree(graph: Graph) -> str:
     >>> @af.workflow
     ... def sums():
     ...     rows = load()
-    ...     total(rows)
-    ...     total(rows).start_on(af.event("again"))
+    ...     total(rows).after(total(rows))
     >>> print(draw_tree(sums.graph))
     load
-    ├─ total
-    └─ total_2  start on event('again')
+    └─ total
+       └─ total_2  ← load, after total
     """
-    children: dict[str, list[Node]] = {}
-    depths: dict[str, int] = {}
-    for node in _in_order(graph):
-        above = _parents(node)
-        parent = max(above, key=lambda name: depths[name], default="")
-        depths[node.name] = depths[parent] + 1 if parent else 0
+    levels = depths(graph)
+    if max(levels, default=0) > _DEEPEST:
+        return "\n".join(_described(node, "") for node in graph.nodes)
+    children: _Children = {}
+    parents: dict[str, str] = {}
+    for node in graph.nodes:
+        above = [*node.data, *(c.node for c in node.conditions_), *node.after_nodes]
+        parent = max(above, key=lambda n: (levels[n.index], n.index)).name if above else ""
+        parents[node.name] = parent
         children.setdefault(parent, []).append(node)
-    if max(depths.values(), default=0) > _DEEPEST:
-        return "\n".join(_listed(node) for node in graph.nodes)
     lines: list[str] = []
-    stack = [(node, "", "") for node in reversed(children.get("", []))]
-    while stack:
-        node, lead, below = stack.pop()
-        lines.append(lead + _described(node, depths))
-        under = children.get(node.name, [])
-        shown, more = _shortened(under, children)
-        rows = [(n, f"{below}├─ ", f"{below}│  ") for n in shown]
-        if more:
-            rows[-1:] = rows[-1:]
-            lines_more = f"{below}└─ … and {more} more of {shown[-1].job.name}"
-            _push(stack, rows)
-            lines.append(lines_more) if not rows else stack.insert(0, stack.pop(0))
-        elif rows:
-            last = rows[-1][0]
-            rows[-1] = (last, f"{below}└─ ", f"{below}   ")
-            _push(stack, rows)
+    for root in children.get("", []):
+        lines.append(_described(root, ""))
+        lines += _below(root.name, "", children, parents)
     return "\n".join(lines)
+
+
+def _below(name: str, indent: str, children: _Children, parents: dict[str, str]) -> Iterator[str]:
+    entries = _entries(children.get(name, []), children)
+    for number, (node, more) in enumerate(entries, 1):
+        is_last = number == len(entries)
+        yield f"{indent}{'└─ ' if is_last else '├─ '}{_described(node, name)}{more}"
+        yield from _below(node.name, indent + ("   " if is_last else "│  "), children, parents)
+
+
+def _entries(nodes: list[Node], children: _Children) -> list[tuple[Node, str]]:
+    """Put many leaves of one job into one line."""
+    alike: _Children = {}
+    for node in nodes:
+        if node.name not in children:
+            alike.setdefault(node.job.name, []).append(node)
+    many = {job: leaves for job, leaves in alike.items() if len(leaves) > _MOST_ALIKE}
+    hidden = {leaf.name for leaves in many.values() for leaf in leaves[1:]}
+    first = {leaves[0].name: f"  … and {len(leaves) - 1} more of it" for leaves in many.values()}
+    return [(node, first.get(node.name, "")) for node in nodes if node.name not in hidden]
+
+
+def _described(node: Node, parent: str) -> str:
+    """Give a node's name, what it depends on besides its parent, and its rules."""
+    parts = [n.name for n in node.data if n.name != parent]
+    parts += [f"run if {c.name}" for c in node.conditions_]
+    parts += [
+        f"after {n.name}" for n in node.after_nodes if n.name != parent or any(n.name == d.name for d in node.data)
+    ]
+    if parts == [f"after {n.name}" for n in node.after_nodes] == [f"after {parent}"]:
+        parts = []
+    notes = [node.name]
+    if node.mapped:
+        notes.append("(for each)")
+    if parts:
+        notes.append("← " + ", ".join(parts))
+    notes += [f"{rule.action.lower()} on {rule.condition}" for rule in node.rules]
+    return "  ".join(notes)

@@ -248,8 +248,9 @@ class Body:
             self.nodes: list[Node] = []
             self.names: dict[str, Node] = {}
             self.counts: dict[str, int] = {}
+            self.includes: dict[str, int] = {}
         else:
-            self.nodes, self.names, self.counts = root.nodes, root.names, root.counts
+            self.nodes, self.names, self.counts, self.includes = root.nodes, root.names, root.counts, root.includes
 
     def add(self, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any], mapped: bool = False) -> Node:
         """Add a node for a call of `job`.
@@ -332,11 +333,11 @@ class Body:
 
     def include(self, name: str) -> Body:
         """Give the body of a sub-workflow, whose nodes are named ``name.…``."""
-        number, label = 1, name
-        while any(n.startswith(f"{self.prefix}{label}.") for n in self.names):
-            number += 1
-            label = f"{name}_{number}"
-        return Body(name, self.defaults, self.root, f"{self.prefix}{label}.")
+        wanted = self.prefix + name
+        number = self.includes.get(wanted, 0) + 1
+        self.includes[wanted] = number
+        prefix = f"{wanted}." if number == 1 else f"{wanted}_{number}."
+        return Body(name, self.defaults, self.root, prefix)
 
 
 class Nodes:
@@ -437,6 +438,8 @@ class Graph:
 
             cycle = find_cycle(self)
             if cycle:
+                if len(cycle) > 24:
+                    cycle = [*cycle[:12], f"… {len(cycle) - 24} more …", *cycle[-12:]]
                 raise GraphError(f"workflow {self.name!r} has a cycle: {' → '.join(cycle)}; only rules (start_on, …) may form cycles")
 
     def upstream(self, names: set[str]) -> set[str]:

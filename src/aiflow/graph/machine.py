@@ -243,7 +243,9 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
         feed.append(Feed(event.value["number"], event.offset, reason, event.value.get("truth")))
         _pair(state, vertex, job, event)
         return
-    needed = next(needed for index, needed in vertex.needs if index == up.index)
+    needed = True
+    if status != "SUCCESS" or before is not None:  # only then does it matter how the upstream is used
+        needed = next(needed for index, needed in vertex.needs if index == up.index)
     good, was_good = _is_good(up, status, needed), _is_good(up, before, needed)
     was_bad = before is not None and not was_good
     job.need += was_good - good

@@ -75,7 +75,8 @@ class JobContext:
         self._stop_event: threading.Event | None = None
         self.is_over = False
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
-        self.log: Any = None  # where this job's output goes; set by its runner
+        self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
+        self.open_log: Callable[[], Any] | None = None
 
     def __repr__(self) -> str:
         return f"<job {self.job} number {self.number} attempt {self.attempt} of execution {self.execution_id}>"

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiflow.runners.base import Call, Ended, Work
 from aiflow.runners.calling import perform
-from aiflow.runners.output import log_of
+from aiflow.runners.output import attach_log, close_log
 
 __all__ = ["ObserveRunner"]
 
@@ -27,7 +27,7 @@ class ObserveRunner:
 
     def _watch(self, work: Work, done: Callable[[Work, Ended], Any]) -> None:
         context, observation = work.context, work.job.function
-        log = log_of(context, lambda: work.log_path)
+        attach_log(context, lambda: work.log_path)
 
         def ask() -> None:
             while not context.stopping:
@@ -37,7 +37,7 @@ class ObserveRunner:
         try:
             ended = perform(lambda: Call(ask, (), {}), context, work.options)
         finally:
-            log.close()
+            close_log(context)
         done(work, ended)
 
     def stop(self, work: Work) -> None:

@@ -16,12 +16,11 @@ from typing import IO, Any
 
 from aiflow.runners.context import JobContext, current_or_none
 
-__all__ = ["CAP", "JobLog", "capture", "log_of", "release"]
+__all__ = ["CAP", "JobLog", "attach_log", "capture", "close_log", "log_of", "release", "rewrap"]
 
 CAP = 10_000_000
 """Bytes that a job's log may have; the rest is counted and left out."""
 
-_logs: dict[int, JobLog] = {}
 _guard = threading.Lock()
 
 
@@ -80,6 +79,32 @@ class JobLog:
                 self._file.close()
 
 
+def attach_log(context: JobContext, path: Callable[[], Path]) -> None:
+    """Let a job have a log as soon as it writes something: most write nothing, and a log costs a lock and a file."""
+    context.open_log = lambda: log_of(context, path)
+
+
+def close_log(context: JobContext) -> None:
+    """Close the log of a job, if it wrote anything."""
+    context.open_log = None
+    if context.log is not None:
+        context.log.close()
+
+
+def current_log() -> JobLog | None:
+    """Give the log of the job that runs on this thread or task, if one does."""
+    context = current_or_none()
+    if context is None:
+        return None
+    log: JobLog | None = context.log
+    if log is None and context.open_log is not None:
+        with _guard:
+            if context.log is None and context.open_log is not None:
+                context.open_log()
+        log = context.log
+    return log
+
+
 def log_of(context: JobContext, path: Path | Callable[[], Path]) -> JobLog:
     """Give a log for `context`; what the job prints and logs goes there while `capture` is on."""
     log = JobLog(path, secrets=context.secrets)
@@ -94,8 +119,7 @@ class _Tee(io.TextIOBase):
         self.stream = stream
 
     def write(self, text: str) -> int:
-        context = current_or_none()
-        log = getattr(context, "log", None) if context is not None else None
+        log = current_log()
         if log is not None:
             log.write(text)
         self.stream.write(text)
@@ -125,8 +149,7 @@ class _LogHandler(logging.Handler):
     """Copies the log records of a job to its log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        context = current_or_none()
-        log = getattr(context, "log", None) if context is not None else None
+        log = current_log()
         if log is not None:
             try:
                 log.write(self.format(record) + "\n")

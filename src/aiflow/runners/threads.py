@@ -14,7 +14,7 @@ from typing import Any
 
 from aiflow.runners.base import Ended, RunnerHost, Work
 from aiflow.runners.calling import perform, perform_async
-from aiflow.runners.output import log_of, rewrap
+from aiflow.runners.output import attach_log, close_log, rewrap
 
 __all__ = ["AsyncRunner", "InlineRunner", "ThreadRunner", "run_here"]
 
@@ -25,11 +25,11 @@ Done = Callable[[Work, Ended], Any]
 def run_here(work: Work) -> Ended:
     """Run one attempt on this thread and say how it ended."""
     context = work.context
-    log = log_of(context, lambda: work.log_path)
+    attach_log(context, lambda: work.log_path)
     try:
         return perform(work.load, context, work.options, work.asked_outputs)
     finally:
-        log.close()
+        close_log(context)
 
 
 class ThreadRunner:
@@ -179,11 +179,11 @@ class AsyncRunner:
         self._tasks[id(work)] = self._loop.create_task(self._run(work, done))
 
     async def _run(self, work: Work, done: Done) -> None:
-        log = log_of(work.context, work.log_path)
+        attach_log(work.context, lambda: work.log_path)
         try:
             ended = await perform_async(work.load, work.context, work.options, work.asked_outputs)
         finally:
-            log.close()
+            close_log(work.context)
             self._tasks.pop(id(work), None)
         await asyncio.get_running_loop().run_in_executor(None, done, work, ended)
 

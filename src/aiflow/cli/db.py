@@ -1,0 +1,111 @@
+"""The commands `db …`: is the store sound, and a copy of it.
+
+Knows nothing of what the rows mean, except which of them name blobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from aiflow.cli.everywhere import Asked, Group, needs_home
+from aiflow.cli.failures import say
+from aiflow.cli.formats import Lines, write
+from aiflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from aiflow.store.store import Store
+
+__all__ = ["db"]
+
+
+@click.group(cls=Group, examples="db check\ndb backup /backups/aiflow-2026-11-23.db")
+def db() -> None:
+    """Check the store, or copy it."""
+
+
+@db.command(examples="db check\ndb check -o json")
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Check that the database and all values in files are what was written; exit code 3 if not."""
+    asked: Asked = context.obj
+    with needs_home(asked) as project:
+        problems, blobs = _damage_of(project._store)
+        data = {"home": str(project.home), "ok": not problems, "blobs": blobs, "problems": problems}
+        write(
+            asked.output,
+            data,
+            Lines("\n".join(problems or [f"{project.home} is sound: the database, and {blobs} values in files"])),
+        )
+    context.exit(3 if problems else 0)
+
+
+def _damage_of(store: Store) -> tuple[list[str], int]:
+    """Give what is wrong, in sentences, and the number of blobs that were read."""
+    problems = []
+    try:
+        problems += [f"database: {line}" for (line,) in store.rows("PRAGMA integrity_check") if line != "ok"]
+        blobs = _blobs(store)
+    except StoreError as error:
+        return [*problems, str(error)], 0
+    for digest, user in sorted(blobs.items()):
+        try:
+            store.blobs.open(digest).close()
+        except StoreError as error:
+            problems.append(f"{error} (it is {user})")
+    return problems, len(blobs)
+
+
+def _blobs(store: Store) -> dict[str, str]:
+    """Give the hashes of all blobs that rows name, each with whose it is."""
+    found: dict[str, str] = {}
+    for execution_id, job, blob in store.rows(
+        "SELECT execution_id, job, blob FROM job_executions WHERE blob IS NOT NULL"
+    ):
+        found[blob] = f"the value of {job} in execution {execution_id}"
+    for execution_id, part in store.rows("SELECT id, part FROM executions WHERE part IS NOT NULL"):
+        for job, stored in json.loads(part).get("given", {}).items():
+            if stored[2]:
+                found[stored[2]] = f"given for {job} in execution {execution_id}"
+    return found
+
+
+@db.command(examples="db backup /backups/aiflow-2026-11-23.db")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(asked: Asked, file: Path) -> None:
+    """Copy the database into a new FILE, also while workflows run."""
+    with needs_home(asked) as project:
+        store = project._store
+        size = _copy(store, file)
+        blobs = len(_blobs(store))
+        if blobs:
+            say(f"{blobs} values stand in files of their own: copy {store.blobs.root} as well")
+    write(asked.output, {"file": str(file), "size": size}, Lines(f"{file}: {size:,} bytes"))
+
+
+def _copy(store: Store, file: Path) -> int:
+    """Write the copy beside its place and link it there: never half of it, never over another file."""
+    from aiflow.store.connection import DatabaseError
+
+    if file.exists():
+        raise click.UsageError(f"{file} exists already; it is not overwritten")
+    half = file.with_name(f".{file.name}.{os.getpid()}.half")
+    reader = store.reader()
+    try:
+        os.close(os.open(half, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        copy = type(reader)(str(half))
+        try:
+            reader.backup(copy)
+        finally:
+            copy.close()
+        os.link(half, file)
+        return file.stat().st_size
+    except (OSError, DatabaseError) as error:
+        raise StoreError(f"the copy {file} could not be written: {error}") from error
+    finally:
+        half.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""The commands `execution …`: look at one execution, stop it, go on with it.
+
+Knows nothing of how an execution is followed to its end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from aiflow.cli.everywhere import Asked, Group, needs_home
+from aiflow.cli.failures import Refused, say
+from aiflow.cli.following import follow, report
+from aiflow.cli.formats import Fields, Lines, write
+from aiflow.cli.loading import load_file
+from aiflow.cli.records import execution_header, execution_record, job_records, job_table
+from aiflow.cli.results import results_of
+from aiflow.cli.streams import stdout_is_for_data
+from aiflow.errors import Conflict
+
+if TYPE_CHECKING:
+    from aiflow import Execution, Project
+
+__all__ = ["execution"]
+
+_EXAMPLES = """
+execution show k3vq                  # the first characters of the id are enough
+execution logs k3vq --job train
+execution stop k3vq
+execution resume k3vq
+"""
+
+
+@click.group(cls=Group, examples=_EXAMPLES)
+def execution() -> None:
+    """Look at one execution, stop it, go on with it."""
+
+
+@execution.command(examples="execution show k3vq\nexecution show k3vq -o json")
+@click.argument("id_", metavar="ID")
+@click.pass_obj
+def show(asked: Asked, id_: str) -> None:
+    """Show an execution: its jobs, parameters, results and where it came from."""
+    with needs_home(asked) as project:
+        found = project.executions.get(id_)
+        record, jobs = execution_record(found), job_records(project, found.jobs)
+        results, provenance = results_of(found, unpickle=False), found.provenance
+        data = {
+            **record, "jobs": jobs, "provenance": provenance,
+            "results": {job: result.data for job, result in results.items()},
+        }  # fmt: skip
+        texts = {job: result.text for job, result in results.items()}
+        write(
+            asked.output,
+            data,
+            Fields(execution_header(record) | _origin(record["source"], provenance)),
+            job_table(jobs, texts),
+        )
+
+
+def _origin(source: str, provenance: dict[str, Any]) -> dict[str, Any]:
+    git = provenance.get("git") or {}
+    commit = f"{git['commit'][:12]}{' (with changes)' if git.get('dirty') else ''}" if git.get("commit") else None
+    origin = {
+        "source": source,
+        "commit": commit,
+        "python": provenance.get("python"),
+        "host": provenance.get("host"),
+        "command": provenance.get("command"),
+    }
+    return {name: value for name, value in origin.items() if value}
+
+
+@execution.command(examples="execution stop k3vq")
+@click.argument("id_", metavar="ID")
+@click.pass_obj
+def stop(asked: Asked, id_: str) -> None:
+    """Ask an execution to stop, in whatever process it runs; return when it is STOPPING."""
+    with needs_home(asked) as project:
+        found = project.executions.get(id_).stop("stopped from the command line")
+        status = found.status
+        write(asked.output, {"id": found.id, "status": status}, Lines(f"{found.id} {status}"))
+
+
+@execution.command(examples="execution resume k3vq\nexecution resume k3vq --file moved/iris.py")
+@click.argument("id_", metavar="ID")
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where its workflow is defined now.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop it after this time."
+)
+@click.pass_context
+def resume(context: click.Context, id_: str, file: Path | None, timeout: float | None) -> None:
+    """Go on with an execution that was interrupted, failed or stopped, and wait for its end.
+
+    What has succeeded is kept. Its file may have been mended meanwhile, but the graph must be the same.
+    """
+    asked: Asked = context.obj
+    with stdout_is_for_data(), needs_home(asked) as project:
+        found = project.executions.get(id_)
+        source = file or (Path(found.source) if found.source else None)
+        if source is None:
+            raise click.UsageError(
+                f"execution {found.id} comes from no file; name the one that defines {found.workflow!r} with --file",
+                context,
+            )
+        if not source.is_file():
+            raise click.UsageError(
+                f"{source}, where {found.workflow!r} was defined, is gone; name the file with --file", context
+            )
+        load_file(source)
+        found, code = follow(project, lambda: _resumed(found), timeout)
+        report(project, found, asked.output)
+    context.exit(code)
+
+
+def _resumed(found: Execution) -> Execution:
+    try:
+        return found.resume()
+    except Conflict as error:
+        raise Refused(str(error)) from None
+
+
+@execution.command(examples="execution logs k3vq\nexecution logs k3vq --job train")
+@click.argument("id_", metavar="ID")
+@click.option("--job", metavar="NAME", help="Of this job only.")
+@click.pass_obj
+def logs(asked: Asked, id_: str, job: str | None) -> None:
+    """Show what the jobs of an execution printed and logged, also while they run."""
+    with needs_home(asked) as project:
+        found = project.executions.get(id_)
+        text = found.logs(job)
+        if not text:
+            say("nothing was printed or logged")
+        write(
+            asked.output,
+            _log_records(project, found, job) if asked.output in ("json", "yaml") else None,
+            Lines(text.rstrip("\n")),
+        )
+
+
+def _log_records(project: Project, found: Execution, job: str | None) -> list[dict[str, Any]]:
+    records = []
+    for one in found.jobs:
+        for attempt in range(1, one.attempt + 1) if job in (None, one.job) else ():
+            path = project._log_path(found.id, one.job, one.number, attempt)
+            if path.is_file():
+                text = path.read_text(encoding="utf-8", errors="replace")
+                records.append({"job": one.job, "number": one.number, "attempt": attempt, "text": text})
+    return records

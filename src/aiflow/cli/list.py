@@ -1,0 +1,138 @@
+"""The commands `list …`: what is recorded, newest first.
+
+Knows nothing of one thing in detail (that is `execution show`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from aiflow.cli.everywhere import Asked, Group, needs_home
+from aiflow.cli.formats import Table, write
+from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
+from aiflow.errors import ParameterError, suggest
+
+if TYPE_CHECKING:
+    from aiflow import Event, Project
+
+__all__ = ["list_"]
+
+_EXAMPLES = """
+list executions --limit 5
+list executions --workflow iris --status FAILED
+list jobs --execution k3vq
+list events --key 'sensor.*' -o json
+"""
+
+_limit = click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many at most, from the newest; 0 for all.",
+)
+
+
+@click.group("list", cls=Group, examples=_EXAMPLES)
+def list_() -> None:
+    """List what is recorded: workflows, executions, jobs, events."""
+
+
+def _status(text: str | None, known: type[StrEnum]) -> dict[str, Any]:
+    if text is None:
+        return {}
+    if text.upper() not in known.__members__:
+        raise ParameterError(f"there is no status {text!r}{suggest(text.upper(), known.__members__)}")
+    return {"status": text.upper()}
+
+
+def _given(**filters: str | None) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+@list_.command(examples="list workflows\nlist workflows -o plain | cut -f1")
+@_limit
+@click.pass_obj
+def workflows(asked: Asked, limit: int) -> None:
+    """List the workflows that were run or registered."""
+    with needs_home(asked) as project:
+        rows = project.workflows.list(limit=limit or None, **_given(namespace=asked.namespace))
+    columns: dict[str, Any] = {
+        "NAME": "name",
+        "NAMESPACE": "namespace",
+        "LAST RUN": "updated",
+        "SOURCE": "source",
+        "DESCRIPTION": _first_line,
+    }
+    write(asked.output, rows, Table(rows, columns, wide=("SOURCE", "DESCRIPTION")))
+
+
+def _first_line(row: Any) -> str:
+    return str(row["description"]).strip().partition("\n")[0]
+
+
+@list_.command(examples="list executions\nlist executions --status INTERRUPTED")
+@_limit
+@click.option("--workflow", metavar="NAME", help="Of this workflow; globs work.")
+@click.option("--status", metavar="STATUS", help="With this status.")
+@click.pass_obj
+def executions(asked: Asked, limit: int, workflow: str | None, status: str | None) -> None:
+    """List the executions of workflows, newest first."""
+    from aiflow.graph.execution import ExecutionStatus
+
+    filters = _given(workflow=workflow, namespace=asked.namespace) | _status(status, ExecutionStatus)
+    with needs_home(asked) as project:
+        rows = [execution_record(e) for e in project.executions.list(limit=limit or None, **filters)]
+        write(asked.output, rows, execution_table(rows))
+
+
+@list_.command(examples="list jobs --status FAILED\nlist jobs --execution k3vq -o json")
+@_limit
+@click.option("--execution", metavar="ID", help="Of this execution.")
+@click.option("--job", metavar="NAME", help="Of this job; globs work.")
+@click.option("--status", metavar="STATUS", help="With this status.")
+@click.pass_obj
+def jobs(asked: Asked, limit: int, execution: str | None, job: str | None, status: str | None) -> None:
+    """List the executions of jobs, newest first."""
+    from aiflow.graph.execution import JobStatus
+
+    with needs_home(asked) as project:
+        filters = _given(job=job) | _status(status, JobStatus)
+        if execution is not None:
+            filters["execution_id"] = project.executions.get(execution).id
+        rows = job_records(project, project.jobs.list(limit=limit or None, **filters))
+        write(asked.output, rows, job_table(rows, with_execution=True))
+
+
+@list_.command(examples="list events --key accuracy_passed\nlist events --execution k3vq")
+@_limit
+@click.option("--key", "keys", multiple=True, metavar="GLOB", help="With this key; may be given again for others.")
+@click.option("--type", "types", multiple=True, metavar="GLOB", help="Of this type; may be given again for others.")
+@click.option("--execution", metavar="ID", help="Caused by this execution.")
+@click.pass_obj
+def events(asked: Asked, limit: int, keys: tuple[str, ...], types: tuple[str, ...], execution: str | None) -> None:
+    """List the newest events, in their order."""
+    with needs_home(asked) as project:
+        rows = [event_record(e) for e in _newest(project, asked.namespace, limit, keys, types, execution)]
+        write(asked.output, rows, event_table(rows))
+
+
+def _newest(
+    project: Project,
+    namespace: str | None,
+    limit: int,
+    keys: tuple[str, ...],
+    types: tuple[str, ...],
+    execution: str | None,
+) -> list[Event]:
+    from aiflow.store import log
+
+    wanted = log.EventFilter(keys or None, types or None, namespace)
+    if execution is not None:
+        found = [e for e in project.executions.get(execution).events() if wanted.fits(e)]
+        return found[-limit:] if limit else found
+    return log.select(project._store.reader(), wanted, limit=limit or None, newest=True)[::-1]

@@ -1,0 +1,67 @@
+"""The command `show`.
+
+Knows nothing of projects: a graph is built from the file alone.
+"""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from aiflow.cli.everywhere import Asked, Command
+from aiflow.cli.failures import blame_user
+from aiflow.cli.formats import Lines, write
+from aiflow.cli.loading import load_workflow
+from aiflow.cli.run import workflow_params
+from aiflow.cli.streams import stdout_is_for_data
+from aiflow.cli.tree import draw_tree
+from aiflow.errors import AIFlowError
+from aiflow.graph.building import Graph
+from aiflow.graph.workflow import Workflow
+
+__all__ = ["build", "show"]
+
+_EXAMPLES = """
+show iris.py                        # a tree
+show iris.py -p neighbors=7         # as it is with these parameters
+show flows.py:nightly --svg > nightly.svg
+show iris.py --mermaid              # for a page in Markdown
+"""
+
+
+def build(workflow: Workflow, pairs: tuple[str, ...]) -> Graph:
+    """Build the graph; what the body raises is shown with the user's frames only."""
+    try:
+        return workflow.build_bound(workflow.bind(workflow_params(workflow, pairs)))
+    except AIFlowError:
+        raise
+    except Exception as error:  # the body is the user's code
+        broken = blame_user(error, f"the body of workflow {workflow.name!r} raised:")
+        if broken is None:
+            raise
+        raise broken from None
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
+@click.argument("file", metavar="FILE[:WORKFLOW]")
+@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the workflow.")
+@click.option("--mermaid", "picture", flag_value="mermaid", help="As Mermaid text.")
+@click.option("--dot", "picture", flag_value="dot", help="As Graphviz DOT text.")
+@click.option("--svg", "picture", flag_value="svg", help="As a picture.")
+@click.pass_obj
+def show(asked: Asked, file: str, pairs: tuple[str, ...], picture: str | None) -> None:
+    """Show the graph of a workflow; nothing is run."""
+    with stdout_is_for_data():
+        workflow = load_workflow(file)
+        graph = build(workflow, pairs)
+        if picture is not None:
+            text = {"mermaid": graph.to_mermaid, "dot": graph.to_dot, "svg": graph.to_svg}[picture]()
+            write("table", None, Lines(text.rstrip("\n")))
+            return
+        title = f"{workflow.name}{workflow.signature}"
+        about = workflow.description.strip().split("\n\n")[0]
+        data = {
+            **graph.definition(),
+            "description": workflow.description,
+            "edges": [edge._asdict() for edge in graph.edges],
+        }
+        write(asked.output, data, Lines("\n".join(filter(None, (title, about, "", draw_tree(graph))))))
