@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,6 +41,7 @@ from aiflow.settings import Settings, load_settings
 from aiflow.store.connection import find_store
 from aiflow.store.log import EventFilter
 from aiflow.store.store import Store, document_hash
+from aiflow.turns import Entry
 from aiflow.values.codec import Stored
 from aiflow.views import Executions, Jobs, Workflows
 
@@ -182,10 +184,10 @@ class _Home:
                 return
             _homes.pop(self.home, None)
             engine, self._engine = self._engine, None
-            if engine is not None:
-                engine.close()
-                output.release()
-            self.store.close()
+        if engine is not None:  # outside of the guard: a turn that is under way may want it
+            engine.close()
+            output.release()
+        self.store.close()
 
 
 class Project:
@@ -552,26 +554,23 @@ class Project:
             )  # fmt: skip
 
         engine.begin(live, insert)
-        engine.later(lambda: self._record_provenance(execution_id, source))
+        engine.later(partial(self._record_provenance, engine, execution_id, source))
         return self.executions.get(execution_id)
 
     def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
         return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._shared.default_runner)
 
-    def _record_provenance(self, execution_id: str, source: str) -> None:
+    def _record_provenance(self, engine: Engine, execution_id: str, source: str) -> None:
         text = json.dumps(_provenance(source))
 
         def apply() -> None:
             name = self._store.put_document(text)
-            self._shared.engine.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
+            engine.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
 
-        if not self._closed:
-            from aiflow.turns import Entry
-
-            try:
-                self._shared.engine.submit(Entry(apply))
-            except StoreError:  # the project was closed meanwhile
-                return
+        try:
+            engine.submit(Entry(apply))
+        except StoreError:  # the project was closed meanwhile
+            return
 
     def _part(self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
         if chosen is None and not given:

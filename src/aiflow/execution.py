@@ -88,8 +88,8 @@ def _job_of(row: tuple[Any, ...], execution_id: str, project: Any) -> JobExecuti
     job, number, attempt, status, started, ended, reason, error, label, offset = row
     told = json.loads(error) if error else None
     text = None if told is None else (f"{told['type']}: {told['message']}" if told["message"] else told["type"])
-    if text is None and status == "FAILED":
-        text = reason
+    if status == "FAILED" and reason and (text is None or text in reason):
+        text = reason  # it says more: which element of a map, how long a timeout
     return JobExecution(
         job, number, attempt, JobStatus(status), _time(started), _time(ended), text, reason, label, offset, execution_id,
         told["traceback"] if told else "", project,

@@ -87,6 +87,8 @@ def short(value: Any) -> str:
     >>> short({"accuracy": 0.95}), len(short("x" * 1000)) <= 80
     ("{'accuracy': 0.95}", True)
     """
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     try:
         text = (
             _brief.repr(value) if isinstance(value, str | list | tuple | dict | set | frozenset | int) else repr(value)

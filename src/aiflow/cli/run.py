@@ -64,7 +64,7 @@ def read_value(text: str) -> Any:
 
 
 def workflow_params(workflow: Workflow, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Give the parameters for `Workflow.bind`, which converts annotated ones from text; others are JSON if they parse."""
+    """Give the parameters for `Workflow.bind`: it converts annotated ones from text; others are JSON if they parse."""
     known: Mapping[str, inspect.Parameter] = workflow.signature.parameters
     params: dict[str, Any] = {}
     for name, text in read_params(pairs).items():

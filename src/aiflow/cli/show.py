@@ -5,17 +5,22 @@ Knows nothing of projects: a graph is built from the file alone.
 
 from __future__ import annotations
 
+import inspect
+from types import GenericAlias
+
 import rich_click as click
 
 from aiflow.cli.everywhere import Asked, Command
 from aiflow.cli.failures import blame_user
 from aiflow.cli.formats import Lines, write
 from aiflow.cli.loading import load_workflow
+from aiflow.cli.results import short
 from aiflow.cli.run import workflow_params
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.cli.tree import draw_tree
 from aiflow.errors import AIFlowError
 from aiflow.graph.building import Graph
+from aiflow.graph.params import is_secret_name
 from aiflow.graph.workflow import Workflow
 
 __all__ = ["build", "show"]
@@ -57,7 +62,7 @@ def show(asked: Asked, file: str, pairs: tuple[str, ...], picture: str | None) -
             text = {"mermaid": graph.to_mermaid, "dot": graph.to_dot, "svg": graph.to_svg}[picture]()
             write("table", None, Lines(text.rstrip("\n")))
             return
-        title = f"{workflow.name}{workflow.signature}"
+        title = f"{workflow.name}({', '.join(map(_parameter, workflow.signature.parameters.values()))})"
         about = workflow.description.strip().split("\n\n")[0]
         data = {
             **graph.definition(),
@@ -65,3 +70,13 @@ def show(asked: Asked, file: str, pairs: tuple[str, ...], picture: str | None) -
             "edges": [edge._asdict() for edge in graph.edges],
         }
         write(asked.output, data, Lines("\n".join(filter(None, (title, about, "", draw_tree(graph))))))
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    kind, default = parameter.annotation, parameter.default
+    name = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+    if isinstance(kind, GenericAlias):
+        name = str(kind)
+    typed = parameter.name + (f": {name}" if kind is not parameter.empty else "")
+    shown = "***" if is_secret_name(parameter.name) and isinstance(default, str) else short(default)
+    return typed if default is parameter.empty else f"{typed} = {shown}"

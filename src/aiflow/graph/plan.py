@@ -21,12 +21,14 @@ WORKFLOW = -1
 Spot = tuple[int, int, int]
 """Where a leaf stands: (vertex or WORKFLOW, rule, leaf)."""
 
+_NONE: frozenset[int] = frozenset()
+
 
 class Vertex:
     """A node as the machine sees it."""
 
     __slots__ = (
-        "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "feeds", "given", "has_start", "index",
+        "after_only", "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "feeds", "given", "has_start", "index",
         "key", "limits", "name", "needs", "node", "parallel", "policy", "recurring", "retries", "rules", "runner", "stream",
         "timeout",
     )  # fmt: skip
@@ -38,6 +40,7 @@ class Vertex:
         self.down: list[int] = []
         self.needs: tuple[tuple[int, bool], ...] = ()  # one-shot upstreams: (vertex, whether its value is needed)
         self.feeds: tuple[tuple[int, bool], ...] = ()  # recurring upstreams, likewise
+        self.after_only: frozenset[int] = _NONE  # upstreams whose values are not needed
         self.conditions: tuple[tuple[int, int | str | None], ...] = ()
         self.asked_outputs: tuple[int | str | None, ...] = ()
         self.rules: tuple[Rule, ...] = () if given else node.rules
@@ -95,6 +98,8 @@ class Plan:
             ups = self._upstreams(vertex)
             vertex.needs = tuple(u for u in ups if not self.vertices[u[0]].recurring)
             vertex.feeds = tuple(u for u in ups if self.vertices[u[0]].recurring)
+            if not all(needed for _, needed in ups):
+                vertex.after_only = frozenset(up for up, needed in ups if not needed)
         self.by_key: dict[str, list[tuple[EventCondition, Spot]]] = {}
         self.patterns: list[tuple[EventCondition, Spot]] = []
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}

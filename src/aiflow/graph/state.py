@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aiflow.graph.event import Draft
 from aiflow.graph.execution import ExecutionStatus, JobStatus
-from aiflow.graph.plan import Plan
+from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.rule import Progress
 
 __all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "JobState", "Run", "Start"]
@@ -26,6 +26,7 @@ class Start(NamedTuple):
     rule: int = IMPLIED
     inputs: tuple[tuple[int, int], ...] = ()
     shadowed: tuple[int, ...] = ()
+    skip: str | None = None  # why it will be SKIPPED when its turn has come
 
 
 class Feed(NamedTuple):
@@ -70,7 +71,7 @@ class JobState:
         self.progress: dict[int, Progress] | None = None
         self.starved = False  # whether the starts wait for the value of an upstream
         self.ticketed = False
-        self.used: Start | None = None  # what the latest run was started by
+        self.used: Start | None = None  # what the latest run was started by, or would have been; it is for `resume`
 
 
 class ExecutionState:
@@ -129,7 +130,7 @@ class ExecutionState:
             "stop_reason": self.stop_reason,
             "stop": self.stop_progress.dump() if self.stop_progress else None,
             "outbox": [list(d) for d in self.outbox],
-            "jobs": {str(i): _dump_job(job) for i, job in enumerate(self.jobs) if _is_touched(job, self.plan.vertices[i].given)},
+            "jobs": {str(i): _dump_job(job) for i, job in enumerate(self.jobs) if _is_touched(job, self.plan.vertices[i])},
         }
 
     def load(self, data: dict[str, Any]) -> ExecutionState:
@@ -147,16 +148,23 @@ class ExecutionState:
         return self
 
 
-def _is_touched(job: JobState, given: bool) -> bool:
-    return bool(given or job.number or job.runs or job.starts or job.progress or job.feeds or job.bad or job.last)
+def _is_touched(job: JobState, vertex: Vertex) -> bool:
+    if job.need != len(vertex.needs) or job.number or job.runs or job.starts or job.used:
+        return True
+    return bool(vertex.given or job.progress or job.feeds or job.bad or job.last)
 
 
 def _dump_start(start: Start | None) -> list[Any] | None:
-    return None if start is None else [list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed)]
+    if start is None:
+        return None
+    return [list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed), start.skip]
 
 
 def _load_start(data: list[Any] | None) -> Start | None:
-    return None if data is None else Start(tuple(data[0]), data[1], tuple((a, b) for a, b in data[2]), tuple(data[3]))
+    if data is None:
+        return None
+    events, rule, inputs, shadowed, skip = data
+    return Start(tuple(events), rule, tuple((up, number) for up, number in inputs), tuple(shadowed), skip)
 
 
 def _dump_job(job: JobState) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from aiflow.values.origin import user_files
 __all__ = ["main"]
 
 _LONGEST = 50_000  # letters of a traceback or message that are worth sending
+_LOST = b"this process has lost its connection to aiflow; its job may have closed the socket\n"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -43,6 +44,7 @@ def main(descriptor: int, parent: int) -> None:
     for stream in (sys.stdout, sys.stderr):  # what a job printed must be out before it can crash
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     logging.basicConfig(format=_FORMAT, stream=sys.stderr)
+    os.set_inheritable(descriptor, False)  # what the job starts must not hold it
     child = Child(socket.socket(fileno=descriptor))
     signal.signal(signal.SIGTERM, child.on_term)
     child.surroundings.remember()
@@ -58,6 +60,15 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _die(last_words: bytes) -> None:
+    """End this process and its group at once."""
+    with suppress(OSError):
+        os.write(2, last_words)
+    with suppress(OSError):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 class Child:
@@ -100,9 +111,7 @@ class Child:
         if self._context is None:
             self._jobs.put(None)  # an idle child leaves in peace: exit functions run
             threading.Event().wait(0.5)
-        with suppress(OSError):
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
+        _die(_LOST)
 
     # --- the main thread --------------------------------------------------------------------------------------------
 
@@ -118,7 +127,6 @@ class Child:
         """Run jobs until there are no more."""
         while (job := self._jobs.get()) is not None:
             frame, context = job
-            self.surroundings.restore()
             signal.signal(signal.SIGTERM, self.on_term)
             logging.getLogger().setLevel(frame.head["level"])
             sys.argv[:] = frame.head["argv"]
@@ -126,13 +134,15 @@ class Child:
             if os.getpid() != self._pid:  # the job forked, and this is the copy: it must not report, too
                 os._exit(0)
             context.is_over = True
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError, ValueError):
-                    stream.flush()
+            self.surroundings.flush()
+            self.surroundings.restore()  # now, for what follows may import something
             report["spoiled"] = self.surroundings.is_spoiled()
             report["files"] = self._new_files()
             self._context = None
-            self.send(report, body)
+            try:
+                self.send(report, body)
+            except Stopped:
+                _die(_LOST)
 
     def _make_context(self, head: dict[str, Any]) -> JobContext:
         self.port.opener, self.port.home, self.port.namespace = head["opener"], head["home"], head["namespace"]

@@ -104,6 +104,11 @@ class Keeper(threading.Thread):
             if self._bell_out >= 0:
                 os.write(self._bell_out, b"!")
 
+    @property
+    def has_child(self) -> bool:
+        """Whether its next work finds a process that waits."""
+        return self._child is not None
+
     # --- all below happens on the keeper's own thread ---------------------------------------------------------------
 
     def run(self) -> None:

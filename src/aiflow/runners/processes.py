@@ -99,7 +99,7 @@ class ProcessRunner:
         """Learn from a keeper that a work is over; tell whether its end is still wanted."""
         with self._lock:
             self._busy.pop(key_of(work), None)
-            self._idle.append(keeper)
+            self._idle.insert(len(self._idle) if keeper.has_child else 0, keeper)  # a warm one is taken first
             return not self._is_closed
 
     def lets_go(self, keeper: Keeper) -> bool:

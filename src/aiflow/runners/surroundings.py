@@ -48,6 +48,12 @@ class Surroundings:
         sys.setrecursionlimit(self._depth)
         os.umask(self._umask)
 
+    def flush(self) -> None:
+        """Write out what was printed, also where a job has put another stream in place."""
+        for stream in {sys.stdout, sys.stderr, *self._streams[1:]}:
+            with suppress(Exception):  # somebody's stream, or None
+                stream.flush()
+
     def is_spoiled(self) -> bool:
         """Tell whether a job has changed what cannot be put back: a limit that was lowered stays low."""
         return _limits() != self._limits

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import site
 import sys
-import sysconfig
 from functools import cache
 from types import ModuleType
 
@@ -18,8 +17,7 @@ __all__ = ["file_of", "is_users", "signature_of", "user_files"]
 @cache
 def _installed() -> tuple[str, ...]:
     """Give the directories of the standard library and of installed packages."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    found = [sysconfig.get_path(name) for name in names]
+    found = [os.path.dirname(os.__file__)]  # sysconfig would tell the same, 10 ms later
     for ask in ("getsitepackages", "getusersitepackages"):
         got: str | list[str] = getattr(site, ask, list)()  # not everywhere in old virtual environments
         found.extend([got] if isinstance(got, str) else got)

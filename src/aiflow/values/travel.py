@@ -87,7 +87,7 @@ def picklers(cloudpickle: Any) -> SimpleNamespace:
                 name = obj.__name__
             else:
                 return super().reducer_override(obj)
-            if not isinstance(name, str) or not is_users(name):
+            if not isinstance(name, str) or name == "__main__" or not is_users(name):
                 return super().reducer_override(obj)
             self.register(name)
             return Pickler.reducer_override(self, obj)

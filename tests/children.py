@@ -1,0 +1,184 @@
+"""Real processes for tests: a function in a fresh interpreter, and forks of a process that has no threads.
+
+`alone` starts an interpreter that imports one function, calls it with JSON data and gives what it returned. Inside it,
+`fork` calls functions in processes of their own: they are cheap, and may be killed.
+"""
+
+import json
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+_CALL = "import importlib, json, sys; m, f, a = sys.argv[1:4]; "
+_CALL += "print('\\n=> ' + json.dumps(getattr(importlib.import_module(m), f)(*json.loads(a))))"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give an environment in which a child imports what this process imports."""
+    paths = [str(ROOT / "src"), str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONWARNINGS": "error", **more}
+
+
+def alone(function: Callable[..., Any], *args: Any, timeout: float = 120.0, **env: str) -> Any:
+    """Call a function of a module in an interpreter of its own; arguments and result are JSON data."""
+    command = [sys.executable, "-c", _CALL, function.__module__, function.__name__, json.dumps(args)]
+    ran = subprocess.run(command, env=environment(**env), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    assert ran.returncode == 0, f"{function.__name__} ended with {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
+    return json.loads(ran.stdout.rpartition("\n=> ")[2])
+
+
+class Outcome(NamedTuple):
+    """How a forked process ended: what its function returned, or the signal that killed it."""
+
+    result: Any
+    killed: int
+    error: str
+
+
+class Fork:
+    """A function in a forked process."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._read, write = os.pipe()
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._read)
+            answer: dict[str, Any] = {}
+            try:
+                answer["result"] = function(*args)
+            except BaseException:
+                answer["error"] = traceback.format_exc()
+            with os.fdopen(write, "w") as file:
+                json.dump(answer, file)
+            os._exit(0)
+        os.close(write)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> Outcome:
+        """Wait for its end."""
+        with os.fdopen(self._read) as file:
+            text = file.read()
+        _, status = os.waitpid(self.pid, 0)
+        answer = json.loads(text) if text else {}
+        killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        return Outcome(answer.get("result"), killed, answer.get("error", ""))
+
+
+def fork(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a forked process and give what it returned; fails if that failed."""
+    outcome = Fork(function, *args).wait()
+    assert not outcome.error, outcome.error
+    assert not outcome.killed, f"killed by signal {outcome.killed}"
+    return outcome.result
+
+
+class Barrier:
+    """Lets forked processes begin at the same moment; a byte in shared memory, which they watch."""
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, 4096)
+
+    def wait(self, number: int, count: int) -> None:
+        """Wait until all `count` processes are here; `number` (from 0) is this one's."""
+        self.memory[number] = 1
+        while sum(self.memory[:count]) < count:
+            os.sched_yield()
+
+
+def fork_together(count: int, function: Callable[..., Any], *args: Any) -> list[Any]:
+    """Call a function in `count` forked processes at the same moment: it gets its number (from 0) and `args`."""
+    barrier = Barrier()
+
+    def begin(number: int) -> Any:
+        barrier.wait(number, count)
+        return function(number, *args)
+
+    outcomes = [f.wait() for f in [Fork(begin, number) for number in range(count)]]
+    for outcome in outcomes:
+        assert not outcome.error, outcome.error
+        assert not outcome.killed, f"killed by signal {outcome.killed}"
+    return [o.result for o in outcomes]
+
+
+class Child:
+    """A function of a module in an interpreter of its own that goes on beside the test; it talks in lines of text."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **env: str) -> None:
+        command = [sys.executable, "-c", _CALL, function.__module__, function.__name__, json.dumps(args)]
+        self.process = subprocess.Popen(
+            command, env=environment(**env), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def hear(self) -> str:
+        """Wait for its next line."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the process ended with {self.process.wait()}"
+        return line.rstrip("\n")
+
+    def tell(self, line: str) -> None:
+        """Send it a line, which it reads from standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal; after SIGKILL, wait until it is gone."""
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+    def end(self) -> Any:
+        """Close its standard input, wait for its end, and give what its function returned."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        text = self.process.stdout.read()
+        self.process.stdout.close()
+        assert self.process.wait() == 0, text
+        return json.loads(text.rpartition("=> ")[2])
+
+    def close(self) -> None:
+        """Kill it, if it still runs, and let go of its pipes."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+@contextmanager
+def child(function: Callable[..., Any], *args: Any, **env: str) -> Iterator[Child]:
+    """Run a function in an interpreter of its own beside the test; it is killed at the end if it still runs."""
+    started = Child(function, *args, **env)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait for what other threads or processes bring about, and give what the condition gave."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        os.sched_yield()
+    return found
