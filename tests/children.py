@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -177,8 +178,8 @@ def child(function: Callable[..., Any], *args: Any, **env: str) -> Iterator[Chil
 
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Wait for what other threads or processes bring about, and give what the condition gave."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, threading.Event()
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds} s"
-        os.sched_yield()
+        pause.wait(0.002)
     return found

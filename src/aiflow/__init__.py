@@ -24,7 +24,8 @@ from aiflow.errors import (
     Stopped,
     StoreError,
 )
-from aiflow.graph import building as _building_room, workflow as _workflow_room
+from aiflow.graph import building as _building_room
+from aiflow.graph import workflow as _workflow_room
 from aiflow.graph.building import Graph, Node
 from aiflow.graph.command import command
 from aiflow.graph.condition import Condition, event

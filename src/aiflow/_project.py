@@ -7,187 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import base64
-import json
-import os
-import secrets
-import threading
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aiflow.clock import Clock, SystemClock
-from aiflow.engine import Engine
-from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, RunnerError, StoreError
+from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
-from aiflow.graph.building import Graph, differences
-from aiflow.graph.event import Draft, Event, EventType
-from aiflow.graph.execution import ENDED, RunKey
-from aiflow.graph.params import Secret, json_text, stored as stored_params
-from aiflow.graph.plan import Plan
+from aiflow.graph.event import Draft, Event
+from aiflow.graph.execution import RunKey
+from aiflow.graph.params import json_text
 from aiflow.graph.workflow import Workflow, defined
-from aiflow.live import Live, log_path
-from aiflow.provenance import provenance
-from aiflow.runners import output
-from aiflow.runners.base import Runner
+from aiflow.launching import Launcher
+from aiflow.live import log_path
+from aiflow.opening import guard, open_home
 from aiflow.runners.context import current_or_none
-from aiflow.settings import Settings, load_settings
+from aiflow.settings import load_settings
 from aiflow.store.connection import find_store
 from aiflow.store.log import EventFilter
-from aiflow.store.store import Store, document_hash
-from aiflow.turns import Entry
-from aiflow.values.codec import Stored
 from aiflow.views import Executions, Jobs, Workflows
 
 __all__ = ["Project", "project"]
 
-_guard = threading.RLock()
-_homes: dict[Path, _Home] = {}
+logger = logging.getLogger(__name__)
 _entered: list[Project] = []
 _default: Project | None = None
-
-
-class _Home:
-    """One opened home of this process: shared by all projects that were opened in it."""
-
-    def __init__(self, settings: Settings, clock: Clock, default_runner: str) -> None:
-        self.settings, self.clock, self.default_runner = settings, clock, default_runner
-        self.home = settings.home
-        self.store = Store(settings.home, durability=settings.durability)
-        self.users = 0
-        self.projects: list[Project] = []
-        self.bells: set[threading.Event] = set()
-        self.drivers = 0
-        self._engine: Engine | None = None
-
-    @property
-    def workers(self) -> int:
-        """How many jobs run at a time on threads, and in processes."""
-        return self.settings.workers or min(32, (os.cpu_count() or 1) + 4)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine, made when it is first needed."""
-        with _guard:
-            if self._engine is None:
-                self.store.claim_owner(self.clock.now())
-                output.capture()
-                self._engine = Engine(
-                    self.store, self.clock, self._runner, limits=self.settings.limits,
-                    project_of=lambda _: self.projects[0] if self.projects else None, hooks=self._observer(),
-                )  # fmt: skip
-                self._engine.on_failure = self._call_on_failure
-            return self._engine
-
-    def _call_on_failure(self, action: Any, live: Live, job: str | None) -> None:
-        """Call an `on_failure`: a function gets the execution (of the job, or the whole); a command is run."""
-        project = self.projects[0] if self.projects else None
-        if project is None:
-            return
-        execution = project.executions.get(live.execution_id)
-        try:
-            if callable(action):
-                action(execution if job is None else execution.job(job))
-            else:
-                import subprocess
-
-                told = {"AIFLOW_HOME": str(self.home), "AIFLOW_EXECUTION": live.execution_id, "AIFLOW_JOB": job or ""}
-                argv = action if isinstance(action, str) else list(action)
-                subprocess.run(argv, shell=isinstance(argv, str), env={**os.environ, **told}, check=True, stdin=subprocess.DEVNULL)
-        except Exception:  # foreign code
-            output_logger().exception("on_failure of %s failed", job or live.workflow)
-
-    def _observer(self) -> Callable[[Any], None] | None:
-        from aiflow import hooks
-
-        return self._observe if hooks.has_observers() else None
-
-    def _observe(self, events: Any) -> None:
-        """Tell plugins what was committed; their trouble is logged and changes nothing."""
-        from aiflow import hooks
-
-        project = self.projects[0] if self.projects else None
-        if project is None:
-            return
-        for event in events:
-            hooks.tell("aiflow_event_recorded", event=event)
-            status = event.value.get("status") if isinstance(event.value, dict) else None
-            if event.type == EventType.JOB_STATUS_CHANGED and status in ("RUNNING", *ENDED):
-                hook = "aiflow_job_started" if status == "RUNNING" else "aiflow_job_ended"
-                hooks.tell(hook, execution=project.executions.get(event.execution_id).job(event.key[4:]))
-            elif event.type == EventType.EXECUTION_STATUS_CHANGED and status in ("SUCCESS", "FAILED", "STOPPED"):
-                hooks.tell("aiflow_execution_ended", execution=project.executions.get(event.execution_id))
-
-    @property
-    def has_engine(self) -> bool:
-        """Whether anything was started here yet."""
-        return self._engine is not None
-
-    def encode(self, value: Any, what: str) -> Stored:
-        """Serialise a value."""
-        return self.store.codec.encode(value, what)
-
-    def _runner(self, name: str) -> Runner:
-        if name in ("thread", "async", "inline"):
-            from aiflow.runners.threads import AsyncRunner, InlineRunner, ThreadRunner
-
-            if name == "inline":
-                inline = InlineRunner(self)
-                inline.on_start = self.ring
-                return inline
-            return ThreadRunner(self) if name == "thread" else AsyncRunner(self)
-        if name == "process":
-            from aiflow.runners.processes import ProcessRunner
-
-            return ProcessRunner(self)
-        if name == "command":
-            from aiflow.runners.command import CommandRunner
-
-            return CommandRunner(self)
-        if name == "observe":
-            from aiflow.runners.observing import ObserveRunner
-
-            return ObserveRunner()
-        from aiflow.hooks import plugin_runners
-
-        found = plugin_runners()
-        if name not in found:
-            raise NotFound("runner", name, ["thread", "process", "inline", "command", "observe", *found])
-        made: Runner = found[name](self)
-        return made
-
-    def check_runners(self, plan: Plan) -> None:
-        """Raise if a job of a plan names a runner that there is not, before anything starts."""
-        for name in {v.runner for v in plan.vertices if not v.given}:
-            try:
-                self.engine.performer.runner(name)
-            except NotFound as error:
-                jobs = ", ".join(v.name for v in plan.vertices if v.runner == name)
-                raise ParameterError(f"job {jobs}: {error}") from None
-
-    def ring(self) -> None:
-        """Wake those who wait and run inline jobs."""
-        for bell in list(self.bells):
-            bell.set()
-
-    def release(self) -> None:
-        """One user less; the last one closes everything."""
-        with _guard:
-            self.users -= 1
-            if self.users:
-                return
-            _homes.pop(self.home, None)
-            engine, self._engine = self._engine, None
-        if engine is not None:  # outside of the guard: a turn that is under way may want it
-            engine.close()
-            output.release()
-        self.store.close()
 
 
 class Project:
@@ -243,19 +93,14 @@ class Project:
         settings = load_settings(name=name, home=home, durability=durability, workers=workers)
         if not _make and not find_store(settings.home).exists():
             raise StoreError(f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME")
-        with _guard:
-            shared = _homes.get(settings.home)
-            if shared is None:
-                shared = _Home(settings, clock or SystemClock(), _runner)
-                _homes[settings.home] = shared
-            shared.users += 1
-            shared.projects.append(self)
+        shared = open_home(settings, clock or SystemClock(), _runner, self)
         self._shared, self._closed = shared, False
         self._store, self._clock = shared.store, shared.clock
         known = self._store.meta("name")
         self.name: str = settings.name if name is not None and settings.name else known or settings.name or "default"
         if known is None:
             self._store.set_meta("name", self.name)
+        self._launcher = Launcher(shared, self.name)
         if plugins:
             from aiflow.hooks import register
 
@@ -384,7 +229,7 @@ class Project:
     def _publish(self, drafts: list[Draft]) -> list[Event]:
         self._check_open()
         events = self._shared.engine.publish(None, drafts)
-        self._drive_if_nobody_does()
+        self._shared.drive_if_nobody_does()
         return events
 
     def subscribe(
@@ -459,8 +304,9 @@ class Project:
             raise ParameterError(f"a workflow is needed (a function with @af.workflow), not {workflow!r}")
         bound = workflow.bind({**(params or {}), **more})
         graph = workflow.build_bound(bound)
-        execution = self._launch(workflow, graph, bound, context, only, start_from, dict(given or {}))
-        self._drive_if_nobody_does()
+        execution_id = self._launcher.launch(workflow, graph, bound, context, only, start_from, dict(given or {}))
+        execution = self.executions.get(execution_id)
+        self._shared.drive_if_nobody_does()
         return execution
 
     def run(self, workflow: Workflow, *, check: bool = True, timeout: float | None = None, **more: Any) -> Execution:
@@ -517,214 +363,12 @@ class Project:
                 try:
                     taken.append(execution.resume())
                 except Conflict as error:
-                    output_logger().warning("%s", error)
+                    logger.warning("%s", error)
         return taken
 
-    def _launch(
-        self, workflow: Workflow, graph: Graph, bound: Mapping[str, Any], context: str | None, only: Any, start_from: Any, given: dict[str, Any]
-    ) -> Execution:
-        chosen = _choose(graph, only, start_from, given)
-        plan = self._plan(workflow, graph, chosen, given)
-        self._shared.check_runners(plan)
-        part = self._part(workflow, plan, chosen, given)
-        text = json.dumps(graph.definition(), separators=(",", ":"))
-        params, execution_id = json_text(stored_params(bound), "the parameters"), _new_id()
-        namespace = workflow.namespace or self.name
-        live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
-        live.secrets.update(_secrets(bound))
-        live.on_failure = workflow.options.get("on_failure")
-        self._give(live, part, given)
-        engine, store = self._shared.engine, self._store
-        source = workflow.source
-
-        def insert() -> None:
-            now = self._clock.now()
-            writer = store.writer
-            writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))
-            writer.execute(
-                "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "description = excluded.description, source = excluded.source, updated = excluded.updated",
-                (namespace, workflow.name, workflow.description, source, now, now),
-            )
-            writer.execute(
-                "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, first_offset, created, started) "
-                "VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (execution_id, workflow.name, namespace, params, context, store.owner_id, document_hash(text), source,
-                 json.dumps(part) if part else None, engine.head, now, now),
-            )  # fmt: skip
-
-        engine.begin(live, insert)
-        engine.later(partial(self._record_provenance, engine, execution_id, source))
-        return self.executions.get(execution_id)
-
-    def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
-        return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._shared.default_runner)
-
-    def _record_provenance(self, engine: Engine, execution_id: str, source: str) -> None:
-        text = json.dumps(_provenance(source))
-
-        def apply() -> None:
-            name = self._store.put_document(text)
-            engine.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
-
-        try:
-            engine.submit(Entry(apply))
-        except StoreError:  # the project was closed meanwhile
-            return
-
-    def _part(self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
-        if chosen is None and not given:
-            return None
-        kept = {n: _portable(self._shared.encode(v, f"the given value of job {n!r}")) for n, v in given.items()}
-        taken = {}
-        for vertex in plan.vertices:
-            if vertex.given and vertex.name not in given:
-                taken[vertex.name] = self._latest_result(workflow, vertex.name)
-        return {"only": sorted(chosen) if chosen is not None else None, "given": kept, "from": taken}
-
-    def _latest_result(self, workflow: Workflow, job: str) -> list[Any]:
-        row = self._store.row(
-            "SELECT e.id, j.number FROM job_executions j JOIN executions e ON e.id = j.execution_id WHERE e.workflow = ? AND e.namespace = ? "
-            "AND j.job = ? AND j.status = 'SUCCESS' AND j.codec IS NOT NULL ORDER BY j.ended DESC LIMIT 1",
-            (workflow.name, workflow.namespace or self.name, job),
-        )
-        if row is None:
-            raise ParameterError(
-                f"the value of job {job!r} is needed, and no execution of {workflow.name!r} has it yet; give it with given={{{job!r}: …}}, or run the job"
-            )
-        return list(row)
-
-    def _give(self, live: Live, part: dict[str, Any] | None, given: Mapping[str, Any]) -> None:
-        if part is None:
-            return
-        for name, value in given.items():
-            live.given[live.plan.by_name[name]] = value
-        for name, (execution_id, number) in part["from"].items():
-            live.given_from[live.plan.by_name[name]] = (execution_id, number)
-
     def _resume(self, execution: Execution) -> None:
-        status = execution.status
-        if status in ("RUNNING", "STOPPING"):
-            raise Conflict(f"execution {execution.id} is {status} in a living process; it cannot be resumed")
-        if status == "SUCCESS":
-            raise Conflict(f"execution {execution.id} has succeeded; there is nothing to resume")
-        live = self._rebuilt(execution)
-        self._shared.check_runners(live.plan)
-        ended = status.is_ended
-        request = Draft(
-            "execution:" + execution.workflow, {"action": "resume"}, str(EventType.REQUESTED), execution.namespace, None, execution.id, execution.id
-        )
-        sql = "UPDATE executions SET owner = ?, epoch = epoch + 1, ended = NULL WHERE id = ? AND epoch = ? AND owner IS ?"
-        values = (self._store.claim_owner(self._clock.now()), execution.id, execution._epoch, execution._owner)
-        if not self._shared.engine.take(live, (sql, values), request if ended else None):
-            raise Conflict(f"execution {execution.id} was just taken by another process")
-        self._drive_if_nobody_does()
-
-    def _rebuilt(self, execution: Execution) -> Live:
-        """Make what this process holds of an execution anew, from what is recorded; its state is not loaded yet."""
-        graph, bound, workflow = self._rebuild(execution)
-        part = execution._part
-        given = {n: self._store.codec.decode(_from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
-        chosen = None if part is None or part["only"] is None else set(part["only"])
-        plan = self._plan(workflow, graph, chosen, given)
-        live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
-        live.secrets.update(_secrets(bound))
-        live.on_failure = workflow.options.get("on_failure")
-        live.cause = execution._event_offset
-        self._give(live, part, given)
-        return live
-
-    def _rebuild(self, execution: Execution) -> tuple[Graph, Mapping[str, Any], Workflow]:
-        """Build the body again, and refuse if the structure is another than it was (rule 34)."""
-        workflow = defined.get(execution.workflow)
-        if workflow is None:
-            where = f" (it was defined in {execution.source})" if execution.source else ""
-            raise NotFound("workflow", execution.workflow + where, defined)
-        try:
-            bound = workflow.bind(execution.params)
-            graph = workflow.build_bound(bound)
-        except (GraphError, ParameterError) as error:
-            raise Conflict(f"execution {execution.id} cannot be resumed: its workflow cannot be built any more: {error}") from error
-        old = self._store.document(execution._definition)
-        found = differences(old, graph.definition()) if old else []
-        if found:
-            raise Conflict(
-                f"execution {execution.id} cannot be resumed: the workflow {workflow.name!r} is not what it was started with:\n  "
-                + "\n  ".join(found)
-                + "\nUndo that, or start a new execution (start_from=… takes over what has succeeded)."
-            )
-        return graph, bound, workflow
-
-    def _graph_of(self, execution: Execution) -> Graph:
-        return self._rebuild(execution)[0]
-
-    # --- waiting ----------------------------------------------------------------------------------------------------
-
-    def _live(self, execution_id: str) -> Live | None:
-        if not self._shared.has_engine:
-            return None
-        return self._shared.engine.lives.get(execution_id) or self._shared.engine.recent.get(execution_id)
-
-    def _drive_until(self, done: threading.Event, deadline: float | None, live: Live | None = None) -> bool:
-        """Wait for `done`, and run inline jobs here meanwhile; tell whether it came before `deadline`."""
-        shared = self._shared
-        bell = threading.Event()
-        with _guard:
-            shared.bells.add(bell)
-            shared.drivers += 1
-        if live is not None:
-            live.watchers.append(bell.set)
-        try:
-            while not done.is_set():
-                bell.clear()
-                inline = shared.engine.performer.runners.get("inline") if shared.has_engine else None
-                if inline is not None and inline.drive():  # type: ignore[attr-defined]
-                    continue
-                if done.is_set():
-                    break
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                bell.wait(left if live is not None else min(left or 0.05, 0.05))
-            return True
-        finally:
-            with _guard:
-                shared.bells.discard(bell)
-                shared.drivers -= 1
-
-    def _drive_if_nobody_does(self) -> None:
-        """Run inline jobs on this thread, the calling one, unless somebody waits and runs them."""
-        shared = self._shared
-        if not shared.has_engine or shared.drivers or current_or_none() is not None:
-            return
-        inline = shared.engine.performer.runners.get("inline")
-        if inline is None or shared.engine.deliveries.is_own_thread():
-            return
-        with _guard:
-            if shared.drivers:
-                return
-            shared.drivers += 1
-        try:
-            while inline.drive():  # type: ignore[attr-defined]
-                pass
-        finally:
-            with _guard:
-                shared.drivers -= 1
-
-    def _settle(self, timeout: float = 30.0) -> None:
-        """Run inline jobs here and wait for all others, until nothing is under way and nobody waits in line."""
-        if not self._shared.has_engine:
-            return
-        engine, deadline, pause = self._shared.engine, time.monotonic() + timeout, threading.Event()
-        while True:
-            inline = engine.performer.runners.get("inline")
-            while inline is not None and inline.drive():  # type: ignore[attr-defined]
-                pass
-            if engine.is_idle() and not (inline is not None and inline.waiting):  # type: ignore[attr-defined]
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"something still runs after {timeout:g} s")
-            pause.wait(0.001)
+        self._launcher.resume(execution)
+        self._shared.drive_if_nobody_does()
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
@@ -750,7 +394,7 @@ class Project:
                 self._finish(timeout)
         finally:
             self._closed = True
-            with _guard:
+            with guard:
                 global _default
                 if _default is self:
                     _default = None
@@ -763,12 +407,12 @@ class Project:
         deadline = time.monotonic() + timeout
         lives = list(self._shared.engine.lives.values())
         for live in lives:
-            self._drive_until(live.ended, deadline, live)
+            self._shared.drive_until(live.ended, deadline, live)
         left = [live for live in lives if not live.ended.is_set()]
         for live in left:
             self.executions.get(live.execution_id).stop("the project was closed")
         for live in left:
-            self._drive_until(live.ended, time.monotonic() + 15.0, live)
+            self._shared.drive_until(live.ended, time.monotonic() + 15.0, live)
 
     def __enter__(self) -> Self:
         _entered.append(self)
@@ -791,7 +435,7 @@ def project() -> Project:
         found = job.project
         if found is not None:
             return found  # type: ignore[no-any-return]
-    with _guard:
+    with guard:
         if _entered:
             return _entered[-1]
         if _default is None or _default._closed:
@@ -815,76 +459,8 @@ def open_in_child(home: str, name: str) -> Project:
     return Project(name, home=home)
 
 
-def output_logger() -> Any:
-    """Give the logger of projects."""
-    import logging
-
-    return logging.getLogger("aiflow.project")
-
-
-_recent_provenance: dict[str, tuple[float, dict[str, Any]]] = {}
-
-
-def _provenance(source: str) -> dict[str, Any]:
-    """Ask git no more than once in five seconds for the same file."""
-    known = _recent_provenance.get(source)
-    if known is None or time.monotonic() - known[0] > 5.0:
-        known = _recent_provenance[source] = (time.monotonic(), provenance(source))
-    return known[1]
-
-
-def _new_id() -> str:
-    """Give an id that nobody has: letters and digits, easy to type; the command line takes its first characters."""
-    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
-    return "".join(secrets.choice(alphabet) for _ in range(12))
-
-
 def _check_text(text: str, what: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ParameterError(f"{what} has a character that cannot be stored (half of a surrogate pair): {text!r}") from error
-
-
-def _names(value: str | Iterable[str] | None) -> list[str] | None:
-    if value is None:
-        return None
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _choose(graph: Graph, only: Any, start_from: Any, given: Mapping[str, Any]) -> set[str] | None:
-    """Find the jobs to run."""
-    for name in (*(_names(only) or ()), *(_names(start_from) or ()), *given):
-        graph.nodes[name]  # raises NotFound with close names
-    if only is None and start_from is None:
-        return None
-    chosen = set(_names(only) or ())
-    todo = _names(start_from) or []
-    down: dict[str, list[str]] = {}
-    for edge in graph.edges:
-        down.setdefault(edge.source, []).append(edge.target)
-    while todo:
-        name = todo.pop()
-        if name not in chosen:
-            chosen.add(name)
-            todo += down.get(name, ())
-    return chosen
-
-
-def _resolved(bound: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the parameters as jobs see them: secrets looked up."""
-    return {k: v.resolve(os.environ) if isinstance(v, Secret) else v for k, v in bound.items()}
-
-
-def _secrets(bound: Mapping[str, Any]) -> set[str]:
-    return {v.resolve(os.environ) for v in bound.values() if isinstance(v, Secret)}
-
-
-def _portable(value: Stored) -> list[Any]:
-    data = value.data
-    return [value.codec, {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data, value.blob, value.size]
-
-
-def _from_portable(value: list[Any]) -> Stored:
-    codec, data, blob, size = value
-    return Stored(codec, base64.b64decode(data["base64"]) if isinstance(data, dict) else data, blob, size)

@@ -426,7 +426,8 @@ class Engine:
         while True:
             try:
                 self.submit(entry)
-                return entry.following
+                following: JobWork | None = entry.following
+                return following
             except StoreError as error:
                 if self.turns.closed:
                     return None
@@ -533,7 +534,7 @@ class Engine:
     def settle(self) -> None:
         """Run and wait until nothing is under way; for a manual clock."""
         if self.project_of is not None and (project := self.project_of("")) is not None:
-            project._settle()
+            project._shared.settle()
 
     # --- executions -------------------------------------------------------------------------------------------------
 

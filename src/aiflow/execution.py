@@ -114,7 +114,7 @@ class Execution:
     def __init__(self, project: Project, row: tuple[Any, ...]) -> None:
         self._project = project
         self._take(row)
-        self._held = project._live(self.id)  # keeps values in memory for as long as somebody may ask for them
+        self._held = project._shared.live(self.id)  # keeps values in memory for as long as somebody may ask for them
 
     def _take(self, row: tuple[Any, ...]) -> None:
         (self.id, self.workflow, self.namespace, status, params, self.context, self._owner, self._epoch, self._definition,
@@ -244,7 +244,7 @@ class Execution:
         number, codec, value, blob, size = row
         if codec is not None:
             return self._project._store.codec.decode(Stored(codec, value, blob, size or 0))
-        live = self._project._live(self.id)
+        live = self._project._shared.live(self.id)
         if live is not None and (live.plan.by_name[name], number) in live.values:
             return live.values[live.plan.by_name[name], number]
         raise StoreError(f"the value of {name} (number {number}) was not kept (persist=False), and this process does not have it")
@@ -294,8 +294,8 @@ class Execution:
         NotFound
             If its workflow is not defined in this process.
         """
-        live = self._project._live(self.id)
-        return live.plan.graph if live is not None else self._project._graph_of(self)
+        live = self._project._shared.live(self.id)
+        return live.plan.graph if live is not None else self._project._launcher.graph_of(self)
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -318,9 +318,9 @@ class Execution:
             If another process took it over.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        live = self._project._live(self.id)
+        live = self._project._shared.live(self.id)
         if live is not None:
-            if not self._project._drive_until(live.ended, deadline, live):
+            if not self._project._shared.drive_until(live.ended, deadline, live):
                 raise TimeoutError(f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on")
             if live.lost and not ExecutionStatus(self._refresh()._status).is_ended:
                 raise OwnershipLost(f"execution {self.id} of {self.workflow} was taken over by another process, or its project was closed")

@@ -12,10 +12,10 @@ from typing import Any
 
 from aiflow._project import Project
 from aiflow.clock import as_datetime, as_timestamp
-from aiflow.replaying import replay
 from aiflow.execution import Execution
 from aiflow.graph.job import seconds
 from aiflow.graph.state import ExecutionState
+from aiflow.replaying import replay
 from aiflow.store import log
 
 __all__ = ["ManualClock", "assert_replays", "project_for_tests", "run_until_idle"]
@@ -100,7 +100,7 @@ def run_until_idle(project: Project, timeout: float = 30.0) -> None:
     TimeoutError
         If something still runs after `timeout` seconds of real time.
     """
-    project._settle(timeout)
+    project._shared.settle(timeout)
 
 
 def assert_replays(execution: Execution) -> None:
@@ -112,7 +112,7 @@ def assert_replays(execution: Execution) -> None:
         With the first decision that differs.
     """
     project = execution._project
-    live = project._live(execution.id) or project._rebuilt(execution)
+    live = project._shared.live(execution.id) or project._launcher.rebuilt(execution)
     state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
     events = log.of_execution(project._store.reader(), execution.id, execution.first_offset, live.plan.hears)
     left = replay(state, events)

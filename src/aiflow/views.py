@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError, suggest
-from aiflow.execution import Execution, JobExecution, _job_of, _JOB_ROW
+from aiflow.execution import _JOB_ROW, Execution, JobExecution, _job_of
 from aiflow.graph.condition import is_glob
 
 if TYPE_CHECKING:

@@ -5,8 +5,11 @@ Knows nothing of terminals, and reads no clock.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from aiflow.graph.event import Event, EventType
@@ -18,20 +21,25 @@ if TYPE_CHECKING:
 __all__ = ["BUSY", "Board", "Row"]
 
 BUSY = ("RUNNING", "STOPPING", "RETRYING", "QUEUED")
-_URGENCY = {"FAILED": 0, "RUNNING": 1, "STOPPING": 1, "RETRYING": 2, "QUEUED": 3}
 
 
 @dataclass(slots=True)
 class Row:
-    """Where a job stands: its latest execution. Times are seconds since 1970."""
+    """Where a job stands: its latest execution. Times are seconds since 1970; `place` is that in the body."""
 
     job: str
-    number: int = 1
+    place: int
+    number: int = 0
     attempt: int = 1
     status: str = "INIT"
     started: float | None = None
     ended: float | None = None
     reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The job's name, with the number of its execution from the second on."""
+        return self.job if self.number < 2 else f"{self.job} ({self.number})"
 
     def seconds(self, now: float) -> float | None:
         """How long it took, or has taken until `now`."""
@@ -41,67 +49,87 @@ class Row:
 
 
 class Board:
-    """Takes the events of one execution, in their order.
+    """Takes the events of one execution, in their order; any thread may look at it.
 
     Attributes
     ----------
     status
         The status of the execution.
-    rows
-        A `Row` for each job that was heard of, by name.
     changed
         The time of the last event.
     """
 
-    def __init__(self, execution_id: str) -> None:
+    def __init__(self, execution_id: str, jobs: Iterable[str]) -> None:
         self.execution_id = execution_id
         self.status = "INIT"
-        self.rows: dict[str, Row] = {}
         self.changed = 0.0
+        self._guard = threading.Lock()
+        self._rows = {job: Row(job, place) for place, job in enumerate(jobs)}  # the one that changed last is last
+        self._counts = Counter(row.status for row in self._rows.values())
+        self._urgent: dict[str, Row] = {}
 
     def take(self, event: Event) -> Row | None:
         """Take an event; give the row that it changed, if it changed one."""
         if event.execution_id != self.execution_id:
             return None
+        self.changed = event.timestamp
         if event.type == EventType.EXECUTION_STATUS_CHANGED:
-            self.status, self.changed = event.value["status"], event.timestamp
+            self.status = event.value["status"]
         if event.type != EventType.JOB_STATUS_CHANGED:
             return None
-        self.changed = event.timestamp
-        return self._change(event.key.removeprefix("job:"), event)
+        with self._guard:
+            return self._change(event.key.removeprefix("job:"), event)
 
     def _change(self, job: str, event: Event) -> Row:
         value = event.value
-        row = self.rows.get(job)
-        if row is None or value["number"] > row.number:
-            row = self.rows[job] = Row(job, value["number"])
+        row = self._rows.pop(job, None)
+        if row is None:  # not among those that were expected
+            row = Row(job, len(self._rows))
+        else:
+            self._counts[row.status] -= 1
+        self._rows[job] = row
+        if value["number"] != row.number:
+            row.number, row.started, row.ended = value["number"], None, None
         row.status, row.attempt, row.reason = value["status"], value["attempt"], value.get("reason") or ""
         if row.status == "RUNNING":
             row.started, row.ended = event.timestamp, None
         elif row.status not in BUSY:
             row.ended = event.timestamp
             row.started = event.timestamp if row.started is None else row.started
+        self._counts[row.status] += 1
+        if row.status in BUSY or row.status == "FAILED":
+            self._urgent[job] = row
+        else:
+            self._urgent.pop(job, None)
         return row
 
-    def counts(self) -> Counter[str]:
+    def counts(self) -> dict[str, int]:
         """Count the jobs by status."""
-        return Counter(row.status for row in self.rows.values())
+        with self._guard:
+            return {status: count for status, count in self._counts.items() if count > 0}
+
+    def busy(self) -> list[Row]:
+        """Give the jobs that run, or are about to."""
+        with self._guard:
+            return [row for row in self._urgent.values() if row.status in BUSY]
 
     def selection(self, most: int) -> list[Row]:
-        """Give `most` rows at most, in the order of their starts: what failed or is busy goes before the rest."""
-        rows = list(self.rows.values())
-        if len(rows) > most:
-            newest = sorted(enumerate(rows), key=lambda item: (_URGENCY.get(item[1].status, 9), -item[0]))[:most]
-            rows = [row for _, row in sorted(newest)]
-        return rows
+        """Give `most` rows at most, in the order of the body: what failed or is busy goes before what changed last."""
+        with self._guard:
+            chosen = dict(islice(reversed(self._urgent.items()), most))
+            for job, row in reversed(self._rows.items()) if len(self._rows) > most else self._rows.items():
+                if len(chosen) >= most:
+                    break
+                chosen[job] = row
+        return sorted(chosen.values(), key=lambda row: row.place)
 
     def waits(self, graph: Graph) -> list[str]:
         """Say what goes on, and what has not begun because something from outside must happen first."""
-        lines = [f"{row.job} ({row.status})" for row in self.rows.values() if row.status in BUSY]
+        busy = self.busy()
+        names = {row.job for row in busy}
+        lines = [f"{row.name} ({row.status})" for row in busy]
         for node in graph.nodes:
-            if node.name in self.rows and self.rows[node.name].status in BUSY:
-                continue
             conditions = [str(r.condition) for r in node.rules if r.action is not Action.STOP]
-            if conditions:
+            if conditions and node.name not in names:
                 lines.append(f"{' or '.join(conditions)} (starts {node.name})")
         return lines

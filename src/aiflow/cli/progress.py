@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from aiflow.cli.board import BUSY, Board, Row
+from aiflow.cli.board import Board, Row
 from aiflow.cli.failures import say
 from aiflow.cli.formats import STATUS_STYLES, cell
 from aiflow.cli.records import duration
@@ -64,7 +64,9 @@ class Progress:
 
     def follow(self, execution: Execution, since: int) -> None:
         """Show an execution by its events after an offset."""
-        self._board, self._graph = Board(execution.id), execution.graph
+        live = self._project._shared.live(execution.id)
+        names = execution.job_names if live is None else [v.name for v in live.plan.vertices if not v.given]
+        self._board, self._graph = Board(execution.id, names), execution.graph
         types = ("JOB_STATUS_CHANGED", "EXECUTION_STATUS_CHANGED")
         self._subscription = self._project.subscribe(self._take, types=types, since=since)
         threading.Thread(target=self._watch, name="aiflow-quiet", daemon=True).start()
@@ -120,11 +122,10 @@ class _Lines:
 
     def row(self, row: Row) -> None:
         """Write a line."""
-        name = row.job if row.number == 1 else f"{row.job} ({row.number})"
         more = [duration(row.seconds(0.0)) if row.ended is not None and row.status != "SKIPPED" else "", row.reason]
         if row.attempt > 1:
             more.insert(0, f"attempt {row.attempt}")
-        say("  ".join([f"{name:<20} {row.status:<8}", *filter(None, map(cell, more))]).rstrip())
+        say("  ".join([f"{cell(row.name):<20} {row.status:<8}", *filter(None, map(cell, more))]).rstrip())
 
     def waiting(self, text: str) -> None:
         """Write a line."""
@@ -185,24 +186,24 @@ class _Live:
         table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
         for row in board.selection(max(3, height - 5)):
             style = STATUS_STYLES.get(row.status, "")
-            status: Any = Text(row.status, style)
+            status: Any = Text("" if row.status == "INIT" else row.status, style)
             if row.status == "RUNNING":
                 status = Spinner("dots", status, style=style)
                 status.start_time = 0.0
-            name = row.job if row.number == 1 else f"{row.job} ({row.number})"
             tries = f"attempt {row.attempt}" if row.attempt > 1 else ""
             note = "  ".join(filter(None, (tries, labels.get(row.job, ""), row.reason)))
             took = "" if row.status == "SKIPPED" else duration(row.seconds(now))
-            table.add_row(cell(name), status, took, cell(note))
+            table.add_row(Text(cell(row.name)), status, took, Text(cell(note)))
         counts = Text("  ").join(
-            Text(f"{n} {status}", STATUS_STYLES.get(status, "")) for status, n in board.counts().items()
+            Text(f"{n} {'not begun' if status == 'INIT' else status}", STATUS_STYLES.get(status, ""))
+            for status, n in board.counts().items()
         )
         waiting = Text(f"waiting for {cell(self._waiting)}" if self._waiting else "", "yellow")
         return Group(table, counts, waiting) if self._waiting else Group(table, counts)
 
     def _labels(self, board: Board) -> dict[str, str]:
         """Read what busy jobs say of themselves; labels are no events."""
-        if not any(row.status in BUSY for row in board.rows.values()):
+        if not board.busy():
             return {}
         sql = (
             "SELECT job, label FROM job_executions "

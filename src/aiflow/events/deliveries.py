@@ -209,7 +209,7 @@ class Deliveries:
         try:
             subscription.callback(event)
         except Exception as error:  # foreign code: recorded and passed over
-            handler = subscription.name or getattr(subscription.callback, "__qualname__", repr(subscription.callback))
+            handler = subscription.name or str(getattr(subscription.callback, "__qualname__", subscription.callback))
             logger.exception("The subscriber %s failed at event %s (offset %d)", handler, event.key, event.offset)
             self.source.record_failure(event.offset, handler, f"{type(error).__name__}: {error}")
         subscription.position = event.offset

@@ -294,7 +294,7 @@ class Body:
         self.counts[wanted] = number
         return f"{wanted}_{number}"
 
-    def _argument(self, node: Node, what: int | str, value: Any, found: list[Node]) -> None:
+    def _argument(self, node: Node, what: object, value: Any, found: list[Node]) -> None:
         kind = type(value)
         if kind in _PLAIN:
             return

@@ -6,7 +6,7 @@ other are not live.
 
 from __future__ import annotations
 
-from aiflow.graph.condition import All, Any_, Condition, Leaf, Sticky, StatusCondition, Times, Within
+from aiflow.graph.condition import All, Any_, Condition, Leaf, StatusCondition, Sticky, Times, Within
 from aiflow.graph.plan import Vertex
 from aiflow.graph.rule import Action, Progress, is_external
 from aiflow.graph.state import ExecutionState
@@ -17,83 +17,115 @@ __all__ = ["unreachable"]
 def unreachable(state: ExecutionState) -> list[tuple[int, str]]:
     """Give the jobs that never ended and that nothing can start any more, with what they missed.
 
-    A job that may still start is kept as `state.witness`, so that the next look is short.
+    What depends on one of these is left out: it is skipped with it, or its rules wait for that skip. A job that may
+    still start, whatever happens, is kept as `state.witness`, so that the next look is short.
     """
-    live = _live(state)
-    lost = [v for v in state.plan.vertices if not v.given and state.jobs[v.index].last is None and v.index not in live]
-    state.witness = next((i for i in sorted(live) if state.jobs[i].last is None), -1)
-    roots = [v for v in lost if v.has_start] or lost  # what depends on the roots is skipped with them
+    vertices, jobs = state.plan.vertices, state.jobs
+    live = _Look(state).live()
+    lost = [v for v in vertices if not v.given and jobs[v.index].last is None and v.index not in live]
+    lasting = _Look(state, lasting=True).live() if live else set()
+    state.witness = next((i for i in sorted(lasting) if jobs[i].last is None), -1)
+    if not lost:
+        return []
+    waiting = _Look(state, skipped=frozenset(v.index for v in lost)).live()
+    gone = [v for v in lost if v.index not in waiting] or lost[:1]
+    indices = {v.index for v in gone}
+    roots = [v for v in gone if not any(up in indices for up, _ in (*v.needs, *v.feeds))]
     return [(v.index, _missed(state, v, live)) for v in roots]
 
 
-def _live(state: ExecutionState) -> set[int]:
-    live: set[int] = set()
-    todo = [v.index for v in state.plan.vertices if not v.given]
-    while todo:
-        index = todo.pop()
-        if index in live or not _may_start(state, state.plan.vertices[index], live):
-            continue
-        live.add(index)
-        todo += state.plan.vertices[index].down
-        todo += [vertex for _, (vertex, _, _) in state.plan.by_status.get(index, ()) if vertex >= 0]
-    return live
+class _Look:
+    """One look for what is live.
 
+    Parameters
+    ----------
+    lasting
+        Look only for what stays live whatever happens: nothing counts that could be used up.
+    skipped
+        Vertices that are taken to be SKIPPED next.
+    """
 
-def _may_start(state: ExecutionState, vertex: Vertex, live: set[int]) -> bool:
-    job = state.jobs[vertex.index]
-    if job.runs or job.restart is not None:
-        return True
-    starters = [r for r, rule in enumerate(vertex.rules) if rule.action is not Action.STOP]
-    by_rule = any(_can_be_met(state, vertex, r, live) for r in starters)
-    if vertex.has_start:
-        return (by_rule or bool(job.starts)) and _inputs_come(state, vertex, live)
-    if by_rule or (job.starts and _inputs_come(state, vertex, live)):
-        return True
-    if vertex.feeds:
-        fed = all((job.feeds or {}).get(up) or up in live for up, _ in vertex.feeds)
-        return fed and _inputs_come(state, vertex, live, feeds=False)
-    return job.last is None and _inputs_come(state, vertex, live)
+    def __init__(self, state: ExecutionState, lasting: bool = False, skipped: Collection[int] = ()) -> None:
+        self.state, self.lasting, self.skipped = state, lasting, skipped
+        self.found: set[int] = set()
 
+    def live(self) -> set[int]:
+        plan, found = self.state.plan, self.found
+        everyone = [v.index for v in plan.vertices if not v.given]
+        todo = list(everyone)
+        while todo:
+            index = todo.pop()
+            if index in found or not self._may_start(plan.vertices[index]):
+                continue
+            if not found:
+                todo += everyone  # who waits for events of this very execution may hope now
+            found.add(index)
+            todo += plan.vertices[index].down
+            todo += [vertex for _, (vertex, _, _) in plan.by_status.get(index, ()) if vertex >= 0]
+        return found
 
-def _inputs_come(state: ExecutionState, vertex: Vertex, live: set[int], feeds: bool = True) -> bool:
-    jobs = state.jobs
-    once = job_need = jobs[vertex.index].need
-    if once > 0:
-        missing = sum(up in live for up, _ in vertex.needs if jobs[up].last is None)
-        if missing < job_need:
+    def _may_start(self, vertex: Vertex) -> bool:
+        job = self.state.jobs[vertex.index]
+        waits = bool(job.starts) and not self.lasting
+        if waits or any(rule.action is not Action.STOP and self._can_fire(vertex, r) for r, rule in enumerate(vertex.rules)):
+            if self._inputs_come(vertex):
+                return True
+        if vertex.has_start:
             return False
-    if not feeds:
-        return True
-    return all(jobs[up].success or up in live or state.plan.vertices[up].given for up, needed in vertex.feeds if needed)
+        if vertex.feeds:
+            kept = {} if self.lasting else job.feeds or {}
+            return self._needs_come(vertex) and all(kept.get(up) or up in self.found for up, _ in vertex.feeds)
+        return job.last is None and job.need > 0 and self._needs_come(vertex)
 
+    def _needs_come(self, vertex: Vertex) -> bool:
+        """Tell whether the one-shot upstreams that have not succeeded still can, all of them."""
+        jobs = self.state.jobs
+        need = jobs[vertex.index].need
+        return need <= 0 or need <= sum(up in self.found for up, _ in vertex.needs if jobs[up].last is None)
 
-def _can_be_met(state: ExecutionState, vertex: Vertex, rule: int, live: set[int]) -> bool:
-    progress = (state.jobs[vertex.index].progress or {}).get(rule)
-    number = [0]
+    def _inputs_come(self, vertex: Vertex) -> bool:
+        jobs, vertices = self.state.jobs, self.state.plan.vertices
+        feeds = all(jobs[up].success or up in self.found or vertices[up].given for up, needed in vertex.feeds if needed)
+        return feeds and self._needs_come(vertex)
 
-    def leaf_met(leaf: Leaf) -> bool:
-        at = number[0]
-        number[0] += 1
-        if isinstance(leaf, StatusCondition):
-            source = state.plan.by_name.get(leaf.job)
-            return source in live or _latched(progress, at)
-        return is_external(leaf) or _latched(progress, at) or bool(live)
+    def _can_fire(self, vertex: Vertex, rule: int) -> bool:
+        """Tell whether a rule can be met by what is live or outside; something must still come that concerns it."""
+        progress = None if self.lasting else (self.state.jobs[vertex.index].progress or {}).get(rule)
+        at = _Place()
+        return self._can_be_met(vertex.rules[rule].condition, progress, at) and at.touched
 
-    def met(condition: Condition) -> bool:
+    def _can_be_met(self, condition: Condition, progress: Progress | None, at: _Place) -> bool:
         if isinstance(condition, All):
-            return all([met(p) for p in condition.parts])
+            return all([self._can_be_met(p, progress, at) for p in condition.parts])  # a list: every leaf is numbered
         if isinstance(condition, Any_):
-            return any([met(p) for p in condition.parts])
-        if isinstance(condition, Sticky | Times | Within):
-            return met(condition.inner)
+            return any([self._can_be_met(p, progress, at) for p in condition.parts])
+        if isinstance(condition, Times):
+            number, at.times = at.times, at.times + 1
+            counted = progress is not None and len(progress.meetings.get(number, ())) >= condition.n
+            return self._can_be_met(condition.inner, progress, at) or counted
+        if isinstance(condition, Sticky | Within):
+            return self._can_be_met(condition.inner, progress, at)
         assert isinstance(condition, Leaf)
-        return leaf_met(condition)
+        number, at.leaf = at.leaf, at.leaf + 1
+        comes = self._can_come(condition)
+        at.touched = at.touched or comes
+        return comes or (progress is not None and number in progress.latches)
 
-    return met(vertex.rules[rule].condition)
+    def _can_come(self, leaf: Leaf) -> bool:
+        if isinstance(leaf, StatusCondition):
+            source = self.state.plan.by_name.get(leaf.job)
+            return source in self.found or (source in self.skipped and "SKIPPED" in leaf.statuses)
+        return is_external(leaf) or bool(self.found)
 
 
-def _latched(progress: Progress | None, leaf: int) -> bool:
-    return progress is not None and leaf in progress.latches
+class _Place:
+    """Where a walk through a condition has come, and whether it met a leaf that something can still meet."""
+
+    __slots__ = ("leaf", "times", "touched")
+
+    def __init__(self) -> None:
+        self.leaf = self.times = 0
+        self.touched = False
 
 
 def _missed(state: ExecutionState, vertex: Vertex, live: set[int]) -> str:
@@ -101,4 +133,6 @@ def _missed(state: ExecutionState, vertex: Vertex, live: set[int]) -> str:
     if waits:
         return f"nothing can start it any more; it waited for {' or for '.join(waits)}"
     names = [state.plan.vertices[up].name for up, _ in (*vertex.needs, *vertex.feeds) if up not in live]
+    if not names:
+        return "nothing can start it any more; it was stopped before it ran"
     return f"nothing can start it any more; it waited for {', '.join(names)}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.condition import EventCondition
-from aiflow.graph.event import Draft, Event, EventType
+from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import unreachable
@@ -24,6 +24,8 @@ __all__ = ["MAX_LOSSES", "Report", "can_start", "dispatch", "retry", "settle", "
 
 MAX_LOSSES = 3
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+_ENDING = "ENDING"
+"""The status of a run whose end is decided and not in the log yet; nobody outside sees it."""
 
 
 class Report(NamedTuple):
@@ -47,14 +49,18 @@ def step(state: ExecutionState, event: Event) -> None:
     elif kind == _EXECUTION:
         if event.execution_id == state.execution_id:
             _execution_changed(state, event)
+    elif kind in INTERNAL and event.execution_id != state.execution_id:
+        return
     elif state.status.is_ended:
-        if kind == EventType.REQUESTED and event.value["action"] == "resume":
+        if kind == EventType.REQUESTED and event.value["action"] == "resume" and not state.outbox:
             _resume(state, event)
         return
-    elif kind == EventType.REQUESTED:
-        _requested(state, event)
     elif kind == EventType.JOB_LOST:
         _lost(state, event)
+    elif state.outbox and state.outbox[-1].type == _EXECUTION:
+        return  # its end, or that it stops, is decided and only not in the log yet: this came too late
+    elif kind == EventType.REQUESTED:
+        _requested(state, event)
     elif kind == EventType.JOB_TIMED_OUT:
         _timed_out(state, event)
     elif state.status is ExecutionStatus.RUNNING:
@@ -79,17 +85,27 @@ def settle(state: ExecutionState, report: Report, now: float) -> Draft | None:
     if run.status == "STOPPING":
         status = "STOPPED"
     elif run.timed_out:
-        status = "FAILED"
-        reason = f"timed out after {vertex.timeout:g} s"
-    if status == "FAILED" and report.retryable and run.attempt - run.losses <= vertex.retries:
-        status = "RETRYING"
-        value["due"] = now + vertex.delay * vertex.backoff ** (run.attempt - run.losses - 1)
+        status, reason = "FAILED", _timeout_of(vertex)
     value["status"] = status
+    if status == "FAILED" and report.retryable:
+        _try_again(vertex, run, value, now)
+        status = value["status"]
     if status == "SUCCESS" and report.truth is not None:
         value["truth"] = report.truth
     if reason:
         value["reason"] = reason
     return _say(state, vertex, value, now)
+
+
+def _try_again(vertex: Vertex, run: Run, value: dict[str, Any], now: float) -> None:
+    """Make a failure a retry, if an attempt is left (rule 18); attempts that were lost do not count (rule 33)."""
+    attempt = run.attempt - run.losses
+    if attempt <= vertex.retries:
+        value["status"], value["due"] = "RETRYING", now + vertex.delay * vertex.backoff ** (attempt - 1)
+
+
+def _timeout_of(vertex: Vertex) -> str:
+    return "timed out" if vertex.timeout is None else f"timed out after {vertex.timeout:g} s"
 
 
 def dispatch(state: ExecutionState, index: int, now: float) -> Draft | None:
@@ -125,7 +141,7 @@ def can_start(state: ExecutionState, index: int) -> bool:
     if runs:
         if any(run.status == "QUEUED" for run in runs.values()):
             return True
-        if len(runs) >= state.plan.vertices[index].parallel:
+        if len(runs) >= state.plan.vertices[index].parallel or job.restart is not None:
             return False
     return bool(job.starts) and not job.starved and state.status is ExecutionStatus.RUNNING
 
@@ -161,12 +177,13 @@ def _job_changed(state: ExecutionState, event: Event) -> None:
             state.ready.append(index)
         elif status == "STOPPING":
             state.commands.append(StopJob(index, number, run.attempt))
-    if index in state.plan.by_status and state.status is ExecutionStatus.RUNNING:
-        spots = [spot for leaf, spot in state.plan.by_status[index] if status in leaf.statuses]
+    plan = state.plan
+    if (index in plan.by_status or plan.hears_internal) and state.status is ExecutionStatus.RUNNING:
+        spots = [spot for leaf, spot in plan.by_status.get(index, ()) if status in leaf.statuses]
+        if plan.hears_internal:
+            spots += _spots(state, event)
         if spots:
             _fire(state, spots, event)
-    if state.plan.hears_internal and state.status is ExecutionStatus.RUNNING:
-        _heard(state, event)
 
 
 def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: int, attempt: int) -> None:
@@ -199,9 +216,8 @@ def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Even
     if number > job.number:
         job.number = number
     before = job.last
-    if before is None:
-        state.unended -= 1
-        state.unsettled = True
+    state.unended -= before is None
+    state.unsettled = True
     job.last = status
     if status == "SUCCESS":
         job.success = number
@@ -213,8 +229,10 @@ def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Even
     if job.restart is not None and not job.runs:
         start, job.restart = job.restart, None
         state.busy -= 1
-        _enqueue(state, vertex, job, start)
+        _start_again(state, vertex, job, start, event)
     elif job.starts:
+        if not job.runs:
+            _skip_those_in_front(state, vertex, job, event)
         state.ready.append(vertex.index)
 
 
@@ -229,38 +247,42 @@ def _is_good(up: Vertex, status: str | None, value_needed: bool) -> bool:
 def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: str | None, event: Event) -> None:
     """Give a dependant one run or one skip for one end of an upstream (rules 12, 13, 19)."""
     job, status = state.jobs[vertex.index], event.value["status"]
+    needed = up.index not in vertex.after_only
+    good = _is_good(up, status, needed)
     if up.recurring:
-        needed = next(needed for index, needed in vertex.feeds if index == up.index)
-        good = _is_good(up, status, needed)
-        if vertex.has_start:
-            if good and job.need <= 0 and _has_inputs(state, vertex):
-                _feed_starts(state, vertex, job)
-            return
-        reason = None if good else _because(up, status, event)
-        if job.feeds is None:
-            job.feeds = {}
-        feed = job.feeds.setdefault(up.index, deque())
-        feed.append(Feed(event.value["number"], event.offset, reason, event.value.get("truth")))
-        _pair(state, vertex, job, event)
+        if not vertex.has_start:
+            reason = None if good else _because(up, status, event)
+            if job.feeds is None:
+                job.feeds = {}
+            feed = job.feeds.setdefault(up.index, deque())
+            feed.append(Feed(event.value["number"], event.offset, reason, event.value.get("truth")))
+            _pair(state, vertex, job, event)
+        _feed_starts(state, vertex, job, event)
         return
-    needed = True
-    if status != "SUCCESS" or before is not None:  # only then does it matter how the upstream is used
-        needed = next(needed for index, needed in vertex.needs if index == up.index)
-    good, was_good = _is_good(up, status, needed), _is_good(up, before, needed)
+    was_good = _is_good(up, before, needed)
     was_bad = before is not None and not was_good
     job.need += was_good - good
     job.bad += (not good) - was_bad
     if not good:
+        state.witness = -1
         if job.bad == 1 and not was_bad:
-            _skip(state, vertex, job, _because(up, status, event), event)
+            _upstream_failed(state, vertex, job, _because(up, status, event), event)
     elif job.need == 0:
-        if vertex.has_start or job.starts:
-            if _has_inputs(state, vertex):
-                _feed_starts(state, vertex, job)
-        elif vertex.feeds:
+        if vertex.feeds:
             _pair(state, vertex, job, event)
-        else:
+        elif not vertex.has_start and not job.starved:
             _start_or_skip(state, vertex, job, Start((event.offset,)), None, event)
+        _feed_starts(state, vertex, job, event)
+
+
+def _upstream_failed(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event) -> None:
+    """Skip a dependant whose one-shot upstream did not succeed; `resume` may go on with the start that waited for it."""
+    waited = job.starts[0] if job.starts and not job.runs else None
+    _drop_starts(state, job)
+    if not vertex.has_start or job.last is None:
+        _skip(state, vertex, job, reason, event, inherited=True)
+        job.used = waited if not job.runs else job.used
+    _pair(state, vertex, job, event)
 
 
 def _has_inputs(state: ExecutionState, vertex: Vertex) -> bool:
@@ -268,7 +290,10 @@ def _has_inputs(state: ExecutionState, vertex: Vertex) -> bool:
 
 
 def _because(up: Vertex, status: str, event: Event) -> str:
+    """Say why a dependant of `up` is skipped: what began it, however far up the graph."""
     reason = event.value.get("reason")
+    if reason and event.value.get("inherited"):
+        return str(reason)
     verb = {"FAILED": "failed", "STOPPED": "was stopped", "SKIPPED": "was skipped"}[status]
     return f"{up.name} {verb}" + (f" ({reason})" if reason and status == "SKIPPED" else "")
 
@@ -276,23 +301,43 @@ def _because(up: Vertex, status: str, event: Event) -> str:
 def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) -> None:
     """Start once for each complete set of unused ends of the recurring upstreams, first with first (rule 13)."""
     feeds = job.feeds
-    if feeds is None or job.need > 0:
+    if feeds is None or (job.need > 0 and not job.bad):
         return
     while all(feeds.get(up) for up, _ in vertex.feeds):
         taken = [(up, feeds[up].popleft()) for up, _ in vertex.feeds]
         bad = [feed.reason for _, feed in taken if feed.reason is not None]
-        if bad:
-            _skip(state, vertex, job, bad[0], event)
-            continue
         offsets = tuple(sorted(feed.offset for _, feed in taken))
         start = Start(offsets, IMPLIED, tuple((up, feed.number) for up, feed in taken))
-        _start_or_skip(state, vertex, job, start, {up: feed.truth for up, feed in taken}, event)
+        if bad:
+            _refuse(state, vertex, job, start, bad[0], event, inherited=True)
+        else:
+            _start_or_skip(state, vertex, job, start, {up: feed.truth for up, feed in taken}, event)
 
 
 def _start_or_skip(
     state: ExecutionState, vertex: Vertex, job: JobState, start: Start, truths: dict[int, Any] | None, event: Event
 ) -> None:
-    """Start, unless a `run_if` says no."""
+    """Start, unless an upstream or a `run_if` says no."""
+    reason = _refusal(state, vertex, job, start, truths) if vertex.conditions or job.bad else None
+    if reason is None:
+        _offer(state, vertex, job, start, event)
+    else:
+        _refuse(state, vertex, job, start, reason, event)
+
+
+def _refusal(
+    state: ExecutionState, vertex: Vertex, job: JobState, start: Start, truths: dict[int, Any] | None = None
+) -> str | None:
+    """Say why a job must not start; None if it may, or if a start has to wait for those who decide.
+
+    What somebody asks for does not ask `run_if`.
+    """
+    if start.skip is not None:
+        return start.skip
+    if job.bad:
+        return "an upstream did not succeed"
+    if start.rule == REQUESTED or job.need > 0 or not _has_inputs(state, vertex):
+        return None
     for up, output in vertex.conditions:
         truth = truths[up] if truths and up in truths else state.jobs[up].truth
         if state.plan.vertices[up].given:
@@ -301,17 +346,40 @@ def _start_or_skip(
             truth = truth.get(str(output))
         if not truth:
             name = state.plan.vertices[up].name
-            _skip(state, vertex, job, f"run_if: {name if output is None else f'{name}[{output!r}]'} was not true", event)
-            return
-    _offer(state, vertex, job, start, event)
+            return f"run_if: {name if output is None else f'{name}[{output!r}]'} was not true"
+    return None
 
 
-def _skip(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event) -> None:
-    if vertex.has_start and job.last is not None:
+def _refuse(
+    state: ExecutionState, vertex: Vertex, job: JobState, start: Start, reason: str, event: Event, inherited: bool = False
+) -> None:
+    """Skip one start; after those that came before it, if who depends on this job counts on their order (rule 13)."""
+    if job.bad and vertex.has_start and job.last is not None:
         return
-    _drop_starts(state, job)
+    queues = vertex.policy is None or vertex.policy is IfRunning.QUEUE
+    if queues and vertex.feeds and not vertex.has_start and (job.runs or job.starts):
+        _enqueue(state, vertex, job, start._replace(skip=reason))
+    else:
+        _skip(state, vertex, job, reason, event, inherited)
+
+
+def _skip_those_in_front(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) -> None:
+    while job.starts and job.starts[0].skip is not None:
+        state.busy -= 1
+        _skip(state, vertex, job, job.starts.popleft().skip or "", event, inherited=True)
+
+
+def _skip(
+    state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event, inherited: bool = False
+) -> None:
+    """Say that a job is skipped; `inherited`: the reason is that of an upstream, and will do for dependants too."""
     job.number += 1
-    _emit(state, vertex, {"status": "SKIPPED", "number": job.number, "attempt": 1, "reason": reason}, event)
+    if not job.runs:
+        job.used = None
+    value: dict[str, Any] = {"status": "SKIPPED", "number": job.number, "attempt": 1, "reason": reason}
+    if inherited:
+        value["inherited"] = True
+    _emit(state, vertex, value, event)
 
 
 # --- starting, stopping, restarting ---------------------------------------------------------------------------------
@@ -320,9 +388,6 @@ def _skip(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, eve
 def _offer(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, event: Event) -> None:
     """Take one start; what happens if the job is busy is its `if_running` (rule 14)."""
     if not job.runs and not job.starts and job.restart is None:
-        if job.bad:
-            _skip(state, vertex, job, "an upstream did not succeed", event)
-            return
         _enqueue(state, vertex, job, start)
         return
     policy = vertex.policy or IfRunning.QUEUE
@@ -343,25 +408,43 @@ def _enqueue(state: ExecutionState, vertex: Vertex, job: JobState, start: Start)
         job.starts = deque((start,))
     else:
         job.starts.append(start)
-    if job.need <= 0 and not (vertex.has_start and vertex.feeds and not _has_inputs(state, vertex)):
+    if job.starved or job.need > 0 or (vertex.feeds and not start.inputs and not _has_inputs(state, vertex)):
+        job.starved = True
+    else:
         state.busy += 1
         state.ready.append(vertex.index)
-    else:
-        job.starved = True
 
 
-def _feed_starts(state: ExecutionState, vertex: Vertex, job: JobState) -> None:
-    """Let the starts go on that waited for a value which exists now."""
-    if job.starts and job.starved:
-        job.starved = False
-        state.busy += len(job.starts)
-        state.ready.append(vertex.index)
+def _feed_starts(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) -> None:
+    """Let the starts go on that waited for values, if all of these exist now."""
+    if not job.starved or job.need > 0 or not _has_inputs(state, vertex):
+        return
+    waiting, job.starts, job.starved = job.starts or (), None, False
+    for start in waiting:
+        reason = _refusal(state, vertex, job, start)
+        if reason is None:
+            _enqueue(state, vertex, job, start)
+        else:
+            _refuse(state, vertex, job, start, reason, event)
+
+
+def _start_again(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, event: Event) -> None:
+    """Start what was to be restarted, before the starts that came later."""
+    reason = _refusal(state, vertex, job, start)
+    if reason is not None:
+        _refuse(state, vertex, job, start, reason, event)
+        return
+    _enqueue(state, vertex, job, start)
+    assert job.starts
+    job.starts.rotate(1)
 
 
 def _drop_starts(state: ExecutionState, job: JobState) -> None:
     if job.starts:
         if not job.starved:
             state.busy -= len(job.starts)
+        if not job.runs:
+            job.used = job.starts[0]
         job.starts, job.starved = None, False
         state.unsettled = True
 
@@ -373,13 +456,13 @@ def _stop(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, re
         state.busy -= 1
     _drop_starts(state, job)
     for run in list((job.runs or {}).values()):
-        if run.status == "STOPPING":
+        if run.status == "STOPPING" or run.status == _ENDING:
             continue
         status = "STOPPING" if run.status == "RUNNING" else "STOPPED"
         value = {"status": status, "number": run.number, "attempt": run.attempt}
         if reason:
             value["reason"] = reason
-        run.status = "STOPPING"  # from here on it cannot succeed, nor be told twice
+        run.status = "STOPPING" if status == "STOPPING" else _ENDING  # it cannot succeed any more, nor be told twice
         _emit(state, vertex, value, event)
 
 
@@ -387,7 +470,7 @@ def _restart(state: ExecutionState, vertex: Vertex, job: JobState, start: Start,
     """Stop what runs and start once with the newest events; several restarts become one (rule 16)."""
     if not job.runs:
         _drop_starts(state, job)
-        _enqueue(state, vertex, job, start)
+        _start_again(state, vertex, job, start, event)
         return
     _stop(state, vertex, job, event)
     job.restart = start
@@ -398,13 +481,18 @@ def _restart(state: ExecutionState, vertex: Vertex, job: JobState, start: Start,
 
 
 def _heard(state: ExecutionState, event: Event) -> None:
+    spots = _spots(state, event)
+    if spots:
+        _fire(state, spots, event)
+
+
+def _spots(state: ExecutionState, event: Event) -> list[Spot]:
+    """Give the leaves that an event meets, those of statuses excepted."""
     plan = state.plan
     exact = plan.by_key.get(event.key, ())
     if not exact and not plan.patterns:
-        return
-    spots = [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)]
-    if spots:
-        _fire(state, spots, event)
+        return []
+    return [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)]
 
 
 def _fits(state: ExecutionState, leaf: EventCondition, event: Event) -> bool:
@@ -471,7 +559,7 @@ def _requested(state: ExecutionState, event: Event) -> None:
         return
     start = Start((event.offset,), REQUESTED)
     if action == "start_job":
-        _offer(state, vertex, job, start, event)
+        _start_or_skip(state, vertex, job, start, None, event)
     elif action == "stop_job":
         _stop(state, vertex, job, event, "somebody asked")
     elif action == "restart_job":
@@ -489,25 +577,28 @@ def _run_of(state: ExecutionState, event: Event) -> tuple[Vertex, Run] | None:
 def _lost(state: ExecutionState, event: Event) -> None:
     """The process died under a running job: it runs again, a third loss fails it (rule 33)."""
     found = _run_of(state, event)
-    if found is None:
+    if found is None or found[1].status not in ("RUNNING", "STOPPING"):
         return
     vertex, run = found
-    run.losses += 1
     value: dict[str, Any] = {"number": run.number, "attempt": run.attempt}
     if run.status == "STOPPING":
         value |= {"status": "STOPPED", "reason": "the process died while it was being stopped"}
     elif run.timed_out:
-        value |= {"status": "FAILED", "reason": f"timed out after {vertex.timeout:g} s, and the process died"}
-    elif run.losses >= MAX_LOSSES:
-        value |= {"status": "FAILED", "reason": f"was running when the process died, {run.losses} times"}
+        value |= {"status": "FAILED", "reason": f"{_timeout_of(vertex)}, and the process died"}
+        _try_again(vertex, run, value, event.timestamp)
     else:
-        value |= {"status": "QUEUED", "reason": "was running when the process died"}
+        run.losses += 1
+        if run.losses >= MAX_LOSSES:
+            value |= {"status": "FAILED", "reason": f"was running when the process died, {run.losses} times"}
+        else:
+            value |= {"status": "QUEUED", "reason": "was running when the process died"}
+    run.status = value["status"] if value["status"] in ("QUEUED", "RETRYING") else _ENDING
     _emit(state, vertex, value, event)
 
 
 def _timed_out(state: ExecutionState, event: Event) -> None:
     found = _run_of(state, event)
-    if found is not None and found[1].status == "RUNNING":
+    if found is not None and found[1].status == "RUNNING" and not found[1].timed_out:
         vertex, run = found
         run.timed_out = True
         state.commands.append(StopJob(vertex.index, run.number, run.attempt, timed_out=True))
@@ -561,6 +652,7 @@ def _settle_quiet(state: ExecutionState, event: Event) -> None:
         if not waiting and state.unsettled:
             state.unsettled = False
             for index, reason in unreachable(state):
+                _drop_starts(state, state.jobs[index])
                 _skip(state, state.plan.vertices[index], state.jobs[index], reason, event)
         return
     vertices = state.plan.vertices
@@ -579,7 +671,7 @@ def _resume(state: ExecutionState, event: Event) -> None:
                 again.add(index)
                 todo.append(index)
     again |= {v.index for v in vertices if again and v.has_start and jobs[v.index].last == "SKIPPED"}
-    rerun = [(i, jobs[i].used) for i in sorted(again) if jobs[i].last in ("FAILED", "STOPPED")]
+    rerun = [(i, jobs[i].used) for i in sorted(again)]
     for index in again:
         job = jobs[index]
         state.unended += job.last is not None

@@ -51,9 +51,8 @@ def observe(probe: Callable[[], Any], *, name: str | None = None, interval: floa
         raise GraphError("af.observe(…) makes a node and works inside a workflow body only")
     if options.get("cache"):
         raise GraphError("an observing job has no value and cannot be cached")
-    chosen = name or getattr(probe, "__name__", "observe")
-    if not chosen.isidentifier():
-        chosen = name or "observe"
+    probed = str(getattr(probe, "__name__", ""))
+    chosen = name or (probed if probed.isidentifier() else "observe")
     function = Observation(probe, seconds(interval, "interval of af.observe"), chosen)
     given = {**options, "runner": "observe"} | ({"name": name} if name else {})
     return body.add(Job(function, JobOptions(**check_options(given, chosen))), (), {})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aiflow.graph.condition import All, Any_, Condition, EventCondition, Leaf, Sticky, StatusCondition, Times, Within
+from aiflow.graph.condition import All, Any_, Condition, EventCondition, Leaf, StatusCondition, Sticky, Times, Within
 
 __all__ = ["Action", "Progress", "Rule"]
 
@@ -177,4 +177,6 @@ def _consume(progress: Progress, condition: Condition, at: _Numbers, sticky: boo
 
 def is_external(leaf: Leaf) -> bool:
     """Tell whether something outside of the execution can meet this leaf (rule 20)."""
-    return not isinstance(leaf, StatusCondition) and not (isinstance(leaf, EventCondition) and leaf.own_only)
+    if isinstance(leaf, EventCondition):
+        return not leaf.own_only and (leaf.type not in INTERNAL or leaf.type == EventType.REQUESTED)
+    return not isinstance(leaf, StatusCondition)

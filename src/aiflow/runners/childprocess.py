@@ -236,13 +236,11 @@ class ChildProcess:
         """Kill it and all that it started, and give its exit status; the second time there is nothing to do."""
         if self._popen.returncode is not None:
             return self._popen.returncode
-        if not self.has_exited():
-            self.signal(signal.SIGKILL)
-            while not self.has_exited():
-                self._pause(0.02)
-        self.signal(signal.SIGKILL)  # not reaped yet, so the group is still its own
-        self.drain()
         self._family.sweep(self.mark)
+        self.signal(signal.SIGKILL)  # for where there is no /proc; it is not reaped yet, so the group is still its own
+        while not self.has_exited():
+            self._pause(0.02)
+        self.drain()
         code = self._popen.wait()
         self.is_over = True
         self._sock.close()

@@ -187,8 +187,8 @@ class _Program:
         _wait_unreaped(process)
         if self._stop_at is not None:
             self._family.wait(self._mark, self._stop_at)
-            self._kill()
             self._family.sweep(self._mark)
+            self._kill()
         with self._lock:
             self._is_over = True
             code = process.wait()

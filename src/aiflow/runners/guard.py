@@ -33,7 +33,7 @@ def members(mark: str) -> list[int]:
 
 
 def sweep(mark: str, patience: float = 2.0) -> list[int]:
-    """Kill all processes that carry `mark`, also those that they start meanwhile; give the pids of those that stayed.
+    """Kill all processes that carry `mark`, also those that they start meanwhile, and see them dead.
 
     Parameters
     ----------
@@ -41,37 +41,51 @@ def sweep(mark: str, patience: float = 2.0) -> list[int]:
         A text that no other process has in its environment.
     patience
         For how long to go on, in seconds.
+
+    Returns
+    -------
+    list of int
+        The pids of those that could not be killed.
     """
+    left = members(mark)
+    if not left:
+        return left
     end = time.monotonic() + patience
-    quiet = 0
-    while True:
-        left = members(mark)
-        quiet = 0 if left else quiet + 1
-        if quiet == 2 or time.monotonic() > end:
-            return left
+    poll = select.poll()
+    dying: dict[int, int] = {}  # descriptor of a process -> its pid
+    while (left or dying) and time.monotonic() < end:
         for pid in left:
-            _kill(pid, mark)
-        if left:
-            time.sleep(0.002)
+            if pid not in dying.values():
+                handle = _kill(pid, mark)
+                if handle is not None:
+                    dying[handle] = pid
+                    poll.register(handle, select.POLLIN)
+        for handle, _ in poll.poll(10):  # a dying process shows no environment any more, but it is there still
+            poll.unregister(handle)
+            os.close(handle)
+            del dying[handle]
+        left = members(mark)
+    for handle in dying:
+        os.close(handle)
+    return left
 
 
-def _kill(pid: int, mark: str) -> None:
-    """Kill one process; it is looked at once more, for its number may belong to another one by now."""
+def _kill(pid: int, mark: str) -> int | None:
+    """Kill one process, looked at once more, for its number may belong to another one by now; give its descriptor."""
     try:
-        handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                if mark.encode() not in file.read():
-                    return
-            if handle >= 0 and hasattr(signal, "pidfd_send_signal"):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-            else:
-                os.kill(pid, signal.SIGKILL)
-        finally:
-            if handle >= 0:
-                os.close(handle)
+        handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+    except OSError:  # it is gone, or the kernel is too old
+        handle = None
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            is_marked = mark.encode() in file.read()
+        if is_marked and handle is not None:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        elif is_marked:
+            os.kill(pid, signal.SIGKILL)
     except OSError:  # it is gone
         pass
+    return handle
 
 
 def wait_for_death(parent: int) -> None:

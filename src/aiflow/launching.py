@@ -1,0 +1,250 @@
+"""Makes executions: from a workflow and its parameters, or anew from what is recorded of one.
+
+Knows nothing of turns; it prepares what the engine then begins or takes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from aiflow.engine import Engine
+from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, StoreError
+from aiflow.execution import Execution
+from aiflow.graph.building import Graph, differences
+from aiflow.graph.event import Draft, EventType
+from aiflow.graph.params import Secret, json_text
+from aiflow.graph.params import stored as stored_params
+from aiflow.graph.plan import Plan
+from aiflow.graph.workflow import Workflow, defined
+from aiflow.live import Live
+from aiflow.opening import Home
+from aiflow.provenance import provenance
+from aiflow.store.store import document_hash
+from aiflow.turns import Entry
+from aiflow.values.codec import Stored
+
+__all__ = ["Launcher"]
+
+
+class Launcher:
+    """Makes the executions of one namespace.
+
+    Parameters
+    ----------
+    home
+        Where they run and are recorded.
+    namespace
+        Whose they are, unless the workflow says otherwise.
+    """
+
+    def __init__(self, home: Home, namespace: str) -> None:
+        self._home, self.namespace = home, namespace
+        self._store, self._clock = home.store, home.clock
+
+    def launch(
+        self, workflow: Workflow, graph: Graph, bound: Mapping[str, Any], context: str | None, only: Any, start_from: Any, given: dict[str, Any]
+    ) -> str:
+        """Begin an execution; give its id when it is RUNNING."""
+        chosen = _choose(graph, only, start_from, given)
+        plan = self._plan(workflow, graph, chosen, given)
+        self._home.check_runners(plan)
+        part = self._part(workflow, plan, chosen, given)
+        text = json.dumps(graph.definition(), separators=(",", ":"))
+        params, execution_id = json_text(stored_params(bound), "the parameters"), _new_id()
+        namespace = workflow.namespace or self.namespace
+        live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
+        live.secrets.update(_secrets(bound))
+        live.on_failure = workflow.options.get("on_failure")
+        self._give(live, part, given)
+        engine, store = self._home.engine, self._store
+        source = workflow.source
+
+        def insert() -> None:
+            now = self._clock.now()
+            writer = store.writer
+            writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))
+            writer.execute(
+                "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "description = excluded.description, source = excluded.source, updated = excluded.updated",
+                (namespace, workflow.name, workflow.description, source, now, now),
+            )
+            writer.execute(
+                "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, first_offset, created, started) "
+                "VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (execution_id, workflow.name, namespace, params, context, store.owner_id, document_hash(text), source,
+                 json.dumps(part) if part else None, engine.head, now, now),
+            )  # fmt: skip
+
+        engine.begin(live, insert)
+        engine.later(partial(self._record_provenance, engine, execution_id, source))
+        return execution_id
+
+    def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
+        return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._home.default_runner)
+
+    def _record_provenance(self, engine: Engine, execution_id: str, source: str) -> None:
+        text = json.dumps(_provenance(source))
+
+        def apply() -> None:
+            name = self._store.put_document(text)
+            engine.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
+
+        try:
+            engine.submit(Entry(apply))
+        except StoreError:  # the project was closed meanwhile
+            return
+
+    def _part(self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
+        if chosen is None and not given:
+            return None
+        kept = {n: _portable(self._home.encode(v, f"the given value of job {n!r}")) for n, v in given.items()}
+        taken = {}
+        for vertex in plan.vertices:
+            if vertex.given and vertex.name not in given:
+                taken[vertex.name] = self._latest_result(workflow, vertex.name)
+        return {"only": sorted(chosen) if chosen is not None else None, "given": kept, "from": taken}
+
+    def _latest_result(self, workflow: Workflow, job: str) -> list[Any]:
+        row = self._store.row(
+            "SELECT e.id, j.number FROM job_executions j JOIN executions e ON e.id = j.execution_id WHERE e.workflow = ? AND e.namespace = ? "
+            "AND j.job = ? AND j.status = 'SUCCESS' AND j.codec IS NOT NULL ORDER BY j.ended DESC LIMIT 1",
+            (workflow.name, workflow.namespace or self.namespace, job),
+        )
+        if row is None:
+            raise ParameterError(
+                f"the value of job {job!r} is needed, and no execution of {workflow.name!r} has it yet; give it with given={{{job!r}: …}}, or run the job"
+            )
+        return list(row)
+
+    def _give(self, live: Live, part: dict[str, Any] | None, given: Mapping[str, Any]) -> None:
+        if part is None:
+            return
+        for name, value in given.items():
+            live.given[live.plan.by_name[name]] = value
+        for name, (execution_id, number) in part["from"].items():
+            live.given_from[live.plan.by_name[name]] = (execution_id, number)
+
+    def resume(self, execution: Execution) -> None:
+        """Take an execution that is INTERRUPTED, FAILED or STOPPED, and go on with it (rules 33 and 34)."""
+        status = execution.status
+        if status in ("RUNNING", "STOPPING"):
+            raise Conflict(f"execution {execution.id} is {status} in a living process; it cannot be resumed")
+        if status == "SUCCESS":
+            raise Conflict(f"execution {execution.id} has succeeded; there is nothing to resume")
+        live = self.rebuilt(execution)
+        self._home.check_runners(live.plan)
+        ended = status.is_ended
+        request = Draft(
+            "execution:" + execution.workflow, {"action": "resume"}, str(EventType.REQUESTED), execution.namespace, None, execution.id, execution.id
+        )
+        sql = "UPDATE executions SET owner = ?, epoch = epoch + 1, ended = NULL WHERE id = ? AND epoch = ? AND owner IS ?"
+        values = (self._store.claim_owner(self._clock.now()), execution.id, execution._epoch, execution._owner)
+        if not self._home.engine.take(live, (sql, values), request if ended else None):
+            raise Conflict(f"execution {execution.id} was just taken by another process")
+
+    def rebuilt(self, execution: Execution) -> Live:
+        """Make what this process holds of an execution anew, from what is recorded; its state is not loaded yet."""
+        graph, bound, workflow = self._rebuild(execution)
+        part = execution._part
+        given = {n: self._store.codec.decode(_from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
+        chosen = None if part is None or part["only"] is None else set(part["only"])
+        plan = self._plan(workflow, graph, chosen, given)
+        live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
+        live.secrets.update(_secrets(bound))
+        live.on_failure = workflow.options.get("on_failure")
+        live.cause = execution._event_offset
+        self._give(live, part, given)
+        return live
+
+    def _rebuild(self, execution: Execution) -> tuple[Graph, Mapping[str, Any], Workflow]:
+        """Build the body again, and refuse if the structure is another than it was (rule 34)."""
+        workflow = defined.get(execution.workflow)
+        if workflow is None:
+            where = f" (it was defined in {execution.source})" if execution.source else ""
+            raise NotFound("workflow", execution.workflow + where, defined)
+        try:
+            bound = workflow.bind(execution.params)
+            graph = workflow.build_bound(bound)
+        except (GraphError, ParameterError) as error:
+            raise Conflict(f"execution {execution.id} cannot be resumed: its workflow cannot be built any more: {error}") from error
+        old = self._store.document(execution._definition)
+        found = differences(old, graph.definition()) if old else []
+        if found:
+            raise Conflict(
+                f"execution {execution.id} cannot be resumed: the workflow {workflow.name!r} is not what it was started with:\n  "
+                + "\n  ".join(found)
+                + "\nUndo that, or start a new execution (start_from=… takes over what has succeeded)."
+            )
+        return graph, bound, workflow
+
+    def graph_of(self, execution: Execution) -> Graph:
+        """Build the graph of an execution again."""
+        return self._rebuild(execution)[0]
+
+
+_recent_provenance: dict[str, tuple[float, dict[str, Any]]] = {}
+
+
+def _provenance(source: str) -> dict[str, Any]:
+    """Ask git no more than once in five seconds for the same file."""
+    known = _recent_provenance.get(source)
+    if known is None or time.monotonic() - known[0] > 5.0:
+        known = _recent_provenance[source] = (time.monotonic(), provenance(source))
+    return known[1]
+
+
+def _new_id() -> str:
+    """Give an id that nobody has: letters and digits, easy to type; the command line takes its first characters."""
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    return "".join(secrets.choice(alphabet) for _ in range(12))
+
+
+def _names(value: str | Iterable[str] | None) -> list[str] | None:
+    if value is None:
+        return None
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _choose(graph: Graph, only: Any, start_from: Any, given: Mapping[str, Any]) -> set[str] | None:
+    """Find the jobs to run."""
+    for name in (*(_names(only) or ()), *(_names(start_from) or ()), *given):
+        graph.nodes[name]  # raises NotFound with close names
+    if only is None and start_from is None:
+        return None
+    chosen = set(_names(only) or ())
+    todo = _names(start_from) or []
+    down: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        down.setdefault(edge.source, []).append(edge.target)
+    while todo:
+        name = todo.pop()
+        if name not in chosen:
+            chosen.add(name)
+            todo += down.get(name, ())
+    return chosen
+
+
+def _resolved(bound: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the parameters as jobs see them: secrets looked up."""
+    return {k: v.resolve(os.environ) if isinstance(v, Secret) else v for k, v in bound.items()}
+
+
+def _secrets(bound: Mapping[str, Any]) -> set[str]:
+    return {v.resolve(os.environ) for v in bound.values() if isinstance(v, Secret)}
+
+
+def _portable(value: Stored) -> list[Any]:
+    data = value.data
+    return [value.codec, {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data, value.blob, value.size]
+
+
+def _from_portable(value: list[Any]) -> Stored:
+    codec, data, blob, size = value
+    return Stored(codec, base64.b64decode(data["base64"]) if isinstance(data, dict) else data, blob, size)

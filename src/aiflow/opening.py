@@ -1,0 +1,254 @@
+"""An opened home of this process, shared by all projects in it. The composition root: here implementations are picked.
+
+Knows nothing of workflows; it joins store, engine and runners, and lends the threads that wait to inline jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiflow.clock import Clock
+from aiflow.engine import Engine
+from aiflow.errors import NotFound, ParameterError
+from aiflow.graph.event import EventType
+from aiflow.graph.execution import ENDED
+from aiflow.graph.plan import Plan
+from aiflow.live import Live
+from aiflow.runners import output
+from aiflow.runners.base import Runner
+from aiflow.runners.context import current_or_none
+from aiflow.settings import Settings
+from aiflow.store.store import Store
+from aiflow.values.codec import Stored
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+
+__all__ = ["Home", "guard", "open_home"]
+
+logger = logging.getLogger(__name__)
+guard = threading.RLock()
+"""Held while homes are opened and counted; never while a turn is waited for."""
+
+_homes: dict[Path, Home] = {}
+
+
+def open_home(settings: Settings, clock: Clock, default_runner: str, project: Project) -> Home:
+    """Give the opened home of this process, opened now if it is not yet; `release` it in the end."""
+    with guard:
+        home = _homes.get(settings.home)
+        if home is None:
+            home = _homes[settings.home] = Home(settings, clock, default_runner)
+        home.users += 1
+        home.projects.append(project)
+        return home
+
+
+class Home:
+    """One opened home of this process: shared by all projects that were opened in it."""
+
+    def __init__(self, settings: Settings, clock: Clock, default_runner: str) -> None:
+        self.settings, self.clock, self.default_runner = settings, clock, default_runner
+        self.home = settings.home
+        self.store = Store(settings.home, durability=settings.durability)
+        self.users = 0
+        self.projects: list[Project] = []
+        self.bells: set[threading.Event] = set()
+        self.drivers = 0
+        self._engine: Engine | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at a time on threads, and in processes."""
+        return self.settings.workers or min(32, (os.cpu_count() or 1) + 4)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, made when it is first needed."""
+        with guard:
+            if self._engine is None:
+                self.store.claim_owner(self.clock.now())
+                output.capture()
+                self._engine = Engine(
+                    self.store, self.clock, self._runner, limits=self.settings.limits,
+                    project_of=lambda _: self.projects[0] if self.projects else None, hooks=self._observer(),
+                )  # fmt: skip
+                self._engine.on_failure = self._call_on_failure
+            return self._engine
+
+    def _call_on_failure(self, action: Any, live: Live, job: str | None) -> None:
+        """Call an `on_failure`: a function gets the execution (of the job, or the whole); a command is run."""
+        project = self.projects[0] if self.projects else None
+        if project is None:
+            return
+        execution = project.executions.get(live.execution_id)
+        try:
+            if callable(action):
+                action(execution if job is None else execution.job(job))
+            else:
+                import subprocess
+
+                told = {"AIFLOW_HOME": str(self.home), "AIFLOW_EXECUTION": live.execution_id, "AIFLOW_JOB": job or ""}
+                argv = action if isinstance(action, str) else list(action)
+                subprocess.run(argv, shell=isinstance(argv, str), env={**os.environ, **told}, check=True, stdin=subprocess.DEVNULL)
+        except Exception:  # foreign code
+            logger.exception("on_failure of %s failed", job or live.workflow)
+
+    def _observer(self) -> Callable[[Any], None] | None:
+        from aiflow import hooks
+
+        return self._observe if hooks.has_observers() else None
+
+    def _observe(self, events: Any) -> None:
+        """Tell plugins what was committed; their trouble is logged and changes nothing."""
+        from aiflow import hooks
+
+        project = self.projects[0] if self.projects else None
+        if project is None:
+            return
+        for event in events:
+            hooks.tell("aiflow_event_recorded", event=event)
+            status = event.value.get("status") if isinstance(event.value, dict) else None
+            if event.type == EventType.JOB_STATUS_CHANGED and status in ("RUNNING", *ENDED):
+                hook = "aiflow_job_started" if status == "RUNNING" else "aiflow_job_ended"
+                hooks.tell(hook, execution=project.executions.get(event.execution_id).job(event.key[4:]))
+            elif event.type == EventType.EXECUTION_STATUS_CHANGED and status in ("SUCCESS", "FAILED", "STOPPED"):
+                hooks.tell("aiflow_execution_ended", execution=project.executions.get(event.execution_id))
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether anything was started here yet."""
+        return self._engine is not None
+
+    def encode(self, value: Any, what: str) -> Stored:
+        """Serialise a value."""
+        return self.store.codec.encode(value, what)
+
+    def _runner(self, name: str) -> Runner:
+        if name in ("thread", "async", "inline"):
+            from aiflow.runners.threads import AsyncRunner, InlineRunner, ThreadRunner
+
+            if name == "inline":
+                inline = InlineRunner(self)
+                inline.on_start = self.ring
+                return inline
+            return ThreadRunner(self) if name == "thread" else AsyncRunner(self)
+        if name == "process":
+            from aiflow.runners.processes import ProcessRunner
+
+            return ProcessRunner(self)
+        if name == "command":
+            from aiflow.runners.command import CommandRunner
+
+            return CommandRunner(self)
+        if name == "observe":
+            from aiflow.runners.observing import ObserveRunner
+
+            return ObserveRunner()
+        from aiflow.hooks import plugin_runners
+
+        found = plugin_runners()
+        if name not in found:
+            raise NotFound("runner", name, ["thread", "process", "inline", "command", "observe", *found])
+        made: Runner = found[name](self)
+        return made
+
+    def check_runners(self, plan: Plan) -> None:
+        """Raise if a job of a plan names a runner that there is not, before anything starts."""
+        for name in {v.runner for v in plan.vertices if not v.given}:
+            try:
+                self.engine.performer.runner(name)
+            except NotFound as error:
+                jobs = ", ".join(v.name for v in plan.vertices if v.runner == name)
+                raise ParameterError(f"job {jobs}: {error}") from None
+
+    def ring(self) -> None:
+        """Wake those who wait and run inline jobs."""
+        for bell in list(self.bells):
+            bell.set()
+
+    def release(self) -> None:
+        """One user less; the last one closes everything."""
+        with guard:
+            self.users -= 1
+            if self.users:
+                return
+            _homes.pop(self.home, None)
+            engine, self._engine = self._engine, None
+        if engine is not None:  # outside of the guard: a turn that is under way may want it
+            engine.close()
+            output.release()
+        self.store.close()
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def live(self, execution_id: str) -> Live | None:
+        """Give what this process holds of an execution, or None."""
+        if self._engine is None:
+            return None
+        return self._engine.lives.get(execution_id) or self._engine.recent.get(execution_id)
+
+    def drive_until(self, done: threading.Event, deadline: float | None, live: Live | None = None) -> bool:
+        """Wait for `done`, and run inline jobs here meanwhile; tell whether it came before `deadline`."""
+        bell = threading.Event()
+        with guard:
+            self.bells.add(bell)
+            self.drivers += 1
+        if live is not None:
+            live.watchers.append(bell.set)
+        try:
+            while not done.is_set():
+                bell.clear()
+                inline = self.engine.performer.runners.get("inline") if self.has_engine else None
+                if inline is not None and inline.drive():  # type: ignore[attr-defined]
+                    continue
+                if done.is_set():
+                    break
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                bell.wait(left if live is not None else min(left or 0.05, 0.05))
+            return True
+        finally:
+            with guard:
+                self.bells.discard(bell)
+                self.drivers -= 1
+
+    def drive_if_nobody_does(self) -> None:
+        """Run inline jobs on this thread, the calling one, unless somebody waits and runs them."""
+        if not self.has_engine or self.drivers or current_or_none() is not None:
+            return
+        inline = self.engine.performer.runners.get("inline")
+        if inline is None or self.engine.deliveries.is_own_thread():
+            return
+        with guard:
+            if self.drivers:
+                return
+            self.drivers += 1
+        try:
+            while inline.drive():  # type: ignore[attr-defined]
+                pass
+        finally:
+            with guard:
+                self.drivers -= 1
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Run inline jobs here and wait for all others, until nothing is under way and nobody waits in line."""
+        if not self.has_engine:
+            return
+        engine, deadline, pause = self.engine, time.monotonic() + timeout, threading.Event()
+        while True:
+            inline = engine.performer.runners.get("inline")
+            while inline is not None and inline.drive():  # type: ignore[attr-defined]
+                pass
+            if engine.is_idle() and not (inline is not None and inline.waiting):  # type: ignore[attr-defined]
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"something still runs after {timeout:g} s")
+            pause.wait(0.001)
