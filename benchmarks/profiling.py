@@ -8,6 +8,7 @@ from __future__ import annotations
 import cProfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["import_times", "profiled"]
@@ -40,23 +41,30 @@ def _part(key: Key) -> str:
     return next((part for part, signs in PARTS if any(sign in name for sign in signs)), REST)
 
 
-def _sum_up(stats: dict[Key, Any]) -> dict[str, tuple[float, float]]:
-    """Give seconds and calls of each part, the profiler's own cost taken out."""
-    python, builtin = _overheads()
-    parts: dict[str, tuple[float, float]] = {}
+@dataclass(slots=True)
+class Spent:
+    """What one function needed by itself: with the builtins that it calls, without the profiler's own cost."""
 
-    def add(part: str, own: float, calls: float, overhead: float) -> None:
-        seconds, known = parts.get(part, (0.0, 0.0))
-        parts[part] = seconds + max(0.0, own - calls * overhead), known + calls
+    seconds: float = 0.0
+    calls: int = 0
+
+
+def _own_times(stats: dict[Key, Any]) -> dict[Key, Spent]:
+    python, builtin = _overheads()
+    found: dict[Key, Spent] = {}
+
+    def add(key: Key, own: float, calls: int, overhead: float) -> Spent:
+        spent = found.setdefault(key, Spent())
+        spent.seconds += max(0.0, own - calls * overhead)
+        return spent
 
     for key, (_, calls, own, _, callers) in stats.items():
-        part = _part(key)
-        if key[0] == "~" and part == REST:
+        if key[0] == "~" and _part(key) == REST:
             for caller, (_, some, some_own, _) in callers.items():
-                add(_part(caller), some_own, some, builtin)
+                add(caller, some_own, some, builtin)
         else:
-            add(part, own, calls, builtin if key[0] == "~" else python)
-    return parts
+            add(key, own, calls, builtin if key[0] == "~" else python).calls += calls
+    return found
 
 
 def _nothing() -> None:
@@ -83,7 +91,7 @@ def _overheads(n: int = 20_000) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def profiled(work: Callable[[cProfile.Profile], None], n: int, plain_us: float, noun: str, top: int = 30) -> str:
+def profiled(work: Callable[[cProfile.Profile], None], n: int, plain_us: float, noun: str, top: int = 40) -> str:
     """Profile `work` some times, and report the time that was disturbed least.
 
     Parameters
@@ -102,15 +110,20 @@ def profiled(work: Callable[[cProfile.Profile], None], n: int, plain_us: float, 
         profiler.disable()
         profiler.create_stats()
         found.append(profiler.stats)  # type: ignore[attr-defined]
-    stats = min(found, key=lambda stats: sum(own for _, _, own, _, _ in stats.values()))
-    parts = _sum_up(stats)
-    total = sum(seconds for seconds, _ in parts.values()) or 1.0
-    lines = [f"{plain_us:.1f} µs per {noun} without a profiler; by part, scaled to that (the profiler's own cost taken out):"]
-    for part, (seconds, calls) in sorted(parts.items(), key=lambda item: -item[1][0]):
-        lines.append(f"  {part:26} {seconds / total * plain_us:7.1f} µs {seconds / total:5.0%} {calls / n:7.1f} calls")
-    lines.append(f"functions by their own time, per {noun}, as the profiler saw them:")
-    for key, (_, calls, own, cumulative, _) in sorted(stats.items(), key=lambda item: -item[1][2])[:top]:
-        lines.append(f"  {own / n * 1e6:7.2f} µs own {cumulative / n * 1e6:8.2f} µs in all {calls / n:6.2f} calls  {_shown(key)}")
+    own = _own_times(min(found, key=lambda stats: sum(value[2] for value in stats.values())))
+    total = sum(spent.seconds for spent in own.values()) or 1.0
+    scale = plain_us / total
+    parts: dict[str, Spent] = {}
+    for key, spent in own.items():
+        part = parts.setdefault(_part(key), Spent())
+        part.seconds += spent.seconds
+        part.calls += spent.calls
+    lines = [f"{plain_us:.1f} µs per {noun} without a profiler, scaled to that (the profiler's own cost is taken out); by part:"]
+    for name, part in sorted(parts.items(), key=lambda item: -item[1].seconds):
+        lines.append(f"  {part.seconds * scale:7.1f} µs {part.seconds / total:5.0%} {part.calls / n:7.1f} calls  {name}")
+    lines.append("by function, with the builtins that it calls:")
+    for key, spent in sorted(own.items(), key=lambda item: -item[1].seconds)[:top]:
+        lines.append(f"  {spent.seconds * scale:7.2f} µs {spent.seconds / total:5.0%} {spent.calls / n:7.2f} calls  {_shown(key)}")
     return "\n".join(lines)
 
 

@@ -31,7 +31,7 @@ from aiflow.performing import Performer
 from aiflow.replaying import replay
 from aiflow.runners.base import Ended, Failure, Runner
 from aiflow.store import log
-from aiflow.store.connection import DatabaseError, begin
+from aiflow.store.connection import DatabaseError
 from aiflow.store.log import EventFilter
 from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
 from aiflow.turns import Entry, Turns
@@ -120,7 +120,7 @@ class Engine:
         writer, head = self.store.writer, self.head
         self.now = self.clock.now()
         try:
-            begin(writer)
+            self.store.begin()
             self._catch_up()
             for entry in entries:
                 entry.result = entry.apply()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -204,10 +204,36 @@ class Execution:
             raise NotFound("job", name, names)
 
     @property
+    def definition(self) -> dict[str, Any]:
+        """The structure that it was started with, as JSON data: names, edges, rules, constants."""
+        return dict(self._project._store.document(self._definition) or {"nodes": []})
+
+    @property
+    def live(self) -> Any:
+        """What this process holds of it, or None; for displays."""
+        return self._project._shared.live(self.id)
+
+    def events_at(self, offsets: Iterable[int]) -> list[Event]:
+        """Read events by their offsets."""
+        return log.by_offsets(self._project._store.reader(), offsets)
+
+    def why(self, job: str) -> str:
+        """Say which rule and which events started the latest run of a job, or what it still waits for.
+
+        Raises
+        ------
+        NotFound
+            If the workflow has no such job.
+        """
+        from aiflow.explaining import why
+
+        self._check_job(job)
+        return why(self, job)
+
+    @property
     def job_names(self) -> list[str]:
         """The names of all jobs of the workflow, in the order of its body."""
-        definition = self._project._store.document(self._definition) or {"nodes": []}
-        return [n["name"] for n in definition["nodes"]]
+        return [n["name"] for n in self.definition["nodes"]]
 
     def result(self, name: str) -> Any:
         """Give the value of the latest successful execution of a job.

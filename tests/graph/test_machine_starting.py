@@ -260,15 +260,12 @@ def test_13_a_skip_waits_for_its_turn_so_that_a_recurring_diamond_is_paired_righ
     assert [sim.starts["d", n].inputs for n in (1, 2, 4)] == [((0, 1), (1, 1)), ((0, 2), (1, 2)), ((0, 4), (1, 4))]
 
 
-def test_13_a_stream_job_makes_its_downstreams_recurring():
-    @job
-    def s():
-        yield
-
+def test_13_recurrence_spreads_down_the_graph_and_nowhere_else():
     @workflow
     def w():
-        b(a(s()))
-        c()
+        x = a().restart_on(event("again"))
+        c(b(x))
+        d().stop_on(event("x"))
 
     assert [v.recurring for v in Sim(w).plan.vertices] == [True, True, True, False]
 

@@ -107,6 +107,8 @@ def as_nobody(home: str, doing: str) -> str:
     import aiflow as af
     from aiflow.store.store import Store
 
+    assert af.Project  # imported now: nobody may not read every Python
+
     def attempt() -> str:
         if os.getuid() == 0:
             os.setgroups([])

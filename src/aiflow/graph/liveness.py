@@ -6,6 +6,8 @@ other are not live.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from aiflow.graph.condition import All, Any_, Condition, Leaf, StatusCondition, Sticky, Times, Within
 from aiflow.graph.plan import Vertex
 from aiflow.graph.rule import Action, Progress, is_external
@@ -66,10 +68,10 @@ class _Look:
 
     def _may_start(self, vertex: Vertex) -> bool:
         job = self.state.jobs[vertex.index]
-        waits = bool(job.starts) and not self.lasting
-        if waits or any(rule.action is not Action.STOP and self._can_fire(vertex, r) for r, rule in enumerate(vertex.rules)):
-            if self._inputs_come(vertex):
-                return True
+        starters = [number for number, rule in enumerate(vertex.rules) if rule.action is not Action.STOP]
+        started = bool(job.starts and not self.lasting) or any(self._can_fire(vertex, r) for r in starters)
+        if started and self._inputs_come(vertex):
+            return True
         if vertex.has_start:
             return False
         if vertex.feeds:

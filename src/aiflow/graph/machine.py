@@ -276,7 +276,7 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
 
 
 def _upstream_failed(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event) -> None:
-    """Skip a dependant whose one-shot upstream did not succeed; `resume` may go on with the start that waited for it."""
+    """Skip a dependant whose one-shot upstream did not succeed; `resume` goes on with the start that waited."""
     waited = job.starts[0] if job.starts and not job.runs else None
     _drop_starts(state, job)
     if not vertex.has_start or job.last is None:
@@ -351,7 +351,13 @@ def _refusal(
 
 
 def _refuse(
-    state: ExecutionState, vertex: Vertex, job: JobState, start: Start, reason: str, event: Event, inherited: bool = False
+    state: ExecutionState,
+    vertex: Vertex,
+    job: JobState,
+    start: Start,
+    reason: str,
+    event: Event,
+    inherited: bool = False,
 ) -> None:
     """Skip one start; after those that came before it, if who depends on this job counts on their order (rule 13)."""
     if job.bad and vertex.has_start and job.last is not None:
@@ -502,8 +508,8 @@ def _fits(state: ExecutionState, leaf: EventCondition, event: Event) -> bool:
 def _fire(state: ExecutionState, spots: list[Spot], event: Event) -> None:
     """Latch the leaves at `spots`; of each job, the first declared rule that is met acts (rules 5 to 8)."""
     by_rule: dict[tuple[int, int], list[int]] = {}
-    for vertex, rule, leaf in spots:
-        by_rule.setdefault((vertex, rule), []).append(leaf)
+    for place, rule, leaf in spots:
+        by_rule.setdefault((place, rule), []).append(leaf)
     met: dict[int, list[tuple[int, list[int]]]] = {}
     for (index, rule), leaves in sorted(by_rule.items()):
         offsets = _progress(state, index, rule).take(leaves, event.offset, event.timestamp)

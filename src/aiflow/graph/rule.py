@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from aiflow.graph.condition import All, Any_, Condition, EventCondition, Leaf, StatusCondition, Sticky, Times, Within
+from aiflow.graph.event import INTERNAL, EventType
 
 __all__ = ["Action", "Progress", "Rule"]
 

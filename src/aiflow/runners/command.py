@@ -30,7 +30,7 @@ from aiflow.runners.relay import Relay
 __all__ = ["CommandRunner"]
 
 _IS_POSIX = os.name == "posix"
-_LINGER = 0.5  # seconds to go on reading after a program has ended, if somebody still holds its pipes
+_LINGER = 0.2  # seconds to go on reading after a program has ended, if somebody still holds its pipes
 logger = logging.getLogger(__name__)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import random
 import stat
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from aiflow.errors import StoreError
+from aiflow.errors import ParameterError, StoreError
 from aiflow.store.schema import APPLICATION_ID, VERSION, migrate
 
 try:  # its SQLite is new enough to be free of the WAL-reset bug (before 3.51.3)
@@ -21,10 +23,12 @@ try:  # its SQLite is new enough to be free of the WAL-reset bug (before 3.51.3)
 except ImportError:  # not Linux x86_64
     import sqlite3
 
-__all__ = ["DatabaseError", "begin", "connect", "create_home", "find_store", "is_locked", "sqlite3"]
+__all__ = ["DatabaseError", "Reader", "begin", "connect", "create_home", "find_store", "is_locked", "sqlite3"]
 
 DatabaseError = sqlite3.Error
 BUSY_SECONDS = 30.0
+opening = threading.RLock()
+"""Held while a connection is opened, and during a fork."""
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs", "glusterfs", "lustre")
 
 
@@ -48,6 +52,8 @@ def create_home(home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         _refuse_network(home)
         with _locked(home / "create.lock"):
+            for left in home.glob("new-*.db*"):  # by one who died while making it
+                left.unlink()
             if not path.exists():
                 _create(path)
     except OSError as error:
@@ -84,8 +90,11 @@ class _locked:
         os.close(self.descriptor)
 
 
-def lock_file(descriptor: int, wait: bool = False) -> bool:
-    """Take the exclusive lock of an open file; the kernel frees it when the process dies. Tell whether it was free."""
+def lock_file(descriptor: int, wait: bool = False, shared: bool = False) -> bool:
+    """Take the lock of an open file; the kernel frees it when the process dies. Tell whether it was free.
+
+    A `shared` one is refused only while somebody has the exclusive one: it is for looking, and any number may look.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -97,7 +106,7 @@ def lock_file(descriptor: int, wait: bool = False) -> bool:
         except OSError:
             return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         return True
     except BlockingIOError:
         return False
@@ -120,34 +129,83 @@ def _refuse_network(home: Path) -> None:
         raise StoreError(f"the home {home} is on a network drive ({kind}), where SQLite's locks do not hold; choose a local one")
 
 
+_KEEP = "move it away, or restore a backup (aiflow db backup makes them)"
+_opened: set[tuple[int, int]] = set()
+"""The files that this process has, or had, open: closing any other descriptor of such a file drops SQLite's locks on it."""
+
+
 def check_file(path: Path) -> None:
-    """Refuse what is not a store, before anything is written to it.
+    """Refuse what is not a store, before anything is written to it or beside it.
 
     Raises
     ------
     StoreError
-        If the file is missing, empty, no SQLite database, another program's, or of a newer aiflow.
+        If the file is missing, empty, cut off, no SQLite database, another program's, or of a newer aiflow.
     """
     try:
+        stat = path.stat()
+        if not stat.st_size:
+            raise StoreError(f"the store {path} is empty (zero length); {_KEEP}")
+        if (stat.st_dev, stat.st_ino) in _opened:
+            return  # SQLite looks at it, in `_check_head`
         with open(path, "rb") as file:
             head = file.read(100)
     except FileNotFoundError:
         raise StoreError(f"there is no store at {path}; run a workflow there first, or name another home with --home or AIFLOW_HOME") from None
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
-    keep = "move it away, or restore a backup (aiflow db backup makes them)"
-    if not head:
-        raise StoreError(f"the store {path} is empty (zero length); {keep}")
     if len(head) < 100 or not head.startswith(b"SQLite format 3\x00"):
-        raise StoreError(f"{path} is not a SQLite database; {keep}")
-    application, version = int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big")
+        raise StoreError(f"{path} is not a SQLite database; {_KEEP}")
+    _check_marks(path, int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big"))
+    page, pages, is_known = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big"), head[24:28] == head[92:96]
+    if is_known and stat.st_size < (65536 if page == 1 else page) * pages and not path.with_name(path.name + "-wal").exists():
+        raise StoreError(f"the store {path} is cut off: it should have {page * pages} bytes, and has {stat.st_size}; {_KEEP}")
+
+
+def _check_marks(path: Path, application: int, version: int) -> None:
     if application not in (APPLICATION_ID, 0) or (application == 0 and version == 0):
-        raise StoreError(f"{path} is a SQLite database of another program, not a store of aiflow; {keep}")
+        raise StoreError(f"{path} is a SQLite database of another program, not a store of aiflow; {_KEEP}")
     if version > VERSION:
         raise StoreError(f"the store {path} has schema {version}, made by a newer aiflow; this one knows {VERSION}: upgrade aiflow")
 
 
-def connect(home: Path, *, readonly: bool = False, durability: str = "normal") -> Any:
+class _Rows(list[tuple[Any, ...]]):
+    """The answer to a question, as a cursor would give it."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Give all rows."""
+        return self
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Give the first row, or None."""
+        return self[0] if self else None
+
+
+class Reader(sqlite3.Connection):  # type: ignore[misc]  # pysqlite3 has no types
+    """A connection for reading: every answer is fetched whole (an open cursor makes SQLite's log grow).
+
+    `lock` is held while SQLite is at work, so that nobody closes it or forks meanwhile.
+    """
+
+    def __init__(self, uri: str, *args: Any, **options: Any) -> None:
+        super().__init__(uri, *args, **options)
+        self.uri, self.lock = uri, threading.Lock()
+
+    def execute(self, sql: str, values: Iterable[Any] = ()) -> _Rows:
+        """Ask; a failure is a `StoreError`."""
+        with self.lock:
+            try:
+                return _Rows(super().execute(sql, tuple(values)).fetchall())
+            except sqlite3.DatabaseError as error:
+                path = unquote(self.uri.removeprefix("file://").partition("?")[0])
+                raise StoreError(f"the store {path} cannot be read: {error}; see what is wrong with: aiflow db check") from error
+            except OverflowError as error:
+                raise ParameterError(f"a number is too large to be found in the store: {error}") from error
+            except UnicodeEncodeError as error:
+                raise ParameterError(f"a text has a character that cannot be stored (half of a surrogate pair): {error.object!r}") from error
+
+
+def connect(home: Path, *, readonly: bool = False, durability: str = "normal", kind: Any = sqlite3.Connection) -> Any:
     """Open a connection; a store of an older schema is brought up to date first.
 
     Raises
@@ -160,17 +218,27 @@ def connect(home: Path, *, readonly: bool = False, durability: str = "normal") -
     writable = os.access(path, os.W_OK) and os.access(home, os.W_OK)
     if not readonly and not writable:
         raise StoreError(f"the store {path} cannot be written (permissions); it can be read only")
+    mode = "rw" if not readonly else "ro"
+    if not writable and not path.with_name(path.name + "-wal").exists():
+        mode += "&immutable=1"  # nobody can be writing, and SQLite could not make the files that it reads along with others by
     try:
-        return _open(path, readonly, durability)
+        with opening:
+            return _open(path, mode, durability, kind)
     except sqlite3.DatabaseError as error:
         raise StoreError(f"the store {path} cannot be opened: {error}; see what is wrong with: aiflow db check") from error
 
 
-def _open(path: Path, readonly: bool, durability: str) -> Any:
-    mode = "ro" if readonly else "rw"
+def _open(path: Path, mode: str, durability: str, kind: Any) -> Any:
+    readonly = mode != "rw"
     uri = f"{path.resolve().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=256)
+    stat = path.stat()
+    _opened.add((stat.st_dev, stat.st_ino))
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=256, factory=kind
+    )
     try:
+        application, version = (connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("application_id", "user_version"))
+        _check_marks(path, application, version)
         if not readonly:
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise StoreError(f"the file system of {path} does not allow SQLite's WAL; choose another home")
@@ -178,7 +246,6 @@ def _open(path: Path, readonly: bool, durability: str) -> Any:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")  # each checkpoint waits for the disk: 8 MB, not 2
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version < VERSION and not readonly:
             begin(connection)
             migrate(connection, connection.execute("PRAGMA user_version").fetchone()[0])

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ class Store:
         self.home, self.readonly, self.durability = home, readonly, durability
         if not readonly:
             door.create_home(home)
+        self._path = door.find_store(home)
         self.writer: Any = None if readonly else door.connect(home, durability=durability)
+        self._inode = 0 if readonly else os.stat(self._path).st_ino
+        self._looked = 0.0
         self.blobs = Blobs(home / "blobs")
         self.codec = Codec(self.blobs)
         self._local = threading.local()
@@ -78,7 +82,7 @@ class Store:
         """Give this thread's connection for reading; fetch cursors whole (an open one makes the log of SQLite grow)."""
         connection = getattr(self._local, "connection", None)
         if connection is None or self._local.pid != os.getpid():
-            connection = door.connect(self.home, readonly=True)
+            connection = door.connect(self.home, readonly=True, kind=door.Reader)
             self._local.connection, self._local.pid = connection, os.getpid()
             with self._guard:
                 self._readers.append(connection)
@@ -86,10 +90,8 @@ class Store:
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """Read rows with this thread's connection."""
-        try:
-            return list(self.reader().execute(sql, tuple(values)).fetchall())
-        except door.DatabaseError as error:
-            raise StoreError(f"the store in {self.home} cannot be read: {error}; see what is wrong with: aiflow db check") from error
+        found: list[tuple[Any, ...]] = self.reader().execute(sql, values)
+        return found
 
     def row(self, sql: str, values: Iterable[Any] = ()) -> tuple[Any, ...] | None:
         """Read one row, or None."""
@@ -117,6 +119,28 @@ class Store:
             os.close(self._owner_lock)
             self._owner_path(self.owner_id or "").unlink(missing_ok=True)
             self._owner_lock = -1
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a transaction of the writer; the caller holds the turn.
+
+        Raises
+        ------
+        StoreError
+            If the file was deleted or replaced meanwhile. It is looked for every 5 ms at most: SQLite itself would
+            write on into a file that nobody can find any more.
+        """
+        now = time.monotonic()
+        if now > self._looked + 0.005:
+            self._looked = now
+            try:
+                is_there = os.stat(self._path).st_ino == self._inode
+            except OSError:
+                is_there = False
+            if not is_there:
+                raise StoreError(f"the store {self._path} was deleted or replaced while it was open; nothing is written any more: open it again")
+        door.begin(self.writer)
 
     # --- owners -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +173,7 @@ class Store:
         except OSError:
             return False
         try:
-            return not door.lock_file(descriptor)
+            return not door.lock_file(descriptor, shared=True)
         finally:
             os.close(descriptor)
 
