@@ -6,7 +6,6 @@ thread: a turn is held by the worker whose job ended, by a publisher, a timer or
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -22,18 +21,19 @@ from aiflow.graph import machine
 from aiflow.graph.admission import Admission, Ticket
 from aiflow.graph.commands import RetryLater
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType
-from aiflow.graph.execution import ENDED, RunKey
+from aiflow.graph.execution import RunKey
 from aiflow.graph.machine import Report
-from aiflow.graph.params import hide, json_text
+from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
 from aiflow.live import JobWork, Live
 from aiflow.performing import Performer
+from aiflow.recording import Recorder
 from aiflow.replaying import replay
 from aiflow.runners.base import Ended, Failure, Runner
 from aiflow.store import log
 from aiflow.store.connection import DatabaseError
 from aiflow.store.log import EventFilter
-from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
+from aiflow.store.store import Store
 from aiflow.turns import Entry, Turns
 from aiflow.values.codec import Stored
 
@@ -86,17 +86,13 @@ class Engine:
         self._pattern_listeners: dict[str, Live] = {}
         self.deliveries = Deliveries(self)
         self.ticker = Ticker(clock, self.look)
-        self.head = store.head()
+        self.record = Recorder(store)
         self._data_version: int | None = None
-        self._events: list[Event] = []
-        self._rows: list[tuple[Any, ...]] = []
-        self._writes: list[tuple[str, tuple[Any, ...]]] = []
         self._bad: dict[int, int] = {}
         self._touched: dict[str, Live] = {}
         self._fresh: list[Live] = []
         self._undo: list[Callable[[], None]] = []
         self._calls: list[Callable[[], Any]] = []
-        self.now = 0.0
         self.recent: WeakValueDictionary[str, Live] = WeakValueDictionary()
         self.on_failure: Callable[[Any, Live, str | None], None] | None = None
         clock.attach(self)
@@ -117,8 +113,8 @@ class Engine:
 
     def _try(self, entries: list[Entry]) -> bool:
         """Do the entries in one transaction; on failure nothing of them has happened."""
-        writer, head = self.store.writer, self.head
-        self.now = self.clock.now()
+        writer, head = self.store.writer, self.record.head
+        self.record.now = self.clock.now()
         try:
             self.store.begin()
             self._catch_up()
@@ -127,7 +123,7 @@ class Engine:
                 if self._fresh:
                     self._drain()
             self._admit()
-            self._write()
+            self.record.flush()
             writer.execute("COMMIT")
         except _Unhandled:
             self._roll_back(head)
@@ -145,11 +141,12 @@ class Engine:
             self.store.writer.execute("ROLLBACK")
         except DatabaseError:  # there was no transaction: BEGIN itself failed
             pass
-        self.head, self._data_version = head, None
+        self.record.forget(head)
+        self._data_version = None
         for undo in reversed(self._undo):
             undo()
         touched, self._touched = self._touched, {}
-        self._events, self._rows, self._writes, self._calls, self._fresh, self._undo = [], [], [], [], [], []
+        self._calls, self._fresh, self._undo = [], [], []
         for live in touched.values():
             if live.execution_id in self.lives:
                 self._reload(live)
@@ -168,9 +165,9 @@ class Engine:
         if version == self._data_version:
             return
         self._data_version = version
-        rows = writer.execute(f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.head,)).fetchall()
+        rows = writer.execute(f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.record.head,)).fetchall()
         for row in rows:
-            self.head = row[0]
+            self.record.head = row[0]
             try:
                 self._take_foreign(row)
             except Exception as error:  # another program may have written anything
@@ -184,69 +181,25 @@ class Engine:
         tries = self._bad.get(row[0], 0)
         if tries < _TRIES:
             event = log.event_of(row)
-            self._events.append(event)
+            self.record.events.append(event)
             self._route(event)
         elif tries == _TRIES:  # set aside, so that the next ones go on: aiflow list events --failed
             self._bad[row[0]] += 1
             sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, 'scheduler', ?, ?)"
-            self._writes.append((sql, (row[0], f"could not be handled {tries} times", self.now)))
-
-    def _write(self) -> None:
-        writer = self.store.writer
-        rows, writes = self._rows, self._writes
-        if rows:
-            if len(rows) == 1:
-                writer.execute(APPEND, rows[0])
-            else:
-                writer.executemany(APPEND, rows)
-            self._rows = []
-        if writes:
-            i, n = 0, len(writes)
-            while i < n:
-                sql = writes[i][0]
-                j = i + 1
-                while j < n and writes[j][0] is sql:
-                    j += 1
-                if j == i + 1:
-                    writer.execute(sql, writes[i][1])
-                else:
-                    writer.executemany(sql, [w[1] for w in writes[i:j]])
-                i = j
-            self._writes = []
+            self.record.write(sql, (row[0], f"could not be handled {tries} times", self.record.now))
 
     # --- inside a turn ----------------------------------------------------------------------------------------------
 
-    def append(self, draft: Draft) -> Event:
-        """Give a draft its offset; only inside a turn. It is not routed yet."""
-        key, value, kind, namespace, sender, context, execution_id, time, dedupe_key = draft
-        self.head = offset = self.head + 1
-        if not time:
-            time = self.now
-        if kind != _JOB:
-            text = json_text(value, f"the value of event {key!r}")
-            if isinstance(value, dict | list | tuple):
-                value = json.loads(text)  # a copy, and just as everybody else will read it
-        elif len(value) == 3:  # the most common event by far
-            text = '{"status":"%s","number":%d,"attempt":%d}' % (value["status"], value["number"], value["attempt"])
-        else:
-            text = json_text(value, "a status")
-        self._rows.append((offset, time, key, kind, text, namespace, sender, context, execution_id, dedupe_key))
-        event = Event(offset, key, value, kind, namespace, sender, context, execution_id, time)
-        self._events.append(event)
-        return event
-
-    def write(self, sql: str, values: tuple[Any, ...]) -> None:
-        """Have one statement done with the commit of this turn."""
-        self._writes.append((sql, values))
-
     def say(self, live: Live, draft: Draft, ended: Ended | None = None, stored: Stored | None = None) -> None:
         """Append one of the machine's own events, write its row, and step it."""
-        event = self.append(draft)
+        event = self.record.append(draft)
         value = event.value
         if draft.type == _JOB:
-            self._write_job(live, event, value["status"], ended, stored)
+            self.record.write_job(live, event, value["status"], ended, stored)
         elif draft.type == _EXECUTION:
-            self._write_execution(live, event, value["status"])
+            self.record.write_execution(live, event, value["status"])
+        if value["status"] == "FAILED":
+            self._note_failure(live, draft)
         self._step(live, event)
 
     def _step(self, live: Live, event: Event) -> None:
@@ -256,39 +209,14 @@ class Engine:
         if state.outbox or state.ready:
             self._fresh.append(live)
 
-    def _write_job(self, live: Live, event: Event, status: str, ended: Ended | None, stored: Stored | None) -> None:
-        value = event.value
-        number, job, time = value["number"], event.key[4:], event.timestamp
-        key = (live.execution_id, job, number)
-        if status == "RUNNING":
-            job_state = live.state.jobs[live.plan.by_name[job]]
-            offsets = value.get("events") or (job_state.starts[0].events if value["attempt"] == 1 and job_state.starts else ())
-            cause = offsets[-1] if offsets else None
-            self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], *key)))
-        elif status == "SKIPPED":
-            self._writes.append((JOB_SKIPPED, (time, time, value.get("reason"), event.offset, *key)))
-        elif status in ENDED:
-            error = _error_text(ended, live.secrets)
-            if status == "FAILED":
-                self._note_failure(live, job, number)
-            kept = stored or (None, None, None, None)
-            self._writes.append((JOB_ENDED, (status, time, value.get("reason"), error, *kept, *key)))
-        else:
-            self._writes.append((JOB_CHANGED, (status, value.get("reason"), _error_text(ended, live.secrets), *key)))
-
-    def _note_failure(self, live: Live, job: str, number: int) -> None:
-        action = live.plan.vertices[live.plan.by_name[job]].node.options.on_failure
+    def _note_failure(self, live: Live, draft: Draft) -> None:
+        """Remember to call the `on_failure` of a job or of the workflow, after the commit."""
+        action, job = live.on_failure, None
+        if draft.type == _JOB:
+            job = draft.key[4:]
+            action = live.plan.vertices[live.plan.by_name[job]].node.options.on_failure
         if action is not None and self.on_failure is not None:
-            handler = self.on_failure
-            self._calls.append(lambda: handler(action, live, job))
-
-    def _write_execution(self, live: Live, event: Event, status: str) -> None:
-        is_over = status in ("SUCCESS", "FAILED", "STOPPED")
-        if status == "FAILED" and live.on_failure is not None and self.on_failure is not None:
-            handler, action = self.on_failure, live.on_failure
-            self._calls.append(lambda: handler(action, live, None))
-        sql = "UPDATE executions SET status = ?, ended = ?, reason = ? WHERE id = ?"
-        self._writes.append((sql, (status, event.timestamp if is_over else None, event.value.get("reason"), live.execution_id)))
+            self._calls.append(partial(self.on_failure, action, live, job))
 
     def _route(self, event: Event) -> None:
         """Bring an event to the executions that it may concern (rule 3)."""
@@ -343,7 +271,7 @@ class Engine:
             live, index = ticket.owner, ticket.vertex
             state: ExecutionState = live.state
             state.jobs[index].ticketed = False
-            draft = machine.dispatch(state, index, self.now) if live.execution_id in self.lives else None
+            draft = machine.dispatch(state, index, self.record.now) if live.execution_id in self.lives else None
             if draft is None:
                 admission.release(ticket)
                 continue
@@ -360,7 +288,7 @@ class Engine:
 
     def _perform(self, entries: list[Entry]) -> None:
         touched, self._touched = self._touched, {}
-        events, self._events = self._events, []
+        events = self.record.take_events()
         calls, self._calls = self._calls, []
         try:
             starts: list[JobWork] = []
@@ -450,7 +378,7 @@ class Engine:
             return
         reason = hide(ended.reason, live.secrets) if ended.reason and live.secrets else ended.reason
         report = Report(work.key.job, number, work.key.attempt, ended.outcome, ended.retryable, ended.truth, reason)
-        draft = machine.settle(live.state, report, self.now)
+        draft = machine.settle(live.state, report, self.record.now)
         if draft is None:
             return
         status = draft.value["status"]
@@ -460,7 +388,7 @@ class Engine:
             self.say(live, draft, ended, stored)
             if work.cache_key is not None and stored is not None:
                 sql = "INSERT OR REPLACE INTO cached_results VALUES (?, ?, ?, ?, ?)"
-                self.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self.now))
+                self.record.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self.record.now))
         else:
             self.say(live, draft, ended)
         if status != "RETRYING":
@@ -486,7 +414,7 @@ class Engine:
                 if known is not None:
                     events.append(known)
                     continue
-            event = self.append(draft)
+            event = self.record.append(draft)
             events.append(event)
             self._route(event)
             if self._fresh:
@@ -494,7 +422,7 @@ class Engine:
         return events
 
     def _known(self, draft: Draft) -> Event | None:
-        self._write()  # what this turn has appended so far counts, too
+        self.record.flush()  # what this turn has appended so far counts, too
         sql = f"SELECT {log.COLUMNS} FROM events WHERE namespace = ? AND dedupe_key = ?"
         row = self.store.writer.execute(sql, (draft.namespace, draft.dedupe_key)).fetchone()
         return None if row is None else log.event_of(row)
@@ -511,7 +439,7 @@ class Engine:
     def set_label(self, key: RunKey, text: str) -> None:
         """Show a short text beside a job."""
         sql = "UPDATE job_executions SET label = ? WHERE execution_id = ? AND job = ? AND number = ?"
-        self.submit(Entry(lambda: self.write(sql, (text, key.execution_id, key.job, key.number))))
+        self.submit(Entry(lambda: self.record.write(sql, (text, key.execution_id, key.job, key.number))))
 
     def project(self) -> Any:
         """Give the project of this engine."""
@@ -520,7 +448,7 @@ class Engine:
     def look(self) -> None:
         """Take a turn if another process has appended events."""
         self.deliveries.relieve()
-        if self.store.head() > self.head and not self.turns.closed:
+        if self.store.head() > self.record.head and not self.turns.closed:
             self.submit(Entry(lambda: None))
 
     def on_clock(self) -> bool:
@@ -577,18 +505,18 @@ class Engine:
                 "execution:" + live.workflow, {"action": "taken_over", "owner": self.store.owner_id}, str(EventType.REQUESTED), live.namespace,
                 None, live.execution_id, live.execution_id,
             )  # fmt: skip
-            self.append(taken)
+            self.record.append(taken)
             self._touched[live.execution_id] = live
             for index, run in live.state.runs():
                 if run.status in ("RUNNING", "STOPPING"):
                     lost = {"number": run.number, "attempt": run.attempt}
                     vertex = live.plan.vertices[index]
                     loss = Draft(vertex.key, lost, str(EventType.JOB_LOST), live.namespace, None, live.execution_id, live.execution_id)
-                    self._step(live, self.append(loss))
+                    self._step(live, self.record.append(loss))
                 elif run.status == "RETRYING":
                     live.state.commands.append(RetryLater(index, run.number, run.attempt, run.due))
             if request is not None:
-                self._step(live, self.append(request))
+                self._step(live, self.record.append(request))
             self._fresh.append(live)
             self._drain()
             return True
@@ -600,7 +528,7 @@ class Engine:
         state = live.fresh_state()
         after = live.snapshot[1] if live.snapshot else 0
         events = log.of_execution(self.store.writer, live.execution_id, after, live.plan.hears)
-        replay(state, [e for e in events if e.offset <= self.head])
+        replay(state, [e for e in events if e.offset <= self.record.head])
         for job in state.jobs:
             job.ticketed = False
         state.ready = [i for i, _ in enumerate(state.jobs) if machine.can_start(state, i)]
@@ -630,15 +558,15 @@ class Engine:
         """Add a subscription that begins after `since` (None: now)."""
 
         def apply() -> Subscription:
-            start, position = self.head if since is None else since, since
+            start, position = self.record.head if since is None else since, since
             if name is not None:
                 sql = "SELECT position FROM subscriptions WHERE namespace = ? AND name = ?"
                 row = self.store.writer.execute(sql, (namespace, name)).fetchone()
                 if row is not None:
                     start = position = row[0]
                 else:
-                    self.write("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.now))
-            return self.deliveries.add(callback, wanted, start, name, namespace, live=position is None or start >= self.head)
+                    self.record.write("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.record.now))
+            return self.deliveries.add(callback, wanted, start, name, namespace, live=position is None or start >= self.record.head)
 
         subscription: Subscription = self.submit(Entry(apply)).result
         self.ticker.watch()
@@ -661,12 +589,12 @@ class Engine:
     def save_position(self, subscription: Subscription, offset: int) -> None:
         """Make a named subscription's position durable."""
         sql = "UPDATE subscriptions SET position = ?, updated = ? WHERE namespace = ? AND name = ?"
-        self.submit(Entry(lambda: self.write(sql, (offset, self.now, subscription.namespace, subscription.name))))
+        self.submit(Entry(lambda: self.record.write(sql, (offset, self.record.now, subscription.namespace, subscription.name))))
 
     def record_failure(self, offset: int, handler: str, error: str) -> None:
         """Keep what a subscriber could not handle."""
         sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, ?, ?, ?)"
-        self.submit(Entry(lambda: self.write(sql, (offset, handler, error, self.now))))
+        self.submit(Entry(lambda: self.record.write(sql, (offset, handler, error, self.record.now))))
 
     def close(self) -> None:
         """End threads and runners; what is RUNNING in the store stays so, and is INTERRUPTED once the lock is free."""
@@ -682,11 +610,3 @@ class Engine:
         for live in list(self.lives.values()):
             live.lost = True
             live.end()
-
-
-def _error_text(ended: Ended | None, secrets: Iterable[str]) -> str | None:
-    if ended is None or ended.error is None:
-        return None
-    error = ended.error
-    message, trace = hide(error.message, secrets), hide(error.traceback[-20_000:], secrets)
-    return json_text({"type": error.type, "message": message, "traceback": trace}, "an error")

@@ -79,7 +79,7 @@ class Launcher:
                 "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, first_offset, created, started) "
                 "VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (execution_id, workflow.name, namespace, params, context, store.owner_id, document_hash(text), source,
-                 json.dumps(part) if part else None, engine.head, now, now),
+                 json.dumps(part) if part else None, engine.record.head, now, now),
             )  # fmt: skip
 
         engine.begin(live, insert)
@@ -94,7 +94,7 @@ class Launcher:
 
         def apply() -> None:
             name = self._store.put_document(text)
-            engine.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
+            engine.record.write("UPDATE executions SET provenance = ? WHERE id = ?", (name, execution_id))
 
         try:
             engine.submit(Entry(apply))

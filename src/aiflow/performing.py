@@ -166,7 +166,7 @@ class Performer:
         engine = self.engine
 
         def retry() -> None:
-            draft = machine.retry(live.state, command.vertex, command.number, command.attempt, engine.now)
+            draft = machine.retry(live.state, command.vertex, command.number, command.attempt, engine.record.now)
             if draft is not None and live.execution_id in engine.lives:
                 engine.say(live, draft)
 

@@ -135,5 +135,5 @@ class Workflows:
             "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "description = excluded.description, source = excluded.source, updated = excluded.updated"
         )
-        engine.submit(Entry(lambda: engine.write(sql, row)))
+        engine.submit(Entry(lambda: engine.record.write(sql, row)))
         return self.get(workflow.name)

@@ -98,6 +98,18 @@ def listening():
     hello().start_on(af.event("go"))
 """
 
+LARGE = """
+import aiflow as af
+
+@af.job
+def large():
+    return "x" * 3_000_000
+
+@af.workflow
+def large_values():
+    large()
+"""
+
 
 class CommandLine:
     """A folder with workflows, a home in it, and the command line."""
@@ -432,10 +444,7 @@ def test_what_is_not_there_is_wrong_usage(aiflow: CommandLine) -> None:
 
 
 def test_check_finds_damage_and_backup_copies_without_overwriting(aiflow: CommandLine) -> None:
-    aiflow.write(
-        "large.py",
-        "import aiflow as af\n\n@af.job\ndef large():\n    return 'x' * 3_000_000\n\n@af.workflow\ndef w():\n    large()\n",
-    )
+    aiflow.write("large.py", LARGE)
     aiflow("run", "large.py")
     assert aiflow.data("db", "check") == {"home": str(aiflow.home), "ok": True, "blobs": 1, "problems": []}
     aiflow("db", "backup", "copy.db")
@@ -463,7 +472,8 @@ def test_a_file_that_is_no_store_is_refused(aiflow: CommandLine) -> None:
 
 
 def test_a_closed_pipe_is_no_error(aiflow: CommandLine) -> None:
-    aiflow("event", "publish", "long", json.dumps("x" * 200_000))
+    with Project(home=aiflow.home) as project:
+        project.publish("long", "x" * 200_000)
     reading, writing = os.pipe()
     os.close(reading)
     listing = aiflow.begin("list", "events", "-o", "json", stdout=writing)

@@ -342,7 +342,7 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         sim.come_due()
     elif verb == "publish":
         sim.now += choice.among((0, 1, 10))
-        sim.publish(choice.among(keys), execution_id=choice.among((None, ME)))
+        sim.publish(choice.among(keys), execution_id=choice.among((None, ME)) if running else None)
     elif verb == "ask":
         sim.bring(_request(sim, choice))
     elif verb == "batch":
@@ -366,7 +366,7 @@ def _outside(sim: Sim, choice: Choice, keys: Sequence[str]) -> Draft:
     kind = choice.among(("publish", "ask", "lose", "time out") if keys else ("ask", "lose", "time out"))
     running = _timed(sim) if kind == "time out" else sim.running()
     if kind == "publish":
-        return Draft(choice.among(keys), execution_id=choice.among((None, ME)))
+        return Draft(choice.among(keys), execution_id=choice.among((None, ME)) if sim.running() else None)
     if kind == "ask" or not running:
         return _request(sim, choice)
     job, number = choice.among(running)

@@ -261,3 +261,14 @@ def die_beside_a_forked_child(home: str) -> list[str]:
     found: list[str] = fork(look)
     os.close(down[1])
     return found
+
+
+def look_at_a_dead_owner(home: str, count: int, times: int) -> list[Any]:
+    """Ask `times` times in each of `count` processes whether a dead owner lives; give how often it seemed so."""
+    from aiflow.store.store import Store
+
+    def look(number: int) -> int:
+        store = Store(Path(home))
+        return sum(store.is_owner_alive("dead") for _ in range(times))
+
+    return fork_together(count, look)

@@ -1,6 +1,7 @@
 """What is not a store of this aiflow is refused by name, with what to do, and is left as it was, byte for byte."""
 
 import hashlib
+import re
 import shutil
 import sqlite3 as other_sqlite
 import tempfile
@@ -12,7 +13,7 @@ import pytest
 import aiflow as af
 from aiflow.store.connection import find_store
 from aiflow.store.store import Store
-from tests.children import alone
+from tests.children import alone, until
 from tests.store import deeds
 
 
@@ -70,13 +71,13 @@ def torn(path: Path) -> None:
 
 SPOILED: list[tuple[Callable[[Path], None], str]] = [
     (empty, "zero length"),
-    (garbage, "not a SQLite database"),
+    (garbage, "not a (SQLite )?database"),
     (short, "not a SQLite database"),
-    (text, "not a SQLite database"),
+    (text, "not a (SQLite )?database"),
     (foreign, "another program"),
     (foreign_with_version, "another program"),
     (newer, "newer aiflow"),
-    (torn, "aiflow db check"),
+    (torn, "cut off|aiflow db check"),
 ]
 
 
@@ -99,7 +100,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(
         with pytest.raises(af.StoreError) as refused:
             open_it(home=tmp_path / "home")
         assert str(path) in str(refused.value)
-        assert why in str(refused.value)
+        assert re.search(why, str(refused.value))
     assert content(tmp_path / "home") == before
 
 
@@ -155,8 +156,17 @@ def test_a_store_that_was_deleted_while_it_is_open_is_an_error_at_the_next_write
     with af.Project("gone", home=tmp_path / "home") as project:
         project.publish("first")
         find_store(project.home).unlink()
-        with pytest.raises(af.StoreError, match=r"deleted|gone|missing"):
+        until(lambda: not is_written(project))  # it is looked for every few milliseconds
+        with pytest.raises(af.StoreError, match=r"aiflow.db was deleted or replaced"):
             project.publish("second")
+
+
+def is_written(project: af.Project) -> bool:
+    try:
+        project.publish("more")
+    except af.StoreError:
+        return False
+    return True
 
 
 def test_a_damaged_page_is_told_when_it_is_read(tmp_path: Path) -> None:
@@ -164,7 +174,7 @@ def test_a_damaged_page_is_told_when_it_is_read(tmp_path: Path) -> None:
         project.publish_many([("key", "x" * 500) for _ in range(100)])
     path = find_store(tmp_path / "home")
     data = bytearray(path.read_bytes())
-    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    data[8192:] = bytes(len(data) - 8192)
     path.write_bytes(data)
     with pytest.raises(af.StoreError, match="aiflow db check"), af.Project(home=tmp_path / "home") as project:
         project.events.list()

@@ -90,7 +90,7 @@ def backup(asked: Asked, file: Path) -> None:
 
 def _copy(store: Store, file: Path) -> int:
     """Write the copy beside its place and link it there: never half of it, never over another file."""
-    from aiflow.store.connection import DatabaseError
+    from aiflow.store.connection import DatabaseError, sqlite3
 
     if file.exists():
         raise click.UsageError(f"{file} exists already; it is not overwritten")
@@ -98,7 +98,7 @@ def _copy(store: Store, file: Path) -> int:
     reader = store.reader()
     try:
         os.close(os.open(half, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        copy = type(reader)(str(half))
+        copy = sqlite3.connect(str(half))
         try:
             reader.backup(copy)
         finally:

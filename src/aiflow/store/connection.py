@@ -10,10 +10,10 @@ import random
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from aiflow.errors import ParameterError, StoreError
 from aiflow.store.schema import APPLICATION_ID, VERSION, migrate
@@ -130,8 +130,8 @@ def _refuse_network(home: Path) -> None:
 
 
 _KEEP = "move it away, or restore a backup (aiflow db backup makes them)"
-_opened: set[tuple[int, int]] = set()
-"""The files that this process has, or had, open: closing any other descriptor of such a file drops SQLite's locks on it."""
+_opened: Counter[tuple[int, int]] = Counter()
+"""The files that this process has open, and how often: closing any other descriptor of one drops SQLite's locks on it."""
 
 
 def check_file(path: Path) -> None:
@@ -146,7 +146,9 @@ def check_file(path: Path) -> None:
         stat = path.stat()
         if not stat.st_size:
             raise StoreError(f"the store {path} is empty (zero length); {_KEEP}")
-        if (stat.st_dev, stat.st_ino) in _opened:
+        if stat.st_size < 100:
+            raise StoreError(f"{path} is not a SQLite database; {_KEEP}")
+        if _opened[stat.st_dev, stat.st_ino]:
             return  # SQLite looks at it, in `_check_head`
         with open(path, "rb") as file:
             head = file.read(100)
@@ -154,7 +156,7 @@ def check_file(path: Path) -> None:
         raise StoreError(f"there is no store at {path}; run a workflow there first, or name another home with --home or AIFLOW_HOME") from None
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
-    if len(head) < 100 or not head.startswith(b"SQLite format 3\x00"):
+    if not head.startswith(b"SQLite format 3\x00"):
         raise StoreError(f"{path} is not a SQLite database; {_KEEP}")
     _check_marks(path, int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big"))
     page, pages, is_known = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big"), head[24:28] == head[92:96]
@@ -181,15 +183,29 @@ class _Rows(list[tuple[Any, ...]]):
         return self[0] if self else None
 
 
-class Reader(sqlite3.Connection):  # type: ignore[misc]  # pysqlite3 has no types
+class Connection(sqlite3.Connection):  # type: ignore[misc]  # pysqlite3 has no types
+    """A connection of which `check_file` knows."""
+
+    file: tuple[int, int] | None = None
+    path = ""
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        if self.file is not None:
+            _opened[self.file] -= 1
+            self.file = None
+
+
+class Reader(Connection):
     """A connection for reading: every answer is fetched whole (an open cursor makes SQLite's log grow).
 
     `lock` is held while SQLite is at work, so that nobody closes it or forks meanwhile.
     """
 
-    def __init__(self, uri: str, *args: Any, **options: Any) -> None:
-        super().__init__(uri, *args, **options)
-        self.uri, self.lock = uri, threading.Lock()
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lock = threading.Lock()
 
     def execute(self, sql: str, values: Iterable[Any] = ()) -> _Rows:
         """Ask; a failure is a `StoreError`."""
@@ -197,15 +213,14 @@ class Reader(sqlite3.Connection):  # type: ignore[misc]  # pysqlite3 has no type
             try:
                 return _Rows(super().execute(sql, tuple(values)).fetchall())
             except sqlite3.DatabaseError as error:
-                path = unquote(self.uri.removeprefix("file://").partition("?")[0])
-                raise StoreError(f"the store {path} cannot be read: {error}; see what is wrong with: aiflow db check") from error
+                raise StoreError(f"the store {self.path} cannot be read: {error}; see what is wrong with: aiflow db check") from error
             except OverflowError as error:
                 raise ParameterError(f"a number is too large to be found in the store: {error}") from error
             except UnicodeEncodeError as error:
                 raise ParameterError(f"a text has a character that cannot be stored (half of a surrogate pair): {error.object!r}") from error
 
 
-def connect(home: Path, *, readonly: bool = False, durability: str = "normal", kind: Any = sqlite3.Connection) -> Any:
+def connect(home: Path, *, readonly: bool = False, durability: str = "normal", kind: Any = Connection) -> Any:
     """Open a connection; a store of an older schema is brought up to date first.
 
     Raises
@@ -214,15 +229,15 @@ def connect(home: Path, *, readonly: bool = False, durability: str = "normal", k
         If the file is not a store that this aiflow can use; it is left as it was.
     """
     path = find_store(home)
-    check_file(path)
     writable = os.access(path, os.W_OK) and os.access(home, os.W_OK)
-    if not readonly and not writable:
-        raise StoreError(f"the store {path} cannot be written (permissions); it can be read only")
     mode = "rw" if not readonly else "ro"
     if not writable and not path.with_name(path.name + "-wal").exists():
         mode += "&immutable=1"  # nobody can be writing, and SQLite could not make the files that it reads along with others by
     try:
-        with opening:
+        with opening:  # nobody may have opened it between the check and the closing of what the check opened
+            check_file(path)
+            if not readonly and not writable:
+                raise StoreError(f"the store {path} cannot be written (permissions); it can be read only")
             return _open(path, mode, durability, kind)
     except sqlite3.DatabaseError as error:
         raise StoreError(f"the store {path} cannot be opened: {error}; see what is wrong with: aiflow db check") from error
@@ -232,10 +247,11 @@ def _open(path: Path, mode: str, durability: str, kind: Any) -> Any:
     readonly = mode != "rw"
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     stat = path.stat()
-    _opened.add((stat.st_dev, stat.st_ino))
     connection = sqlite3.connect(
         uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=256, factory=kind
     )
+    connection.path, connection.file = str(path), (stat.st_dev, stat.st_ino)
+    _opened[connection.file] += 1
     try:
         application, version = (connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("application_id", "user_version"))
         _check_marks(path, application, version)

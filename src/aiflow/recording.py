@@ -1,0 +1,134 @@
+"""Turns events and ends of jobs into rows, and writes the rows of one turn.
+
+Knows nothing of why things happen, nor of transactions: the engine begins and commits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from aiflow.graph.event import Draft, Event, EventType
+from aiflow.graph.execution import ENDED
+from aiflow.graph.params import hide, json_text
+from aiflow.live import Live
+from aiflow.runners.base import Ended
+from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
+from aiflow.values.codec import Stored
+
+__all__ = ["Recorder"]
+
+_JOB = str(EventType.JOB_STATUS_CHANGED)
+
+
+class Recorder:
+    """What one turn will write.
+
+    Attributes
+    ----------
+    head
+        The offset of the newest event that is known.
+    now
+        The time of the turn, in seconds since 1970.
+    events
+        The events of this turn: our own, and those read of other processes.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.head = store.head()
+        self.now = 0.0
+        self.events: list[Event] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._writes: list[tuple[str, tuple[Any, ...]]] = []
+
+    def forget(self, head: int) -> None:
+        """Drop everything that was not committed."""
+        self.head = head
+        self.events, self._rows, self._writes = [], [], []
+
+    def take_events(self) -> list[Event]:
+        """Give the events of the turn that was committed, and begin anew."""
+        events, self.events = self.events, []
+        return events
+
+    def append(self, draft: Draft) -> Event:
+        """Give a draft its offset; only inside a turn. It is not routed yet."""
+        key, value, kind, namespace, sender, context, execution_id, time, dedupe_key = draft
+        self.head = offset = self.head + 1
+        if not time:
+            time = self.now
+        if kind != _JOB:
+            text = json_text(value, f"the value of event {key!r}")
+            if isinstance(value, dict | list | tuple):
+                value = json.loads(text)  # a copy, and just as everybody else will read it
+        elif len(value) == 3:  # the most common event by far
+            text = '{"status":"%s","number":%d,"attempt":%d}' % (value["status"], value["number"], value["attempt"])
+        else:
+            text = json_text(value, "a status")
+        self._rows.append((offset, time, key, kind, text, namespace, sender, context, execution_id, dedupe_key))
+        event = Event(offset, key, value, kind, namespace, sender, context, execution_id, time)
+        self.events.append(event)
+        return event
+
+    def write(self, sql: str, values: tuple[Any, ...]) -> None:
+        """Have one statement done with the commit of this turn."""
+        self._writes.append((sql, values))
+
+    def write_job(self, live: Live, event: Event, status: str, ended: Ended | None, stored: Stored | None) -> None:
+        """Write the row of a job whose status changed; a projection of the event."""
+        value = event.value
+        number, job, time = value["number"], event.key[4:], event.timestamp
+        key = (live.execution_id, job, number)
+        if status == "RUNNING":
+            job_state = live.state.jobs[live.plan.by_name[job]]
+            offsets = value.get("events") or (job_state.starts[0].events if value["attempt"] == 1 and job_state.starts else ())
+            cause = offsets[-1] if offsets else None
+            self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], *key)))
+        elif status == "SKIPPED":
+            self._writes.append((JOB_SKIPPED, (time, time, value.get("reason"), event.offset, *key)))
+        elif status in ENDED:
+            error = _error_text(ended, live.secrets)
+            kept = stored or (None, None, None, None)
+            self._writes.append((JOB_ENDED, (status, time, value.get("reason"), error, *kept, *key)))
+        else:
+            self._writes.append((JOB_CHANGED, (status, value.get("reason"), _error_text(ended, live.secrets), *key)))
+
+    def write_execution(self, live: Live, event: Event, status: str) -> None:
+        """Write the row of an execution whose status changed."""
+        is_over = status in ("SUCCESS", "FAILED", "STOPPED")
+        sql = "UPDATE executions SET status = ?, ended = ?, reason = ? WHERE id = ?"
+        self._writes.append((sql, (status, event.timestamp if is_over else None, event.value.get("reason"), live.execution_id)))
+
+    def flush(self) -> None:
+        """Write all of it; inside the transaction."""
+        writer = self._store.writer
+        rows, writes = self._rows, self._writes
+        if rows:
+            if len(rows) == 1:
+                writer.execute(APPEND, rows[0])
+            else:
+                writer.executemany(APPEND, rows)
+            self._rows = []
+        if writes:
+            i, n = 0, len(writes)
+            while i < n:
+                sql = writes[i][0]
+                j = i + 1
+                while j < n and writes[j][0] is sql:
+                    j += 1
+                if j == i + 1:
+                    writer.execute(sql, writes[i][1])
+                else:
+                    writer.executemany(sql, [w[1] for w in writes[i:j]])
+                i = j
+            self._writes = []
+
+
+def _error_text(ended: Ended | None, secrets: Iterable[str]) -> str | None:
+    if ended is None or ended.error is None:
+        return None
+    error = ended.error
+    message, trace = hide(error.message, secrets), hide(error.traceback[-20_000:], secrets)
+    return json_text({"type": error.type, "message": message, "traceback": trace}, "an error")
