@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = {}
         for name in options.names or FIGURES:
             found[name] = _measured(bench, FIGURES[name], options.output == "text")
-    if options.output == "json":
+    if options.output == "text":
+        print("\n" + _summary([reading for readings in found.values() for reading in readings]))
+    else:
         figures = {name: [reading.as_json() for reading in readings] for name, readings in found.items()}
         print(json.dumps({"machine": facts, "quick": options.quick, "figures": figures}, indent=1))
     return 0
@@ -52,11 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures to take; all, if none is named (see --list)")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repeats: for a look, not to be quoted")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller sizes and fewer repeats: for a look, not to be quoted"
+    )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="json has every sample")
-    parser.add_argument("--profile", metavar="NAME", help="say where the time of this figure goes, instead of taking any")
-    parser.add_argument("--folder", type=Path, help="where homes and floors' databases are made, on a real disk (default: build)")
-    parser.add_argument("--pin", action="store_true", help="use one processor only (Linux): steadier, and hand-overs are cheap")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="say where the time of this figure goes, instead of taking any"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where homes and floors' databases are made, on a real disk (default: build)"
+    )
+    parser.add_argument(
+        "--pin", action="store_true", help="use one processor only (Linux): steadier, and hand-overs are cheap"
+    )
     parser.add_argument("--list", action="store_true", help="list the figures")
     options = parser.parse_args(arguments)
     for name in (*options.names, *filter(None, [options.profile])):
@@ -93,7 +103,7 @@ def _heading(facts: dict[str, Any], bench: Bench) -> str:
     if bench.quick:
         lines.append("quick: fewer repeats and smaller sizes, not to be quoted")
     lines.append("medians (least to most); a ratio is ours / floor, of pairs that were measured one after the other")
-    lines.append(f"  {'':46} {'':6} {'ours':>28} {'floor':>28}   {'ratio':22}")
+    lines.append(f"  {'':44} {'':6} {'ours':>24} {'':11} {'floor':>24} {'ratio':>20}  reach")
     return "\n".join(lines)
 
 
@@ -102,7 +112,19 @@ def _line(reading: Reading) -> str:
     if reading.reach is not None:
         verdict = f"{reading.reach.text(reading.unit):18} {'reached' if reading.is_reached else 'NOT REACHED'}"
     ours, floor, ratio = (_shown(values) for values in (reading.ours, reading.floor, reading.ratios))
-    return f"  {reading.what:46} {reading.durability:6} {ours:>20} {reading.unit:7} {floor:>20} {ratio + (' ×' if ratio else ''):>22}  {verdict}"
+    ratio += " ×" if ratio else ""
+    left = f"  {reading.what:44} {reading.durability:6} {ours:>24} {reading.unit:11}"
+    return f"{left} {floor:>24} {ratio:>20}  {verdict}".rstrip()
+
+
+def _summary(readings: list[Reading]) -> str:
+    asked = [reading for reading in readings if reading.reach is not None]
+    missed = [f"{r.what.strip()} ({r.durability})" for r in asked if not r.is_reached]
+    if not asked:
+        return "nothing of this has a bound to reach"
+    return f"{len(asked) - len(missed)} of {len(asked)} reached" + (
+        f"; not reached: {', '.join(missed)}" if missed else ""
+    )
 
 
 def _shown(values: Sequence[float]) -> str:
@@ -115,7 +137,15 @@ def _shown(values: Sequence[float]) -> str:
 
 def _number(value: float) -> str:
     size = abs(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.3f}"
+    return (
+        f"{value:,.0f}"
+        if size >= 100
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 0.1
+        else f"{value:.3f}"
+    )
 
 
 if __name__ == "__main__":

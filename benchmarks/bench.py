@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Bench", "opened", "resident_kb", "peak_kb"]
+__all__ = ["Bench", "opened", "peak_kb", "resident_kb"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,7 +49,11 @@ class Bench:
 
     def environment(self) -> dict[str, str]:
         """Give the environment of fresh processes: as a user's, with compiled modules kept in our own folder."""
-        environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "AIFLOW_HOME", "PYTHONPROFILEIMPORTTIME")}
+        environ = {
+            k: v
+            for k, v in os.environ.items()
+            if k not in ("PYTHONDONTWRITEBYTECODE", "AIFLOW_HOME", "PYTHONPROFILEIMPORTTIME")
+        }
         here = str(ROOT)
         paths = [p for p in environ.get("PYTHONPATH", "").split(os.pathsep) if p]
         paths = [str(Path(p).resolve()) for p in paths]
@@ -68,7 +72,9 @@ class Bench:
     def answer_of(self, module: str, *arguments: object) -> Any:
         """Run a module of ours in a fresh process and give the JSON that it prints in its last line."""
         command = [sys.executable, "-m", module, *map(str, arguments)]
-        done = subprocess.run(command, env=self.environment(), cwd=self.folder, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            command, env=self.environment(), cwd=self.folder, stdout=subprocess.PIPE, text=True, check=True
+        )
         return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -31,10 +31,15 @@ def _measure_import(bench: Bench) -> list[Reading]:
         ours.append(bench.wall(IMPORT) * 1e3 - floor[-1])
     return [
         Reading(
-            what="import aiflow, less python -c pass", unit="ms", ours=ours, floor=floor, floor_is="python -c pass", durability="-",
+            what="import aiflow, less python -c pass",
+            unit="ms",
+            ours=ours,
+            floor=floor,
+            floor_is="python -c pass",
+            durability="-",
             reach=Reach(of="ours", most=80),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _measure_script(bench: Bench) -> list[Reading]:
@@ -48,25 +53,42 @@ def _measure_script(bench: Bench) -> list[Reading]:
     for _ in range(3):
         floor_mb.append(floors.nothing_peak_kb(bench) / 1024)
         environ = bench.environment() | {"AIFLOW_HOME": str(bench.fresh())}
-        done = subprocess.run([*command, "--memory"], env=environ, cwd=bench.folder, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [*command, "--memory"], env=environ, cwd=bench.folder, stdout=subprocess.PIPE, text=True, check=True
+        )
         ours_mb.append(json.loads(done.stdout.splitlines()[-1]) / 1024)
     return [
         Reading(
-            what="script of 3 jobs, fresh process and home", unit="s", ours=ours, floor=floor, floor_is="python -c pass", reach=Reach(of="ours", most=0.35)
+            what="script of 3 jobs, fresh process and home",
+            unit="s",
+            ours=ours,
+            floor=floor,
+            floor_is="python -c pass",
+            reach=Reach(of="ours", most=0.35),
         ),
         Reading(
-            what="the same, peak memory", unit="MB", ours=ours_mb, floor=floor_mb, floor_is="python -c pass", reach=Reach(of="ours", most=45)
+            what="  the same, peak memory",
+            unit="MB",
+            ours=ours_mb,
+            floor=floor_mb,
+            floor_is="python -c pass",
+            reach=Reach(of="ours", most=45),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _import_times(bench: Bench, command: list[str]) -> str:
     environ = bench.environment() | {"AIFLOW_HOME": str(bench.fresh())}
     for _ in range(2):  # the first compiles
         done = subprocess.run(
-            [sys.executable, "-X", "importtime", *command[1:]], env=environ, cwd=bench.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
+            [sys.executable, "-X", "importtime", *command[1:]],
+            env=environ,
+            cwd=bench.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
     return import_times(done.stderr)
 
 

@@ -76,11 +76,17 @@ class Reading:
         """Give everything as JSON data."""
         reach = None if self.reach is None else self.reach.text(self.unit)
         return {
-            "what": self.what, "unit": self.unit, "durability": self.durability, "floor_is": self.floor_is,
-            "ours": list(self.ours), "floor": list(self.floor), "ratios": self.ratios,
+            "what": self.what,
+            "unit": self.unit,
+            "durability": self.durability,
+            "floor_is": self.floor_is,
+            "ours": list(self.ours),
+            "floor": list(self.floor),
+            "ratios": self.ratios,
             "median": {"ours": _median(self.ours), "floor": _median(self.floor), "ratio": _median(self.ratios)},
-            "reach": reach, "reached": self.is_reached,
-        }  # fmt: skip
+            "reach": reach,
+            "reached": self.is_reached,
+        }
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -44,7 +44,7 @@ def hand_over(n: int) -> float:
 
 
 def two_commits(bench: Bench, n: int, *, wide: bool = False, durability: str = "NORMAL") -> float:
-    """Give the microseconds per job of a pool of two threads, RUNNING and SUCCESS being one autocommit transaction each.
+    """Give the microseconds per job of a pool of two threads; RUNNING and SUCCESS are one autocommit transaction each.
 
     `wide`: all jobs are submitted at once (1 -> n -> 1), else each when the one before has ended.
     """
@@ -68,7 +68,9 @@ def two_commits(bench: Bench, n: int, *, wide: bool = False, durability: str = "
     return (now() - begun) / n * 1e6
 
 
-def settled_two_commits(bench: Bench, n: int, *, wide: bool = False, durability: str = "NORMAL", settle: float = 0.4) -> float:
+def settled_two_commits(
+    bench: Bench, n: int, *, wide: bool = False, durability: str = "NORMAL", settle: float = 0.4
+) -> float:
     """Do the same, after `settle` seconds of it that do not count.
 
     The kernel starts both threads on one processor, where a hand-over is five times as cheap, and spreads them after
@@ -139,5 +141,7 @@ def nothing_peak_kb(bench: Bench) -> float:
     code = "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     if not sys.platform.startswith("linux"):
         return 0.0
-    done = subprocess.run([sys.executable, "-c", code], env=bench.environment(), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=bench.environment(), stdout=subprocess.PIPE, text=True, check=True
+    )
     return float(done.stdout)

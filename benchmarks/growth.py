@@ -29,17 +29,37 @@ def _measure(bench: Bench, n: int) -> list[Reading]:
     label = f"chain of {n:,}"
     note = f"pool and 2 commits, {n:,} beside {SMALL:,}"
     return [
-        Reading(what=f"{label}, graph building included", unit="µs/job", ours=times["ours"], floor=times["floor"], floor_is="a thread pool and 2 commits per job"),
         Reading(
-            what=f"{label}, per job beside {SMALL:,}", unit="×", ours=times["growth"], floor=times["floor_growth"], floor_is=note,
+            what=f"{label}, graph building included",
+            unit="µs/job",
+            ours=times["ours"],
+            floor=times["floor"],
+            floor_is="a thread pool and 2 commits per job",
+        ),
+        Reading(
+            what=f"{label}, per job beside {SMALL:,}",
+            unit="×",
+            ours=times["growth"],
+            floor=times["floor_growth"],
+            floor_is=note,
             reach=Reach(of="ours", most=1.3),
         ),
         Reading(
-            what=f"{label}, memory while it runs (peak)", unit="KB/job", ours=[memory["peak"]], floor=[floor["peak"]], floor_is="the same of the floor",
+            what=f"{label}, memory while it runs (peak)",
+            unit="KB/job",
+            ours=[memory["peak"]],
+            floor=[floor["peak"]],
+            floor_is="the same of the floor",
             reach=Reach(of="ours", most=3.0),
         ),
-        Reading(what=f"{label}, memory that stays after it", unit="KB/job", ours=[memory["after"]], floor=[floor["after"]], floor_is="the same of the floor"),
-    ]  # fmt: skip
+        Reading(
+            what=f"{label}, memory that stays after it",
+            unit="KB/job",
+            ours=[memory["after"]],
+            floor=[floor["after"]],
+            floor_is="the same of the floor",
+        ),
+    ]
 
 
 def _times(bench: Bench, n: int, repeats: int) -> dict[str, Any]:
@@ -87,7 +107,8 @@ def _floor_memory(bench: Bench, n: int) -> dict[str, float]:
 
 
 FIGURES = tuple(
-    Figure(name=str(n), title=f"chain of {n:,} jobs: time beside 1,000, memory", measure=partial(_measure, n=n)) for n in (10_000, 100_000)
+    Figure(name=str(n), title=f"chain of {n:,} jobs: time beside 1,000, memory", measure=partial(_measure, n=n))
+    for n in (10_000, 100_000)
 )
 
 

@@ -26,13 +26,22 @@ def _measure(bench: Bench) -> list[Reading]:
     name = "a Python that sleeps"
     return [
         Reading(
-            what=f"{where}: memory", unit="MB", ours=[o["mb"] for o in ours], floor=[f["mb"] for f in floor], floor_is=name, reach=Reach(of="ours", most=40)
+            what=f"{where}: memory",
+            unit="MB",
+            ours=[o["mb"] for o in ours],
+            floor=[f["mb"] for f in floor],
+            floor_is=name,
+            reach=Reach(of="ours", most=40),
         ),
         Reading(
-            what=f"{where}: processor", unit="% of a core", ours=[o["cpu"] for o in ours], floor=[f["cpu"] for f in floor], floor_is=name,
+            what=f"{where}: processor",
+            unit="% of a core",
+            ours=[o["cpu"] for o in ours],
+            floor=[f["cpu"] for f in floor],
+            floor_is=name,
             reach=Reach(of="ours", most=0.5),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _watch(seconds: float) -> dict[str, float]:
@@ -57,4 +66,8 @@ FIGURES = (Figure(name="idle", title="a project with a live execution in which n
 
 
 if __name__ == "__main__":
-    print(json.dumps(_watch(float(sys.argv[2])) if sys.argv[1] == "floor" else _live(float(sys.argv[2]), Path(sys.argv[3]))))
+    print(
+        json.dumps(
+            _watch(float(sys.argv[2])) if sys.argv[1] == "floor" else _live(float(sys.argv[2]), Path(sys.argv[3]))
+        )
+    )

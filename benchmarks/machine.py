@@ -74,7 +74,11 @@ def warnings_of(facts: dict[str, Any]) -> list[str]:
     out = []
     busy = facts["busy_with_others"]
     if busy is not None and busy > 0.1:
-        out.append(f"other programs keep {busy:.0%} of the processors busy: floors that hand over between threads come out too low, the rest too high")
+        out.append(
+            f"other programs keep {busy:.0%} of the processors busy: all is slower, but hand-overs come out too cheap"
+        )
     if facts["file_system"] in MEMORY:
-        out.append(f"the homes lie in memory ({facts['file_system']}): nothing here is durable; choose another place with --folder")
+        out.append(
+            f"the homes lie in memory ({facts['file_system']}): nothing is durable; choose another place with --folder"
+        )
     return out

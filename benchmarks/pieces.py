@@ -1,76 +1,118 @@
-"""The statements of one turn of a chain, with the real schema and nothing around them: what the store alone needs.
+"""The statements of one turn of a chain and nothing around them: what the store alone needs, BEGIN to COMMIT.
 
-Knows nothing of the engine: whoever changes what a turn writes changes this list, too.
+The statements are those that the engine really makes: one execution is recorded, and written again into fresh homes.
 """
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from aiflow.store import store as rows
-from aiflow.store.connection import begin
+import aiflow as af
 from aiflow.store.store import Store
 from benchmarks import floors
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure, Reading
+from benchmarks.workflows import chain
 
 __all__ = ["FIGURES"]
 
-ENDED, STARTED = '{"status":"SUCCESS","number":1,"attempt":1}', '{"status":"RUNNING","number":1,"attempt":1}'
-EXECUTION = "abcdefghjkmn"
+Statement = tuple[str, str, Any]  # "execute" or "executemany", SQL, values
 
 
-def _event(offset: int, job: int, value: str) -> tuple[Any, ...]:
-    name = f"noop_{job}"
-    return (offset, 1.7e9, f"job:{name}", "JOB_STATUS_CHANGED", value, "bench", name, EXECUTION, EXECUTION, None)
+class Recorded:
+    """Stands in for the store's connection that writes, and keeps what it is given."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.statements: list[Statement] = []
+
+    def execute(self, sql: str, values: Iterable[Any] = ()) -> Any:
+        """Pass on one statement."""
+        self.statements.append(("execute", sql, values))
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, values: Iterable[Any]) -> Any:
+        """Pass on one statement with many values."""
+        self.statements.append(("executemany", sql, values))
+        return self._connection.executemany(sql, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
 
 
-def _turns(store: Store, first: int, n: int) -> dict[str, float]:
-    """Give the mean microseconds of each piece."""
+def _record(bench: Bench, n: int) -> list[Statement]:
+    """Run a chain and give the statements of its turns, without those before and after."""
+    with af.Project("bench", home=bench.fresh(), workers=2) as project:
+        store = project._store
+        recorded = store.writer = Recorded(store.writer)
+        project.run(chain, n=n)
+        store.writer = recorded._connection
+        return recorded.statements
+
+
+def _label(sql: str) -> str:
+    found = re.match(
+        r"\s*(BEGIN|COMMIT|PRAGMA \w+|INSERT(?: OR \w+)? INTO \w+|UPDATE \w+|SELECT|DELETE FROM \w+)",
+        sql,
+        re.IGNORECASE,
+    )
+    return found.group(1) if found else "other"
+
+
+def _replay(store: Store, statements: list[Statement], n: int) -> dict[str, float]:
+    """Give the mean microseconds per job of each kind of statement."""
     writer, now = store.writer, time.perf_counter
-    spent = dict.fromkeys(("BEGIN IMMEDIATE", "PRAGMA data_version", "2 events", "job SUCCESS", "job RUNNING", "COMMIT"), 0.0)
-    names = list(spent)
-    for job in range(first, first + n):
-        offset, key = 2 * job, (EXECUTION, f"noop_{job}", 1)
-        marks = [now()]
-        begin(writer)
-        marks.append(now())
-        writer.execute("PRAGMA data_version").fetchone()
-        marks.append(now())
-        writer.executemany(rows.APPEND, [_event(offset, job, ENDED), _event(offset + 1, job + 1, STARTED)])
-        marks.append(now())
-        writer.execute(rows.JOB_ENDED, ("SUCCESS", 1.7e9, None, None, "json", "null", None, 4, *key))
-        marks.append(now())
-        writer.execute(rows.JOB_RUNNING, (1.7e9, None, 1, EXECUTION, f"noop_{job + 1}", 1))
-        marks.append(now())
-        writer.execute("COMMIT")
-        marks.append(now())
-        for name, before, after in zip(names, marks, marks[1:], strict=False):
-            spent[name] += after - before
-    return {name: seconds / n * 1e6 for name, seconds in spent.items()}
+    spent: dict[str, float] = {}
+    for how, sql, values in statements:
+        label = _label(sql)
+        call = writer.execute if how == "execute" else writer.executemany
+        begun = now()
+        cursor = call(sql, values)
+        if label.startswith(("PRAGMA", "SELECT")):
+            cursor.fetchall()
+        spent[label] = spent.get(label, 0.0) + now() - begun
+    return {label: seconds / n * 1e6 for label, seconds in spent.items()}
 
 
 def _measure(bench: Bench) -> list[Reading]:
-    n, repeats = bench.pick(1000, 300), bench.pick(7, 3)
     readings = []
     for durability in ("NORMAL", "FULL"):
-        count = n if durability == "NORMAL" else n // 4
+        n, repeats = bench.pick(2000 if durability == "NORMAL" else 500, 300), bench.pick(9, 3)
+        statements = _record(bench, n)
         floor: list[float] = []
-        ours: dict[str, list[float]] = {}
-        store = Store(bench.fresh(), durability=durability.lower())
-        try:
-            _turns(store, 1, count)
-            for repeat in range(1, repeats + 1):
-                floor.append(sum(floors.commits(bench, count, durability)) / count)
-                for name, value in _turns(store, 1 + repeat * count, count).items():
-                    ours.setdefault(name, []).append(value)
-        finally:
-            store.close()
-        whole = [sum(values) for values in zip(*ours.values(), strict=True)]
-        readings.append(Reading(what="SQL of one turn, all", unit="µs", ours=whole, floor=floor, floor_is="one commit", durability=durability))
-        readings += [Reading(what=f"  {name}", unit="µs", ours=values, durability=durability) for name, values in ours.items()]
+        ours: list[dict[str, float]] = []
+        for _ in range(repeats):
+            floor.append(sum(floors.commits(bench, n, durability)) / n)
+            store = Store(bench.fresh(), durability=durability.lower())
+            try:
+                ours.append(_replay(store, statements, n))
+            finally:
+                store.close()
+        whole = [sum(one.values()) for one in ours]
+        readings.append(
+            Reading(
+                what="SQL of one job, all",
+                unit="µs",
+                ours=whole,
+                floor=floor,
+                floor_is="one commit",
+                durability=durability,
+            )
+        )
+        for label in sorted(ours[0], key=lambda label: -ours[0][label]):
+            values = [one.get(label, 0.0) for one in ours]
+            if max(values) >= 0.1:
+                readings.append(Reading(what=f"  {label}", unit="µs", ours=values, durability=durability))
     return readings
 
 
-FIGURES = (Figure(name="pieces", title="the statements of one turn, BEGIN to COMMIT, with the real schema", measure=_measure),)
+FIGURES = (
+    Figure(
+        name="pieces",
+        title="the statements of one job of a chain, without Python around them (means)",
+        measure=_measure,
+    ),
+)

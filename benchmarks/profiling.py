@@ -20,7 +20,10 @@ Key = tuple[str, int, str]
 PARTS = (
     ("SQL", ("'execute' of", "'executemany' of", "'fetchone' of", "'fetchall' of", "aiflow/store/")),
     ("JSON and values", ("/json/", "aiflow/values/", "params.py")),
-    ("waiting and locking", ("'acquire' of", "'release' of", "threading.py", "'__enter__' of '_thread", "'__exit__' of '_thread")),
+    (
+        "waiting and locking",
+        ("'acquire' of", "'release' of", "threading.py", "'__enter__' of '_thread", "'__exit__' of '_thread"),
+    ),
     ("deciding (step)", ("aiflow/graph/",)),
     ("delivering", ("aiflow/events/",)),
     ("context, log, call", ("aiflow/runners/",)),
@@ -85,7 +88,7 @@ def _overheads(n: int = 20_000) -> tuple[float, float]:
             function()
         profiler.disable()
         profiler.create_stats()
-        stats: dict[Key, Any] = profiler.stats  # type: ignore[attr-defined]
+        stats: dict[Key, Any] = profiler.stats
         counted = next(v for k, v in stats.items() if k[2] in ("_nothing", "<built-in method time.time>"))
         found.append(max(0.0, counted[2] / n - plain * 0.5))
     return found[0], found[1]
@@ -109,7 +112,7 @@ def profiled(work: Callable[[cProfile.Profile], None], n: int, plain_us: float, 
         work(profiler)
         profiler.disable()
         profiler.create_stats()
-        found.append(profiler.stats)  # type: ignore[attr-defined]
+        found.append(profiler.stats)
     own = _own_times(min(found, key=lambda stats: sum(value[2] for value in stats.values())))
     total = sum(spent.seconds for spent in own.values()) or 1.0
     scale = plain_us / total
@@ -118,12 +121,16 @@ def profiled(work: Callable[[cProfile.Profile], None], n: int, plain_us: float, 
         part = parts.setdefault(_part(key), Spent())
         part.seconds += spent.seconds
         part.calls += spent.calls
-    lines = [f"{plain_us:.1f} µs per {noun} without a profiler, scaled to that (the profiler's own cost is taken out); by part:"]
+    lines = [
+        f"{plain_us:.1f} µs per {noun} without a profiler; scaled to that, the profiler's own cost taken out, by part:"
+    ]
     for name, part in sorted(parts.items(), key=lambda item: -item[1].seconds):
-        lines.append(f"  {part.seconds * scale:7.1f} µs {part.seconds / total:5.0%} {part.calls / n:7.1f} calls  {name}")
+        share = f"{part.seconds * scale:7.1f} µs {part.seconds / total:5.0%} {part.calls / n:7.1f} calls"
+        lines.append(f"  {share}  {name}")
     lines.append("by function, with the builtins that it calls:")
     for key, spent in sorted(own.items(), key=lambda item: -item[1].seconds)[:top]:
-        lines.append(f"  {spent.seconds * scale:7.2f} µs {spent.seconds / total:5.0%} {spent.calls / n:7.2f} calls  {_shown(key)}")
+        share = f"{spent.seconds * scale:7.2f} µs {spent.seconds / total:5.0%} {spent.calls / n:7.2f} calls"
+        lines.append(f"  {share}  {_shown(key)}")
     return "\n".join(lines)
 
 
@@ -145,4 +152,3 @@ def import_times(text: str, top: int = 25) -> str:
     rows.sort(reverse=True)
     lines = [f"  {own:7} {cumulative:7}  {name}" for own, cumulative, name in rows[:top]]
     return "\n".join(["modules by their own time (µs own, µs with what they import):", *lines])
-

@@ -45,10 +45,14 @@ def _measure_one(bench: Bench) -> list[Reading]:
                 ours.append(statistics.median(took))
             readings.append(
                 Reading(
-                    what=f"publish alone from {where}, p50", unit="µs", ours=ours, floor=floor, floor_is="one commit",
+                    what=f"publish alone from {where}, p50",
+                    unit="µs",
+                    ours=ours,
+                    floor=floor,
+                    floor_is="one commit",
                     reach=Reach(of="ours", most=60),
                 )
-            )  # fmt: skip
+            )
     return readings
 
 
@@ -69,10 +73,14 @@ def _measure_many(bench: Bench) -> list[Reading]:
             ours.append(_rate(project, n))
     return [
         Reading(
-            what=f"{THREADS} threads publishing", unit="events/s", ours=ours, floor=floor, floor_is="the same threads, one commit each under a lock",
+            what=f"{THREADS} threads publishing",
+            unit="events/s",
+            ours=ours,
+            floor=floor,
+            floor_is="8 threads, a lock, one commit each",
             reach=Reach(of="ours", least=15_000),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _profile(bench: Bench) -> str:
@@ -92,6 +100,11 @@ def _profile(bench: Bench) -> str:
 
 
 FIGURES = (
-    Figure(name="publish", title="publish alone, from a worker thread and from the main thread", measure=_measure_one, profile=_profile),
+    Figure(
+        name="publish",
+        title="publish alone, from a worker thread and from the main thread",
+        measure=_measure_one,
+        profile=_profile,
+    ),
     Figure(name="publish-8", title="8 threads publishing", measure=_measure_many),
 )

@@ -34,11 +34,10 @@ class Reaction:
             self._out.append(time.perf_counter() - self._begun)
             self._came.set()
 
-        @af.workflow(name="reaction", ends="never")
-        def waits() -> None:
+        def wait() -> None:
             react().start_on(af.event("go"))
 
-        self.execution = project.start(waits)
+        self.execution = project.start(af.workflow(wait, name="reaction", ends="never"))
 
     def microseconds(self, n: int) -> list[float]:
         """Publish `n` times, each when the job before has begun and a little time has passed."""
@@ -64,23 +63,31 @@ def _measure(bench: Bench) -> list[Reading]:
     with af.Project("bench", home=bench.fresh(), workers=2) as project:
         reaction = Reaction(project)
         here: Callable[[int], list[float]] = reaction.microseconds
-        for where, take in (("a thread of the user's", lambda n: on_a_thread(lambda: here(n))), ("the main thread", here)):
+        for where, take in (("a user's thread", lambda n: on_a_thread(lambda: here(n))), ("the main thread", here)):
             take(50)
             floor, ours = [], []
             for _ in range(repeats):
                 floor.append(_floor(bench, n))
                 ours.append(take(n))
-            label = f"publish from {where} -> first line of the job"
+            label = f"from {where}"
             readings += [
                 Reading(
-                    what=f"{label}, p50", unit="µs", ours=[statistics.median(o) for o in ours], floor=[f[0] for f in floor], floor_is=FLOOR,
+                    what=f"{label}, p50",
+                    unit="µs",
+                    ours=[statistics.median(o) for o in ours],
+                    floor=[f[0] for f in floor],
+                    floor_is=FLOOR,
                     reach=Reach(of="ours", most=200),
                 ),
                 Reading(
-                    what=f"{label}, p99", unit="µs", ours=[p99(o) for o in ours], floor=[f[1] for f in floor], floor_is=FLOOR + ", p99 of both",
+                    what=f"{label}, p99",
+                    unit="µs",
+                    ours=[p99(o) for o in ours],
+                    floor=[f[1] for f in floor],
+                    floor_is=FLOOR + ", p99 of both",
                     reach=Reach(of="ours", most=1500),
                 ),
-            ]  # fmt: skip
+            ]
         reaction.execution.stop().wait()
     return readings
 

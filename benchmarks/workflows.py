@@ -48,7 +48,9 @@ def waiting() -> None:
     """Never starts here."""
 
 
-@af.workflow(ends="never")
-def quiet() -> None:
-    """An execution that waits for an event which does not come."""
+def _wait() -> None:
     waiting().start_on(af.event("never"))
+
+
+quiet: af.Workflow = af.workflow(_wait, name="quiet", ends="never")
+"""An execution that waits for an event which does not come."""

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -29,7 +30,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONWARNINGS": "error", **more}
 
 
-def alone(function: Callable[..., Any], *args: Any, timeout: float = 120.0, **env: str) -> Any:
+def alone(function: Callable[..., Any], *args: Any, timeout: float = 60.0, **env: str) -> Any:
     """Call a function of a module in an interpreter of its own; arguments and result are JSON data."""
     command = [sys.executable, "-c", _CALL, function.__module__, function.__name__, json.dumps(args)]
     ran = subprocess.run(command, env=environment(**env), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
@@ -49,20 +50,18 @@ class Fork:
     """A function in a forked process."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self._read, write = os.pipe()
+        self._answer = tempfile.TemporaryFile("w+")
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self._read)
             answer: dict[str, Any] = {}
             try:
                 answer["result"] = function(*args)
             except BaseException:
                 answer["error"] = traceback.format_exc()
-            with os.fdopen(write, "w") as file:
-                json.dump(answer, file)
+            json.dump(answer, self._answer)
+            self._answer.flush()
             os._exit(0)
-        os.close(write)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send it a signal."""
@@ -70,9 +69,10 @@ class Fork:
 
     def wait(self) -> Outcome:
         """Wait for its end."""
-        with os.fdopen(self._read) as file:
-            text = file.read()
         _, status = os.waitpid(self.pid, 0)
+        with self._answer as file:
+            file.seek(0)
+            text = file.read()
         answer = json.loads(text) if text else {}
         killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         return Outcome(answer.get("result"), killed, answer.get("error", ""))

@@ -96,6 +96,7 @@ def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.P
     assert "k = 5" in page.text
     assert "not run yet: check" in page.text
     assert "<svg" in execution_html(execution)
+    execution.stop()
 
 
 def test_hostile_names_values_labels_and_errors_stay_text(aiflow_project: af.Project) -> None:
@@ -111,11 +112,11 @@ def test_hostile_names_values_labels_and_errors_stay_text(aiflow_project: af.Pro
     @af.workflow(name=EVIL)
     def hostile(text: str = EVIL) -> None:
         for job in (af.job(fails), label, skip):
-            job.options(name=f"{job.name}{EVIL}")().start_on(af.event(EVIL) | af.event("go"))
-        label.options(name=f"first{EVIL}")()
+            job.options(name=f"{job.name}{EVIL}")().start_on(af.event("go") & af.event(EVIL))
 
     execution = aiflow_project.start(hostile, context=EVIL)
-    aiflow_project.publish("go")
+    aiflow_project.publish_many([("go", None), (EVIL, EVIL)])
+    execution.stop(EVIL)
     page = Page(execution_html(execution))
     assert {f"fails{EVIL}", f"label{EVIL}", f"skip{EVIL}"} <= {row[0] for row in page.cells}
     assert f"ValueError: {EVIL}" in page.text
@@ -168,7 +169,7 @@ def test_an_execution_whose_workflow_is_not_defined_here_is_shown_without_its_pi
     del defined["gone"]
     aiflow_project._shared.engine.recent.clear()
     page = Page(execution_html(aiflow_project.executions.get(execution_id)))
-    assert "no picture: no workflow 'gone'" in page.text
+    assert "no picture: no workflow 'gone" in page.text
     assert ["load", "SUCCESS", "0 ms", "1", ""] in page.cells
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from aiflow.clock import Clock
-from aiflow.errors import StoreError
+from aiflow.errors import ParameterError, StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
 from aiflow.graph import machine
@@ -27,9 +27,9 @@ from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
 from aiflow.live import JobWork, Live
 from aiflow.performing import Performer
-from aiflow.recording import Recorder
+from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
-from aiflow.runners.base import Ended, Failure, Runner
+from aiflow.runners.base import Ended, Failure, Runner, failure_of
 from aiflow.store import log
 from aiflow.store.connection import DatabaseError
 from aiflow.store.log import EventFilter
@@ -41,6 +41,7 @@ __all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
 _TRIES = 3
+_UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 
 
@@ -156,6 +157,8 @@ class Engine:
             problem = StoreError(f"the store in {self.store.home} could not be written: {error}")
             problem.__cause__ = error
             return problem
+        if isinstance(error, UnicodeEncodeError):
+            return ParameterError(f"a text has a character that cannot be stored (half of a surrogate pair): {error.object[:100]!r}")
         return error
 
     def _catch_up(self) -> None:
@@ -361,7 +364,12 @@ class Engine:
                     return None
                 logger.error("The end of job %s could not be recorded, trying again: %s", work.key.job, error)
                 threading.Event().wait(0.5)
-                entry = Entry(entry.apply, entry.takes_work)
+            except Exception as error:  # something in it cannot be recorded: that is told instead, once
+                if ended.reason == _UNRECORDED:
+                    raise
+                logger.exception("The end of job %s could not be recorded as it was", work.key.job)
+                ended, stored = Ended("FAILED", error=failure_of(error), retryable=False, reason=_UNRECORDED), None
+            entry = Entry(entry.apply, entry.takes_work)
 
     def _take_report(self, work: JobWork, ended: Ended, stored: Stored | None) -> None:
         live, index, number = work.live, work.vertex.index, work.key.number
@@ -439,7 +447,7 @@ class Engine:
     def set_label(self, key: RunKey, text: str) -> None:
         """Show a short text beside a job."""
         sql = "UPDATE job_executions SET label = ? WHERE execution_id = ? AND job = ? AND number = ?"
-        self.submit(Entry(lambda: self.record.write(sql, (text, key.execution_id, key.job, key.number))))
+        self.submit(Entry(lambda: self.record.write(sql, (storable(text), key.execution_id, key.job, key.number))))
 
     def project(self) -> Any:
         """Give the project of this engine."""

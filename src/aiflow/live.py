@@ -28,7 +28,11 @@ __all__ = ["ElementWork", "JobWork", "Live", "file_name", "log_path"]
 def file_name(job: str) -> str:
     """Give a file name for a job's name: what a file system may not take is written as ``%xx``."""
     safe = "".join(c if c.isalnum() or c in "-_.[] " else f"%{ord(c):x}" for c in job)
-    return (safe if safe not in ("", ".", "..") else f"%{safe}")[:150]
+    if len(safe.encode()) > 150:  # file systems take 255 bytes
+        from hashlib import sha256
+
+        safe = safe.encode()[:120].decode("utf-8", "ignore") + "%" + sha256(job.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return safe if safe not in ("", ".", "..") else f"%{safe}"
 
 
 def log_path(home: Path, key: RunKey) -> Path:

@@ -73,6 +73,7 @@ class Home:
         """The engine, made when it is first needed."""
         with guard:
             if self._engine is None:
+                self.store.reopen()
                 self.store.claim_owner(self.clock.now())
                 output.capture()
                 self._engine = Engine(
@@ -186,6 +187,30 @@ class Home:
             output.release()
         self.store.close()
 
+    # --- forks ------------------------------------------------------------------------------------------------------
+
+    def hold_still(self) -> None:
+        """Let nothing be under way in the store while the process forks."""
+        if self._engine is not None:
+            self._engine.turns.pause()
+        self.store.hold_still()
+
+    def go_on(self) -> None:
+        """Go on after a fork, in the parent."""
+        self.store.go_on()
+        if self._engine is not None:
+            self._engine.turns.go_on()
+
+    def begin_anew(self) -> None:
+        """Go on after a fork, in the child: what runs is the parent's; an engine and connections of its own come when needed."""
+        self.store.begin_anew()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.turns.abandon()
+            self.clock.detach(engine)
+        self.bells.clear()
+        self.drivers = 0
+
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     def live(self, execution_id: str) -> Live | None:
@@ -252,3 +277,30 @@ class Home:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"something still runs after {timeout:g} s")
             pause.wait(0.001)
+
+
+_still: list[Home] = []
+
+
+def _before_fork() -> None:
+    with guard:
+        _still[:] = _homes.values()
+    for home in _still:
+        home.hold_still()
+    guard.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    guard.release()
+    for home in _still:
+        home.go_on()
+
+
+def _after_fork_in_child() -> None:
+    guard.release()
+    for home in _still:
+        home.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -17,7 +17,7 @@ from aiflow.runners.base import Ended
 from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
 from aiflow.values.codec import Stored
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "storable"]
 
 _JOB = str(EventType.JOB_STATUS_CHANGED)
 
@@ -87,19 +87,19 @@ class Recorder:
             cause = offsets[-1] if offsets else None
             self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], *key)))
         elif status == "SKIPPED":
-            self._writes.append((JOB_SKIPPED, (time, time, value.get("reason"), event.offset, *key)))
+            self._writes.append((JOB_SKIPPED, (time, time, storable(value.get("reason")), event.offset, *key)))
         elif status in ENDED:
             error = _error_text(ended, live.secrets)
             kept = stored or (None, None, None, None)
-            self._writes.append((JOB_ENDED, (status, time, value.get("reason"), error, *kept, *key)))
+            self._writes.append((JOB_ENDED, (status, time, storable(value.get("reason")), error, *kept, *key)))
         else:
-            self._writes.append((JOB_CHANGED, (status, value.get("reason"), _error_text(ended, live.secrets), *key)))
+            self._writes.append((JOB_CHANGED, (status, storable(value.get("reason")), _error_text(ended, live.secrets), *key)))
 
     def write_execution(self, live: Live, event: Event, status: str) -> None:
         """Write the row of an execution whose status changed."""
         is_over = status in ("SUCCESS", "FAILED", "STOPPED")
         sql = "UPDATE executions SET status = ?, ended = ?, reason = ? WHERE id = ?"
-        self._writes.append((sql, (status, event.timestamp if is_over else None, event.value.get("reason"), live.execution_id)))
+        self._writes.append((sql, (status, event.timestamp if is_over else None, storable(event.value.get("reason")), live.execution_id)))
 
     def flush(self) -> None:
         """Write all of it; inside the transaction."""
@@ -124,6 +124,11 @@ class Recorder:
                     writer.executemany(sql, [w[1] for w in writes[i:j]])
                 i = j
             self._writes = []
+
+
+def storable(text: str | None) -> str | None:
+    """Give a text that came from foreign code without what no database takes: halves of surrogate pairs are spelled out."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _error_text(ended: Ended | None, secrets: Iterable[str]) -> str | None:

@@ -166,6 +166,22 @@ class Turns:
         if entry.nap is not None:
             _release(entry.nap)
 
+    def pause(self) -> None:
+        """Keep everybody from holding a turn, until `go_on` or `abandon`; for a fork."""
+        self._lock.acquire()
+
+    def go_on(self) -> None:
+        """End the pause."""
+        self._lock.release()
+        if self._inbox:  # who came meanwhile has parked
+            self._call_usher()
+
+    def abandon(self) -> None:
+        """End the pause in a forked child: the threads that waited are not here."""
+        self.closed = True
+        self._inbox.clear()
+        self._lock.release()
+
     def close(self) -> None:
         """Let nobody in any more, after the turn that is held now."""
         with self._lock:

@@ -222,19 +222,6 @@ def test_options_that_hold_everywhere_stand_before_or_after_the_command(aiflow: 
     assert not aiflow.home.exists()
 
 
-def test_the_forms_of_output_say_the_same(aiflow: CommandLine) -> None:
-    aiflow("event", "publish", "go", '{"n": [1, null], "text": "a: b", "nan": NaN}')
-    as_json = json.loads(aiflow("list", "events", "-o", "json").stdout)
-    assert as_json[0]["value"] == {"n": [1, None], "text": "a: b", "nan": "NaN"}
-    as_yaml = aiflow("list", "events", "-o", "yaml").stdout
-    assert (
-        '- offset: 1\n  key: go\n  value:\n    "n":\n      - 1\n      - null\n    text: "a: b"\n    "nan": "NaN"\n'
-        in as_yaml
-    )
-    assert aiflow("list", "events", "-o", "plain").stdout.split("\t")[2] == "go"
-    assert aiflow("list", "events").stdout.splitlines()[0].split()[:3] == ["OFFSET", "TIME", "KEY"]
-
-
 def test_a_wrong_parameter_is_wrong_usage_with_close_names_and_makes_no_home(aiflow: CommandLine) -> None:
     assert "did you mean 'number'?" in aiflow("run", "sums.py", "-p", "numbr=4", code=2).stderr
     assert "must be a whole number, not 'many'" in aiflow("run", "sums.py", "-p", "number=many", code=2).stderr
@@ -288,6 +275,22 @@ def test_only_some_jobs_run_when_that_is_asked(aiflow: CommandLine) -> None:
     assert [j["job"] for j in aiflow.data("run", "sums.py", "--only", "total")["jobs"]] == ["total"]
     assert [j["job"] for j in aiflow.data("run", "sums.py", "--from", "load")["jobs"]] == ["load", "total"]
     assert "did you mean 'total'?" in aiflow("run", "sums.py", "--only", "totl", code=2).stderr
+
+
+def test_the_example_trains_and_reports_when_the_bar_is_passed(aiflow: CommandLine) -> None:
+    pytest.importorskip("sklearn")
+    iris = str(Path(__file__).parents[2] / "examples" / "iris.py")
+    done = aiflow("run", iris, "-p", "neighbors=7", "-p", "report=told.txt", "-o", "json")
+    record = json.loads(done.stdout)
+    assert {j["job"]: j["status"] for j in record["jobs"]}["write_report"] == "SUCCESS"
+    assert record["results"]["evaluate"] > 0.9
+    assert record["results"]["train"] == "KNeighborsClassifier(n_neighbors=7)"
+    assert "confusion matrix" in (aiflow.folder / "told.txt").read_text()
+    (passed,) = aiflow.data("list", "events", "--key", "accuracy_passed")
+    assert (passed["value"], passed["sender"]) == (record["results"]["evaluate"], "evaluate")
+    missed = aiflow.data("run", iris, "-p", "bar=1.1")
+    assert missed["status"] == "SUCCESS"
+    assert {j["job"]: j["status"] for j in missed["jobs"]}["write_report"] == "SKIPPED"
 
 
 # --- from another process ---------------------------------------------------------------------------------------------
@@ -437,12 +440,6 @@ def test_what_only_reads_never_makes_a_home(aiflow: CommandLine) -> None:
     assert not aiflow.home.exists()
 
 
-def test_what_is_not_there_is_wrong_usage(aiflow: CommandLine) -> None:
-    aiflow("run", "sums.py")
-    assert "no execution 'nothing'" in aiflow("execution", "show", "nothing", code=2).stderr
-    assert "did you mean 'SUCCESS'?" in aiflow("list", "jobs", "--status", "SUCESS", code=2).stderr
-
-
 def test_check_finds_damage_and_backup_copies_without_overwriting(aiflow: CommandLine) -> None:
     aiflow.write("large.py", LARGE)
     aiflow("run", "large.py")
@@ -510,23 +507,3 @@ def test_a_terminal_shows_live_progress_in_colour_unless_that_is_unwanted(aiflow
         assert b"loading 3" in shown
         assert b"\033[?25h" in shown  # the cursor is back
         assert bool(re.search(rb"\033\[[0-9;]*3[0-9]m", shown)) is not is_plain
-
-
-# --- show, help, version ----------------------------------------------------------------------------------------------
-
-
-def test_show_draws_the_graph_without_running_anything(aiflow: CommandLine) -> None:
-    assert aiflow("show", "sums.py").stdout.endswith("load\n└─ total\n")
-    assert "hidden-text" not in aiflow("show", "sums.py").stdout
-    assert aiflow("show", "sums.py", "--mermaid").stdout.startswith("flowchart LR")
-    assert aiflow("show", "sums.py:sums", "--dot").stdout.startswith("digraph")
-    assert aiflow("show", "sums.py", "-p", "number=2", "--svg").stdout.startswith("<svg")
-    assert [n["name"] for n in aiflow.data("show", "sums.py")["nodes"]] == ["load", "total"]
-    assert not aiflow.home.exists()
-
-
-def test_help_teaches_by_examples(aiflow: CommandLine) -> None:
-    assert "$ aiflow run iris.py -p neighbors=7" in aiflow("--help").stdout
-    for words in (["run"], ["list", "events"], ["execution", "resume"], ["event", "publish"], ["db", "check"], ["job"]):
-        assert "$ aiflow " + " ".join(words) in aiflow(*words, "--help").stdout
-    assert "aiflow" in aiflow.data("version")

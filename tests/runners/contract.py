@@ -86,7 +86,9 @@ class Host:
 class OneWork:
     """One attempt of a job."""
 
-    def __init__(self, bench: "Bench", function: Callable[..., Any], args: Any, kwargs: Any, options: JobOptions) -> None:
+    def __init__(
+        self, bench: "Bench", function: Callable[..., Any], args: Any, kwargs: Any, options: JobOptions
+    ) -> None:
         name = options.name or function.__name__
         self.key = RunKey("execution-1", name, next(bench.numbers), 1)
         self.options, self.asked_outputs, self.element = options, bench.asked, None
@@ -134,12 +136,16 @@ class Bench:
         self.asked: tuple[int | str | None, ...] = ()
         self.runner = make(self.host)
 
-    def start(self, function: Callable[..., Any], *args: Any, _options: dict[str, Any] | None = None, **kwargs: Any) -> OneWork:
+    def start(
+        self, function: Callable[..., Any], *args: Any, _options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> OneWork:
         work = OneWork(self, function, args, kwargs, JobOptions(**(_options or {})))
         self.runner.start(work, work.done)
         return work
 
-    def run(self, function: Callable[..., Any], *args: Any, _options: dict[str, Any] | None = None, **kwargs: Any) -> Ended:
+    def run(
+        self, function: Callable[..., Any], *args: Any, _options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> Ended:
         return self.start(function, *args, _options=_options, **kwargs).wait()
 
     def value(self, ended: Ended) -> Any:
@@ -153,7 +159,9 @@ class Bench:
 class RunnerContract:
     """Derive from it and give the fixture `bench`."""
 
-    @pytest.mark.parametrize("value", [None, 7, "ü\n", [1, {"a": None}], (1, 2), {1: b"x"}, 1e300, range(100_000)], ids=str)
+    @pytest.mark.parametrize(
+        "value", [None, 7, "ü\n", [1, {"a": None}], (1, 2), {1: b"x"}, 1e300, range(100_000)], ids=str
+    )
     def test_a_value_comes_back_as_it_was(self, bench: Bench, value: Any) -> None:
         back = bench.call(lambda: value)
         assert back == value

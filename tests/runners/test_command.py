@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runners.contract import Bench, OneWork, is_alive, until
 
 import aiflow as af
 from aiflow.errors import GraphError, ParameterError
@@ -17,7 +18,6 @@ from aiflow.runners import guard
 from aiflow.runners.base import Ended
 from aiflow.runners.command import CommandRunner
 from aiflow.runners.output import CAP
-from tests.runners.contract import Bench, OneWork, is_alive, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-S", "-c", code]
 
 
-# --- the node --------------------------------------------------------------------------------------------------------------
+# --- the node ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_command_is_a_node_named_after_its_program() -> None:
@@ -108,7 +108,7 @@ def test_the_value_of_another_node_cannot_be_an_argument() -> None:
         one.build()
 
 
-# --- running -----------------------------------------------------------------------------------------------------------------
+# --- running ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_value_is_the_last_line_of_standard_output(bench: Programs) -> None:
@@ -183,7 +183,7 @@ def test_a_program_that_leaves_somebody_with_its_pipes_ends_all_the_same(bench: 
     assert bench.line("sleep 100 & echo $!", shell=True).isdigit()
 
 
-# --- stopping ------------------------------------------------------------------------------------------------------------------
+# --- stopping ---------------------------------------------------------------------------------------------------------
 
 
 FAMILY = """
@@ -231,7 +231,8 @@ def test_a_program_that_ignores_sigterm_is_killed_after_its_stop_timeout(bench: 
 
 def test_a_program_may_end_gracefully_when_stopped(bench: Programs, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    work = bench.begin(f"trap 'sleep 0.1; touch {mark}; exit 0' TERM; echo on; sleep 300 & wait", shell=True)
+    code = f"trap 'sleep 0.1; touch {mark}; exit 0' TERM; sleep 300 & echo on; wait"
+    work = bench.begin(code, shell=True, stop_timeout=2)
     until(lambda: "on" in work.log)
     bench.runner.stop(work)
     assert work.wait().outcome == "STOPPED"
@@ -263,7 +264,9 @@ def test_programs_die_within_a_second_when_the_parent_is_killed(tmp_path: Path) 
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
-    with subprocess.Popen([sys.executable, str(script), str(tmp_path)], env={**os.environ, "PYTHONPATH": path}) as parent:
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)], env={**os.environ, "PYTHONPATH": path}
+    ) as parent:
         until(lambda: (tmp_path / "ready").exists())
         pids = [int(p.read_text()) for p in (tmp_path / "pids").iterdir()]
         os.kill(parent.pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runners.contract import Bench, RunnerContract, is_alive, until
 
 import aiflow as af
 from aiflow.errors import RunnerError, Stopped
 from aiflow.runners import guard
 from aiflow.runners.output import CAP
 from aiflow.runners.processes import ProcessRunner
-from tests.runners.contract import Bench, RunnerContract, is_alive, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +36,7 @@ class TestProcesses(RunnerContract):
     """All of the contract."""
 
 
-# --- crashes ------------------------------------------------------------------------------------------------------------
+# --- crashes ----------------------------------------------------------------------------------------------------------
 
 
 def kill(number: int) -> None:
@@ -123,7 +122,34 @@ def test_a_forked_copy_of_a_job_reports_nothing(bench: Bench) -> None:
     assert len(work.ends) == 1
 
 
-# --- stopping -------------------------------------------------------------------------------------------------------------
+def test_processes_that_a_job_forks_cannot_publish_and_end_quietly(bench: Bench) -> None:
+    def fork() -> list[str]:
+        import multiprocessing
+
+        def publish(out: Any) -> None:
+            try:
+                af.current().publish("x")
+            except RunnerError as error:
+                out.put(str(error))
+            time.sleep(60)
+
+        context = multiprocessing.get_context("fork")
+        out = context.Queue()
+        worker = context.Process(target=publish, args=(out,))
+        worker.start()
+        text = out.get(timeout=20)
+        worker.terminate()
+        worker.join()
+        return [text, str(worker.exitcode)]
+
+    work = bench.start(fork)
+    text, code = bench.value(work.wait())
+    assert "forked: hand the result back" in text
+    assert code == str(-signal.SIGTERM)
+    assert "Traceback" not in work.log
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_function_that_does_not_look_gets_stopped_raised_and_can_clean_up(bench: Bench, tmp_path: Path) -> None:
@@ -263,7 +289,7 @@ def test_everything_dies_within_a_second_when_the_parent_is_killed(tmp_path: Pat
     os.kill(int((tmp_path / "copy").read_text()), signal.SIGKILL)
 
 
-# --- what travels -----------------------------------------------------------------------------------------------------------
+# --- what travels -----------------------------------------------------------------------------------------------------
 
 
 def test_an_argument_that_cannot_travel_is_named(bench: Bench) -> None:
@@ -292,12 +318,12 @@ def test_an_argument_that_cannot_be_read_back_fails_with_its_own_error(bench: Be
     assert "no number" in error.message
 
 
-def test_a_hundred_megabytes_travel_both_ways(bench: Bench) -> None:
-    data = bytes(50_000_000) + b"x" * 50_000_000
-    ended = bench.run(lambda data: data[::-1], data, _options={"name": "turn"})
-    assert bench.value(ended) == data[::-1]
+def test_a_hundred_megabytes_go_there_and_many_come_back(bench: Bench) -> None:
+    data = bytes(80_000_000) + b"x" * 20_000_000
+    ended = bench.run(lambda data: data[70_000_000:], data, _options={"name": "cut"})
+    assert bench.value(ended) == data[70_000_000:]
     assert ended.stored.data is None
-    assert ended.stored.size > 100_000_000
+    assert ended.stored.size > 30_000_000
 
 
 def test_numpy_arrays_come_back_from_npy_files(bench: Bench) -> None:
@@ -314,6 +340,7 @@ def test_numpy_arrays_come_back_from_npy_files(bench: Bench) -> None:
 
 
 MAIN = """
+import pickle
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -343,11 +370,28 @@ def shapes(row):
     assert isinstance(helper.make(1), Point) and isinstance(row, Row)
     return row.double(), helper.make(2), __name__
 
+def double(x):
+    return 2 * x
+
+def keeps():
+    # what needs things to be found under their names: pickle, imports, processes of its own
+    import multiprocessing
+    import pickle
+    from helper import Point as P, unused
+    assert P is Point and unused() == "from the file"
+    assert pickle.loads(pickle.dumps(Row(3))) == Row(3)
+    assert type(pickle.loads(pickle.dumps(Point(1)))) is Point
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.map(double, [1, 2]), Row, pickle.dumps(Point(4))
+
 if __name__ == "__main__":
     bench = Bench(Path(sys.argv[1]), ProcessRunner)
     assert bench.call(fold.function, 4) == 30
     row, point, name = bench.call(shapes, Row(2))
     assert type(row) is Row and row == Row(4) and type(point) is Point and name == "__main__"
+    assert bench.call(keeps)[:2] == ([2, 4], Row)
+    assert pickle.loads(bench.call(keeps)[2]).x == 4
+    assert not bench.call(lambda: hasattr(sys.modules["__main__"], "keeps"))
     assert bench.call(lambda: helper.locked()) == "locked"
     bench.runner.close()
     print("all is well")
@@ -363,6 +407,9 @@ class Point:
 @lru_cache
 def make(x):
     return Point(x)
+
+def unused():
+    return "from the file"
 """
 LOCKED = """
 import threading
@@ -383,7 +430,7 @@ def test_functions_of_main_and_of_the_users_modules_work(tmp_path: Path, lock: s
         assert parent.wait(30) == 0
 
 
-# --- warm children ------------------------------------------------------------------------------------------------------------
+# --- warm children ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -478,7 +525,7 @@ def test_a_warm_child_is_quick(bench: Bench) -> None:
     assert sorted(times)[10] < 0.010
 
 
-# --- output --------------------------------------------------------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------------------------------------
 
 
 def test_fifty_megabytes_of_output_are_capped_in_the_log(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,8 @@ def die_beside_a_forked_child(home: str) -> list[str]:
         with af.Project("forked", home=home) as project:
             return [str(e.status) for e in project.executions.list()]
 
-    assert Fork(own).wait().killed == signal.SIGKILL
+    outcome = Fork(own).wait()
+    assert outcome.killed == signal.SIGKILL, outcome
     found: list[str] = fork(look)
     os.close(down[1])
     return found

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from aiflow.errors import ParameterError, RunnerError, StoreError
 from aiflow.values.blobs import Blobs
@@ -33,7 +34,9 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float):
         return repr(a) == repr(b)
     if isinstance(a, dict):
-        return list(map(repr, a)) == list(map(repr, b)) and all(same(x, y) for x, y in zip(a.values(), b.values(), strict=True))
+        return list(map(repr, a)) == list(map(repr, b)) and all(
+            same(x, y) for x, y in zip(a.values(), b.values(), strict=True)
+        )
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     return bool(a == b)
@@ -43,7 +46,11 @@ texts = st.text(st.characters(codec=None, categories=None), max_size=20)
 plain = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(
     plain | st.binary(max_size=20),
-    lambda inner: st.lists(inner, max_size=5) | st.tuples(inner, inner) | st.dictionaries(texts | st.integers(), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.tuples(inner, inner)
+        | st.dictionaries(texts | st.integers(), inner, max_size=5)
+    ),
     max_leaves=20,
 )
 
@@ -54,7 +61,9 @@ values = st.recursive(
 @example(10**5000)
 @example([math.nan, -0.0, math.inf, 2**63])
 @settings(max_examples=300)
-def test_every_plain_value_comes_back_the_same_with_its_types(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+def test_every_plain_value_comes_back_the_same_with_its_types(
+    tmp_path_factory: pytest.TempPathFactory, value: Any
+) -> None:
     codec = Codec(Blobs(tmp_path_factory.getbasetemp() / "blobs"), inline=64)
     stored = codec.encode(value, "it")
     assert same(codec.decode(stored), value)
@@ -223,7 +232,7 @@ def test_constants_are_checked() -> None:
             check_constant(bad)
 
 
-# --- classes -------------------------------------------------------------------------------------------------------------------
+# --- classes ----------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -274,7 +283,9 @@ def test_objects_of_a_script_are_read_by_the_next_run_of_it_and_by_anybody_else(
     def run(*args: str) -> str:
         path = os.pathsep.join(sys.path)
         command = [sys.executable, str(script), str(codec.blobs.root), *args]
-        return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+        ).stdout
 
     digest = run().strip()
     assert run(digest) == "2\n"  # its own classes, by identity

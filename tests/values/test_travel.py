@@ -28,7 +28,11 @@ def elsewhere(function: Any, *args: Any, path: tuple[Path, ...] = (), **kwargs: 
     data = pickle_call(function, args, kwargs)
     paths = os.pathsep.join([*map(str, path), *(p for p in sys.path if "code" not in p)])
     found = subprocess.run(
-        [sys.executable, "-c", READER], input=data, capture_output=True, env={**os.environ, "PYTHONPATH": paths}, check=False
+        [sys.executable, "-c", READER],
+        input=data,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=False,
     )
     assert found.returncode == 0, found.stderr.decode()
     value, _, modules = found.stdout.decode().partition("\n")
@@ -148,7 +152,7 @@ def test_the_list_of_cloudpickle_is_left_as_it_was(write: Any) -> None:
 
 def test_many_threads_pickle_at_once(write: Any) -> None:
     modules = [write(f"users_n{i}", f"def f(): return {i}\n") for i in range(8)]
-    problems: list[BaseException] = []
+    problems: list[Exception] = []
 
     def work(i: int) -> None:
         try:
@@ -156,7 +160,7 @@ def test_many_threads_pickle_at_once(write: Any) -> None:
                 function, _, _ = unpickle_call(pickle_call(modules[i].f, (), {}))
                 assert function is not modules[i].f
                 assert function() == i
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  # shown by the assertion below
             problems.append(error)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]

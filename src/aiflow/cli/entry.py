@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -76,18 +77,18 @@ for _command in (run, show, list_, execution, job, event, db):
 def carry_out(args: Sequence[str] | None) -> int:
     """Carry out one command line and give its exit code; see `aiflow.cli.main`."""
     words: list[str] = list(sys.argv[1:] if args is None else args)
-    _end_on_sigterm()
     code = 0
     try:
-        with aiflow.make_context("aiflow", words) as context:
+        with _sigterm_raises(), aiflow.make_context("aiflow", words) as context:
             aiflow.invoke(context)
     except BaseException as error:  # noqa: BLE001  # every end has an exit code, those by signals included
         code = outcome_of(error)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except OSError:  # nobody reads it any more: what Python would still flush at its end goes nowhere
-        _forget(sys.stdout)
+    except OSError as error:
+        _forget(sys.stdout)  # else Python would try once more at its end
+        code = code or outcome_of(error)
     return code
 
 
@@ -98,11 +99,20 @@ def _forget(stream: Any) -> None:
         return
 
 
-def _end_on_sigterm() -> None:
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
     """Make SIGTERM an exception, as SIGINT is: what is open gets closed, and the exit code is 143."""
 
     def terminate(number: int, frame: FrameType | None) -> NoReturn:
         raise Terminated
 
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    is_ours = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
         signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -16,7 +16,7 @@ from aiflow.cli.following import follow, report
 from aiflow.cli.formats import Fields, Lines, write
 from aiflow.cli.loading import load_file
 from aiflow.cli.records import execution_header, execution_record, job_records, job_table
-from aiflow.cli.results import results_of
+from aiflow.cli.results import masked, results_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.errors import Conflict
 
@@ -45,8 +45,8 @@ def show(asked: Asked, id_: str) -> None:
     """Show an execution: its jobs, parameters, results and where it came from."""
     with needs_home(asked) as project:
         found = project.executions.get(id_)
-        record, jobs = execution_record(found), job_records(project, found.jobs)
-        results, provenance = results_of(found, unpickle=False), found.provenance
+        record, results = execution_record(found), results_of(found, unpickle=False)
+        jobs, provenance = masked([job_records(project, found.jobs), found.provenance], found.params)
         data = {
             **record, "jobs": jobs, "provenance": provenance,
             "results": {job: result.data for job, result in results.items()},
@@ -135,7 +135,7 @@ def logs(asked: Asked, id_: str, job: str | None) -> None:
     """Show what the jobs of an execution printed and logged, also while they run."""
     with needs_home(asked) as project:
         found = project.executions.get(id_)
-        text = found.logs(job)
+        text = masked(found.logs(job), found.params)
         if not text:
             say("nothing was printed or logged")
         write(
@@ -151,6 +151,6 @@ def _log_records(project: Project, found: Execution, job: str | None) -> list[di
         for attempt in range(1, one.attempt + 1) if job in (None, one.job) else ():
             path = project._log_path(found.id, one.job, one.number, attempt)
             if path.is_file():
-                text = path.read_text(encoding="utf-8", errors="replace")
+                text = masked(path.read_text(encoding="utf-8", errors="replace"), found.params)
                 records.append({"job": one.job, "number": one.number, "attempt": attempt, "text": text})
     return records

@@ -15,8 +15,8 @@ from aiflow.cli.formats import Fields, write
 from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
 from aiflow.cli.records import execution_header, execution_record, job_records, job_table
-from aiflow.cli.results import results_of
-from aiflow.errors import AIFlowError, ExecutionFailed
+from aiflow.cli.results import masked, results_of
+from aiflow.errors import AIFlowError, ExecutionFailed, OwnershipLost
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project
@@ -33,7 +33,7 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
         The execution, and the exit code: 0, or 1 if it did not succeed (or took too long), or 130 and
         143 if this process was interrupted, and it stopped.
     """
-    progress, code = Progress(project), 0
+    progress, code, given_up = Progress(project), 0, threading.Event()
 
     def is_running() -> bool:
         engine = project._shared._engine
@@ -48,6 +48,7 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
                 say(f"Error: {error}", "red")
 
     def abandon(exit_code: int) -> None:
+        given_up.set()
         left = list(project._shared.engine.lives)
         progress.close()
         say("stopped at once", "red")
@@ -66,6 +67,10 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
             project.wait_for(execution, check=False, timeout=timeout)
         except TimeoutError:  # it was stopped; `report` says why
             code = 1
+        except OwnershipLost:
+            if given_up.is_set():
+                threading.Event().wait()  # for the other thread, which ends this process
+            raise
         progress.finish()
     if execution.status != "SUCCESS":
         code = interrupts.exit_code or 1
@@ -76,11 +81,11 @@ def report(project: Project, execution: Execution, form: str) -> None:
     """Write the jobs and results of an execution to standard output, and why it failed to standard error."""
     record = execution_record(execution)
     results = results_of(execution, unpickle=True)
-    jobs = job_records(project, execution.jobs)
+    jobs = masked(job_records(project, execution.jobs), execution.params)
     data = {**record, "jobs": jobs, "results": {job: result.data for job, result in results.items()}}
     texts = {job: result.text for job, result in results.items()}
     write(form, data, Fields(execution_header(record)), job_table(jobs, texts))
     try:
         execution.check()
     except ExecutionFailed as failed:
-        say(f"Error: {failed}", "red")
+        say(f"Error: {masked(str(failed), execution.params)}", "red")

@@ -122,7 +122,7 @@ def _module_name(path: Path) -> str:
         and not _is_taken(stem, (sys.modules, sys.stdlib_module_names))
     ):
         return stem
-    return f"{re.sub(r'[^0-9A-Za-z_]', '_', stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return f"file_{re.sub(r'[^0-9A-Za-z_]', '_', stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _is_taken(name: str, where: Iterable[Iterable[str]]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -103,7 +102,7 @@ class Progress:
         board, told = self._board, 0.0
         assert board is not None
         while not self._closed.wait(0.25) and not self._is_over.is_set():
-            if time.time() - board.changed < QUIET:
+            if self._project._clock.now() - board.changed < QUIET:
                 self._display.waiting("")
             elif told != board.changed:
                 told = board.changed
@@ -178,7 +177,7 @@ class _Live:
 
         if board is None:
             return Text("")
-        now, labels = time.time(), self._labels(board)
+        now, labels = self._project._clock.now(), self._labels(board)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)

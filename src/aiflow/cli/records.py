@@ -113,17 +113,16 @@ def _note(row: Record) -> str:
 def execution_record(execution: Execution) -> dict[str, Any]:
     """Give an execution without its jobs; what looks like a password is hidden."""
     status, event = execution.status, execution.event
+    started = None if execution.started is None else execution.started.timestamp()
+    ended = execution._project._clock.now() if execution.ended is None else execution.ended.timestamp()
     return {
         "id": execution.id, "workflow": execution.workflow, "namespace": execution.namespace, "status": status,
         "params": execution.shown_params, "context": execution.context,
         "event": None if event is None else event_record(event), "created": execution.created,
-        "started": execution.started, "ended": execution.ended, "reason": execution.reason, "source": execution.source,
+        "started": execution.started, "ended": execution.ended,
+        "seconds": None if started is None or status == "INTERRUPTED" else max(0.0, ended - started),
+        "reason": execution.reason, "source": execution.source,
     }  # fmt: skip
-
-
-def _seconds(row: Record) -> float | None:
-    started, ended = row["started"], row["ended"]
-    return (ended - started).total_seconds() if started is not None and ended is not None else None
 
 
 def _params(row: Record) -> str:
@@ -134,7 +133,7 @@ def execution_table(rows: list[dict[str, Any]]) -> Table:
     """Lay executions out for people."""
     columns: dict[str, Any] = {
         "ID": "id", "WORKFLOW": "workflow", "STATUS": "status", "STARTED": "started",
-        "TIME": lambda row: duration(_seconds(row)), "PARAMETERS": _params, "NOTE": lambda row: row["reason"],
+        "TIME": lambda row: duration(row["seconds"]), "PARAMETERS": _params, "NOTE": lambda row: row["reason"],
     }  # fmt: skip
     return Table(rows, columns, wide=("PARAMETERS", "NOTE"))
 
@@ -144,6 +143,6 @@ def execution_header(row: Record) -> dict[str, Any]:
     header = {
         "execution": row["id"], "workflow": row["workflow"], "status": row["status"], "reason": row["reason"],
         "parameters": _params(row), "context": row["context"], "started": row["started"], "ended": row["ended"],
-        "time": duration(_seconds(row)), "event": row["event"]["key"] if row["event"] else None,
+        "time": duration(row["seconds"]), "event": row["event"]["key"] if row["event"] else None,
     }  # fmt: skip
     return {name: value for name, value in header.items() if value not in (None, "")}

@@ -6,6 +6,7 @@ Knows nothing of tables. Objects are unpickled only if the caller says so: that 
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,11 +19,13 @@ from aiflow.values.codec import Stored
 if TYPE_CHECKING:
     from aiflow import Execution
 
-__all__ = ["Result", "results_of", "short"]
+__all__ = ["Result", "masked", "results_of", "short"]
 
 _LONGEST = 80
 _LARGE = 1_000_000
 _SHORTEST_SECRET = 4  # shorter texts occur by chance
+
+_ASSIGNED = re.compile(r"\b(\w{1,80})=(\S+)")
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _LONGEST
@@ -51,10 +54,9 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
         "ORDER BY started, job, number",
         (execution.id,),
     )
-    secrets = _secrets(execution.params)
     latest = {row[0]: Stored(*row[1:]) for row in rows}
     shown = {job: _shown(execution, job, stored, unpickle) for job, stored in latest.items()}
-    return {job: Result(_masked(result.data, secrets), _masked(result.text, secrets)) for job, result in shown.items()}
+    return {job: Result(*masked(list(result), execution.params)) for job, result in shown.items()}
 
 
 def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Result:
@@ -99,6 +101,17 @@ def short(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
+def masked(value: Any, params: Mapping[str, Any]) -> Any:
+    """Hide in data whatever an execution with these stored parameters must not show.
+
+    Examples
+    --------
+    >>> masked({"said": "it is tulip", "command": "run f.py -p door_password=x"}, {"api_token": "tulip"})
+    {'said': 'it is ***', 'command': 'run f.py -p door_password=***'}
+    """
+    return _masked(value, _secrets(params))
+
+
 def _secrets(params: Mapping[str, Any]) -> list[str]:
     """Give the texts that must not be shown: of `Secret` parameters, and of plain ones with a secret name."""
     found = []
@@ -114,7 +127,7 @@ def _masked(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, "***")
-        return value
+        return _ASSIGNED.sub(lambda found: f"{found[1]}=***" if is_secret_name(found[1]) else found[0], value)
     if isinstance(value, dict):
         return {k: "***" if is_secret_name(k) and isinstance(v, str) else _masked(v, secrets) for k, v in value.items()}
     return [_masked(v, secrets) for v in value] if isinstance(value, list) else value

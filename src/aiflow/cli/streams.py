@@ -42,7 +42,9 @@ def stdout_is_for_data() -> Iterator[None]:
         sys.stdout = stream
         _kept.remove(data)
         if descriptor >= 0:
-            with suppress(OSError):  # nobody reads it any more
-                data.close()
-            os.dup2(descriptor, 1)
-            os.close(descriptor)
+            try:
+                with suppress(BrokenPipeError):  # nobody reads it any more
+                    data.close()
+            finally:
+                os.dup2(descriptor, 1)
+                os.close(descriptor)

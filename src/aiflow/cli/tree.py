@@ -35,35 +35,34 @@ def draw_tree(graph: Graph) -> str:
     >>> @af.workflow
     ... def sums():
     ...     rows = load()
-    ...     total(rows).after(total(rows))
+    ...     first = total(rows)
+    ...     total(rows).after(first)
     >>> print(draw_tree(sums.graph))
     load
     └─ total
-       └─ total_2  ← load, after total
+       └─ total_2  ← load
     """
     levels = depths(graph)
     if max(levels, default=0) > _DEEPEST:
         return "\n".join(_described(node, "") for node in graph.nodes)
     children: _Children = {}
-    parents: dict[str, str] = {}
     for node in graph.nodes:
         above = [*node.data, *(c.node for c in node.conditions_), *node.after_nodes]
         parent = max(above, key=lambda n: (levels[n.index], n.index)).name if above else ""
-        parents[node.name] = parent
         children.setdefault(parent, []).append(node)
     lines: list[str] = []
-    for root in children.get("", []):
-        lines.append(_described(root, ""))
-        lines += _below(root.name, "", children, parents)
+    for root, more in _entries(children.get("", []), children):
+        lines.append(_described(root, "") + more)
+        lines += _below(root.name, "", children)
     return "\n".join(lines)
 
 
-def _below(name: str, indent: str, children: _Children, parents: dict[str, str]) -> Iterator[str]:
+def _below(name: str, indent: str, children: _Children) -> Iterator[str]:
     entries = _entries(children.get(name, []), children)
     for number, (node, more) in enumerate(entries, 1):
         is_last = number == len(entries)
         yield f"{indent}{'└─ ' if is_last else '├─ '}{_described(node, name)}{more}"
-        yield from _below(node.name, indent + ("   " if is_last else "│  "), children, parents)
+        yield from _below(node.name, indent + ("   " if is_last else "│  "), children)
 
 
 def _entries(nodes: list[Node], children: _Children) -> list[tuple[Node, str]]:
@@ -82,11 +81,9 @@ def _described(node: Node, parent: str) -> str:
     """Give a node's name, what it depends on besides its parent, and its rules."""
     parts = [n.name for n in node.data if n.name != parent]
     parts += [f"run if {c.name}" for c in node.conditions_]
-    parts += [
-        f"after {n.name}" for n in node.after_nodes if n.name != parent or any(n.name == d.name for d in node.data)
-    ]
-    if parts == [f"after {n.name}" for n in node.after_nodes] == [f"after {parent}"]:
-        parts = []
+    parts += [f"after {n.name}" for n in node.after_nodes if n.name != parent]
+    if len(parts) > _MOST_ALIKE:
+        parts[3:-1] = [f"… {len(parts) - 4} more …"]
     notes = [node.name]
     if node.mapped:
         notes.append("(for each)")

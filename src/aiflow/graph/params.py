@@ -82,14 +82,16 @@ def json_text(value: Any, what: str) -> str:
     ParameterError
         If it is not JSON data: None, bool, int, float, str, and lists, tuples and dicts (with text keys) of these.
     """
-    kind = type(value)
-    if kind is str or value is None or kind is bool or kind is int or kind is float:
-        return _encode(value)
-    _check_json(value, what, what)
     try:
-        return _encode(value)
-    except (TypeError, ValueError, RecursionError) as error:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:  # it holds itself, or something that is not JSON data
+        if not isinstance(error, ValueError):
+            _check_json(value, what, what)
         raise ParameterError(f"{what} is not JSON data: {error}") from None
+    kind = type(value)
+    if kind is not str and value is not None and kind is not bool and kind is not int and kind is not float:
+        _check_json(value, what, what)  # the encoder takes a key that is a number for a text
+    return text
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode

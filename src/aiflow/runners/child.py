@@ -25,6 +25,7 @@ from aiflow.runners.context import JobContext
 from aiflow.runners.port import SocketPort
 from aiflow.runners.surroundings import Surroundings
 from aiflow.runners.wire import Frame, pack, read_frame
+from aiflow.values import arrival
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored, unpickle_call
 from aiflow.values.origin import user_files
@@ -82,17 +83,26 @@ class Child:
         self._jobs: queue.SimpleQueue[tuple[Frame, JobContext] | None] = queue.SimpleQueue()
         self._context: JobContext | None = None
         self._in_users_code = False
+        self._is_shielded = self._has_term_waiting = False
         self._pid = os.getpid()
         self._modules = 0
 
     def send(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """Send a frame to the keeper."""
+        """Send a frame to the keeper, whole: SIGTERM waits until it is sent."""
+        is_main = threading.current_thread() is threading.main_thread()
+        self._is_shielded |= is_main
         try:
             with self._sending:
                 for piece in pack(head, body):
                     self.sock.sendall(piece)
         except OSError as error:
             raise Stopped("the process that runs this job is gone") from error
+        finally:
+            if is_main:
+                self._is_shielded = False
+                if self._has_term_waiting:
+                    self._has_term_waiting = False
+                    self.on_term(signal.SIGTERM, None)
 
     # --- the listening thread ---------------------------------------------------------------------------------------
 
@@ -117,10 +127,15 @@ class Child:
 
     def on_term(self, number: int, frame: object) -> None:
         """Handle SIGTERM: end the user's function by `Stopped`; between jobs, end this process."""
-        if self._in_users_code:
+        if os.getpid() != self._pid:  # a process that the job has forked, a worker of multiprocessing perhaps
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif self._is_shielded:
+            self._has_term_waiting = True
+        elif self._in_users_code:
             self._in_users_code = False  # once: what the function does to clean up is not disturbed
             raise Stopped("the job was asked to stop, and got SIGTERM because it went on")
-        if self._context is None:
+        elif self._context is None:
             raise SystemExit(143)
 
     def serve(self) -> None:
@@ -136,6 +151,7 @@ class Child:
             context.is_over = True
             self.surroundings.flush()
             self.surroundings.restore()  # now, for what follows may import something
+            arrival.clear()
             report["spoiled"] = self.surroundings.is_spoiled()
             report["files"] = self._new_files()
             self._context = None
@@ -162,7 +178,7 @@ class Child:
         options = JobOptions()
         try:
             self._in_users_code = True
-            function, args, kwargs, retry_on, params, serializers = unpickle_call(frame.body)
+            function, args, kwargs, retry_on, params, serializers = unpickle_call(frame.body, settle=True)
             context._params = params  # they come with the call, for they share its classes
             declared = frame.head["outputs"]
             outputs = tuple(declared) if isinstance(declared, list) else declared

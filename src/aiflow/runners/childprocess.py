@@ -26,9 +26,9 @@ from aiflow.values.origin import signature_of
 __all__ = ["ChildProcess", "fate"]
 
 _BOOT = """import sys  # a job process of aiflow
-_, socket, parent, *sys.path = sys.argv
-from aiflow.runners.child import main
-main(int(socket), int(parent))"""
+sys.path[:] = sys.argv[3:]
+from aiflow.runners import child as _aiflow_child
+_aiflow_child.main(*map(int, sys.argv[1:3]))"""
 _CHUNK = 262_144
 _HINTS = {
     "SIGKILL": "; it was out of memory, or somebody killed it",
@@ -73,6 +73,7 @@ class ChildProcess:
             raise RunnerError("no Python is known (sys.executable is empty) to run process jobs; use runner 'thread'")
         self._family, self.mark = family, family.join()
         self._surroundings = _, path, environment = here()
+        family.watch()  # first: if there can be no guard, there is no child
         self._started = time.time_ns()
         self._files: dict[str, tuple[int, int, int]] = {}
         self._sock, theirs = socket.socketpair()
@@ -92,10 +93,10 @@ class ChildProcess:
             raise
         finally:
             theirs.close()
-        family.watch()
         self.pid = self._popen.pid
         self.frames: deque[Frame] = deque()
         self.is_over = False
+        self._code: int | None = None
         self.stdout, self.stderr = Relay("stdout"), Relay("stderr")
         self._inbox = Inbox()
         self._outbox: deque[memoryview] = deque()
@@ -219,7 +220,7 @@ class ChildProcess:
 
     def signal(self, number: int) -> None:
         """Send a signal to it and all of its process group."""
-        if self._popen.returncode is None:  # once it was reaped, its number may be another's
+        if self._code is None:  # once it was reaped, its number may be another's
             with suppress(OSError):
                 os.killpg(self.pid, number)
 
@@ -234,14 +235,14 @@ class ChildProcess:
 
     def bury(self) -> int:
         """Kill it and all that it started, and give its exit status; the second time there is nothing to do."""
-        if self._popen.returncode is not None:
-            return self._popen.returncode
+        if self._code is not None:
+            return self._code
         self._family.sweep(self.mark)
         self.signal(signal.SIGKILL)  # for where there is no /proc; it is not reaped yet, so the group is still its own
         while not self.has_exited():
             self._pause(0.02)
         self.drain()
-        code = self._popen.wait()
+        self._code = self._popen.wait()
         self.is_over = True
         self._sock.close()
         for pipe in (self._popen.stdout, self._popen.stderr):
@@ -250,10 +251,12 @@ class ChildProcess:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-        return code
+        return self._code
 
     def has_exited(self) -> bool:
-        """Tell whether its process has ended; it is not reaped by asking."""
+        """Tell whether its process has ended; it is not reaped by asking, where that can be had."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._popen.poll() is not None
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:  # reaped: by `bury`, or by somebody who waits for any child

@@ -176,10 +176,10 @@ class _Program:
             with self._lock:
                 if self._stop_at is not None:
                     return Ended("STOPPED", reason="it was stopped before it began")
+                self._family.watch()  # first: if there can be no guard, there is no program
                 process = self._process = self._spawn(spec)
         except OSError as error:
             return self._failed(_why_not(spec, error), error)
-        self._family.watch()
         readers = [
             _reader(process.stdout, self._stdout, self.log),  # type: ignore[arg-type]  # they were asked for
             _reader(process.stderr, self._stderr, self.log),  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ Knows nothing of engines: the keeper at the other end asks the real port.
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -53,6 +54,7 @@ class SocketPort:
         self._lock = threading.Lock()
         self._questions: dict[int, _Question] = {}
         self._count = 0
+        self._pid = os.getpid()
         self._project: Any = None
         self.opener = self.home = self.namespace = ""
 
@@ -76,6 +78,10 @@ class SocketPort:
         return self._project
 
     def _ask(self, op: str, **fields: Any) -> Any:
+        if os.getpid() != self._pid:  # the answer would reach the other process
+            raise errors.RunnerError(
+                "af.current() does not work in a process that a job has forked: hand the result back to the job"
+            )
         question = _Question()
         with self._lock:
             self._count += 1

@@ -42,6 +42,8 @@ class ProcessRunner:
     runs_in_place = False
 
     def __init__(self, host: RunnerHost, *, idle_timeout: float = 60.0) -> None:
+        if os.name != "posix":
+            raise RunnerError("process jobs need Linux or macOS; here, use runner 'thread' or 'command'")
         self.host, self.idle_timeout = host, idle_timeout
         self.capacity: int | None = host.workers
         self._lock = threading.Lock()
@@ -84,8 +86,8 @@ class ProcessRunner:
             return self._idle.pop()
         self._count += 1
         keeper = Keeper(self, self._count)
-        self._keepers.add(keeper)
         keeper.start()
+        self._keepers.add(keeper)
         return keeper
 
     def stop(self, work: Work) -> None:

@@ -72,7 +72,6 @@ class Store:
         self._local = threading.local()
         self._readers: list[Any] = []
         self._guard = threading.Lock()
-        self._pid = os.getpid()
         self.owner_id: str | None = None
         self._owner_lock = -1
         if readonly:
@@ -81,9 +80,8 @@ class Store:
     def reader(self) -> Any:
         """Give this thread's connection for reading; fetch cursors whole (an open one makes the log of SQLite grow)."""
         connection = getattr(self._local, "connection", None)
-        if connection is None or self._local.pid != os.getpid():
-            connection = door.connect(self.home, readonly=True, kind=door.Reader)
-            self._local.connection, self._local.pid = connection, os.getpid()
+        if connection is None:
+            connection = self._local.connection = door.connect(self.home, readonly=True, kind=door.Reader)
             with self._guard:
                 self._readers.append(connection)
         return connection
@@ -98,10 +96,45 @@ class Store:
         found = self.rows(sql, values)
         return found[0] if found else None
 
+    # --- forks: no connection crosses one ---------------------------------------------------------------------------
+
+    def hold_still(self) -> None:
+        """Let no thread be inside SQLite; the caller holds the turn."""
+        self._guard.acquire()
+        door.opening.acquire()
+        for reader in self._readers:
+            reader.lock.acquire()
+
+    def go_on(self) -> None:
+        """End `hold_still`."""
+        for reader in self._readers:
+            reader.lock.release()
+        door.opening.release()
+        self._guard.release()
+
+    def begin_anew(self) -> None:
+        """Let go of what is the parent's, in a forked child, after `hold_still`.
+
+        Closing is safe: the parent's locks are the kernel's, and keep SQLite here from taking itself for the last user.
+        Not closing is not: SQLite would think that this process had the locks which it has inherited the memory of.
+        """
+        self.go_on()
+        for connection in (*self._readers, self.writer):
+            if connection is not None:
+                connection.close()
+        self._readers.clear()
+        self._local, self.writer = threading.local(), None
+        if self._owner_lock >= 0:
+            os.close(self._owner_lock)  # the lock stays with the parent, and must not outlive it here
+        self.owner_id, self._owner_lock = None, -1
+
+    def reopen(self) -> None:
+        """Open the writer again, if it was let go of after a fork."""
+        if self.writer is None and not self.readonly:
+            self.writer = door.connect(self.home, durability=self.durability)
+
     def close(self) -> None:
         """Close all connections and free the owner's lock."""
-        if self._pid != os.getpid():
-            return  # after a fork, the parent's connections are the parent's
         with self._guard:
             for reader in self._readers:
                 reader.close()
@@ -133,13 +166,13 @@ class Store:
         """
         now = time.monotonic()
         if now > self._looked + 0.005:
-            self._looked = now
             try:
                 is_there = os.stat(self._path).st_ino == self._inode
             except OSError:
                 is_there = False
             if not is_there:
                 raise StoreError(f"the store {self._path} was deleted or replaced while it was open; nothing is written any more: open it again")
+            self._looked = now
         door.begin(self.writer)
 
     # --- owners -----------------------------------------------------------------------------------------------------

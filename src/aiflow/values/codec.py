@@ -315,9 +315,22 @@ def pickle_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
         raise RunnerError(_blame(function, args, kwargs, error)) from error
 
 
-def unpickle_call(data: bytes | bytearray | memoryview) -> Any:
-    """Give back the tuple that `pickle_call` was given; raises whatever loading it raises."""
-    return pickle.loads(data)
+def unpickle_call(data: bytes | bytearray | memoryview, *, settle: bool = False) -> Any:
+    """Give back the tuple that `pickle_call` was given; raises whatever loading it raises.
+
+    Parameters
+    ----------
+    data
+        What `pickle_call` gave.
+    settle
+        Whether the user's things that came along get their names here; for child processes only (see `arrival`).
+    """
+    call, carried = pickle.loads(data)
+    if settle:
+        from aiflow.values import arrival
+
+        arrival.settle(carried)
+    return call
 
 
 def _blame(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception) -> str:

@@ -12,13 +12,15 @@ import io
 import pickle
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 from aiflow.graph.job import Job
-from aiflow.values.origin import is_users
+from aiflow.values.origin import file_of, is_users
 
-__all__ = ["picklers"]
+__all__ = ["find", "picklers"]
 
 _registry = threading.RLock()  # cloudpickle's list of modules that go by value is one for the whole process
 _FIELD_KIND = type(dataclasses._FIELD)  # type: ignore[attr-defined]
@@ -31,9 +33,10 @@ def picklers(cloudpickle: Any) -> SimpleNamespace:
     Returns
     -------
     SimpleNamespace
-        `values`: a class of picklers for values, which may be read long after: a class is stored with its definition,
-        but on reading the class of that name that is at hand wins.
-        `dump_code(object) -> bytes`: for calls, which are read at once in a fresh process: the user's code by value.
+        `values`: a class of picklers for values, which may be read long after, by other code: classes go by name. One
+        that no other process could import goes with its definition, too; the class of that name has precedence.
+        `dump_code(object) -> bytes`: for calls, which are read at once in a fresh process: the user's code goes by
+        value. What is read is a pair of the object and the top-level things of the user's modules that came along.
     """
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -49,32 +52,53 @@ def picklers(cloudpickle: Any) -> SimpleNamespace:
             return super().reducer_override(obj)
 
         def goes_by_name(self, obj: Any) -> bool:
-            return obj.__module__ != "__main__" and _at(obj.__module__, obj.__qualname__) is obj
+            return obj.__module__ != "__main__" and find(obj.__module__, obj.__qualname__) is obj
 
     class Values(Pickler):
         def reducer_override(self, obj: Any) -> Any:
-            reduced = super().reducer_override(obj)
-            by_value = isinstance(obj, type) and isinstance(reduced, tuple) and len(reduced) > 2
-            if not by_value or "<locals>" in obj.__qualname__:
-                return reduced
-            file = io.BytesIO()
+            if isinstance(obj, type) and is_users(obj.__module__) and "<locals>" not in obj.__qualname__:
+                module = sys.modules.get(obj.__module__)
+                if module is None or not _is_importable(obj.__module__, file_of(obj.__module__)):
+                    return _class_at_hand, (obj.__module__, obj.__qualname__, definition_of(obj, module))
+            return super().reducer_override(obj)
+
+    def definition_of(obj: type, module: ModuleType | None) -> bytes:
+        file = io.BytesIO()
+        with by_value([]) as register:
+            if obj.__module__ != "__main__" and module is not None:
+                register(module)
             Pickler(file).dump(obj)
-            return _class_at_hand, (obj.__module__, obj.__qualname__, file.getvalue())
+        return file.getvalue()
+
+    @contextmanager
+    def by_value(registered: list[ModuleType]) -> Iterator[Any]:
+        def register(module: ModuleType) -> None:
+            if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+                cloudpickle.register_pickle_by_value(module)
+                registered.append(module)
+
+        with _registry:
+            try:
+                yield register
+            finally:
+                for module in registered:
+                    cloudpickle.unregister_pickle_by_value(module)
 
     class ByName(Pickler):
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
             if (kind is FunctionType or isinstance(obj, Job)) and obj.__module__ != "__main__":
                 place = obj.__module__, getattr(obj, "__qualname__", "")
-                found = _at(*place)
+                found = find(*place)
                 if isinstance(found, Job) and (found is obj or found.function is obj):
                     return _job_at if found is obj else _function_at, place
             return super().reducer_override(obj)
 
     class ByValue(ByName):
-        def __init__(self, file: Any) -> None:
+        def __init__(self, file: Any, register: Any) -> None:
             super().__init__(file)
-            self.registered: list[ModuleType] = []
+            self.register = register
+            self.carried: dict[tuple[str, str], Any] = {}
 
         def goes_by_name(self, obj: Any) -> bool:
             return not is_users(obj.__module__) and super().goes_by_name(obj)
@@ -82,54 +106,61 @@ def picklers(cloudpickle: Any) -> SimpleNamespace:
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
             if kind is FunctionType or isinstance(obj, type | Job):
-                name = obj.__module__
+                name, qualname = obj.__module__, getattr(obj, "__qualname__", "")
             elif kind is ModuleType:
-                name = obj.__name__
+                name, qualname = obj.__name__, ""
             else:
                 return super().reducer_override(obj)
-            if not isinstance(name, str) or name == "__main__" or not is_users(name):
+            if not isinstance(name, str) or not is_users(name):
                 return super().reducer_override(obj)
-            self.register(name)
+            module = sys.modules.get(name)
+            if isinstance(module, ModuleType) and name != "__main__":
+                self.register(module)
+            if "." not in qualname and (not qualname or find(name, qualname) is obj):
+                self.carried[name, qualname] = obj
             return Pickler.reducer_override(self, obj)
 
-        def register(self, name: str) -> None:
-            module = sys.modules.get(name)
-            if type(module) is ModuleType and name not in cloudpickle.list_registry_pickle_by_value():
-                cloudpickle.register_pickle_by_value(module)
-                self.registered.append(module)
+    class Carried:
+        """Stands behind the object in the same pickle: when it is reached, what came along is known."""
+
+        def __init__(self, pickler: ByValue) -> None:
+            self.pickler = pickler
+
+        def __reduce__(self) -> Any:
+            return list, ([(*place, file_of(place[0]), thing) for place, thing in self.pickler.carried.items()],)
 
     def dump_code(obj: Any) -> bytes:
+        registered: list[ModuleType] = []
         file = io.BytesIO()
-        pickler = ByValue(file)
         try:
-            with _registry:
-                try:
-                    pickler.dump(obj)
-                finally:
-                    for module in pickler.registered:
-                        cloudpickle.unregister_pickle_by_value(module)
+            with by_value(registered) as register:
+                pickler = ByValue(file, register)
+                pickler.dump((obj, Carried(pickler)))
         except Exception:  # something in a user's module cannot travel; perhaps the names of its modules can
-            if not pickler.registered or not all(map(_is_importable, pickler.registered)):
+            if not registered or not all(_is_importable(m.__name__, file_of(m.__name__)) for m in registered):
                 raise
             file = io.BytesIO()
-            ByName(file).dump(obj)
+            ByName(file).dump((obj, []))
         return file.getvalue()
 
     return SimpleNamespace(values=Values, dump_code=dump_code)
 
 
-def _is_importable(module: ModuleType) -> bool:
-    """Tell whether another process with the same `sys.path` finds the same file under the module's name."""
-    parent, _, _ = module.__name__.rpartition(".")
+@functools.lru_cache(maxsize=1000)
+def _is_importable(name: str, file: str | None) -> bool:
+    """Tell whether another process with the same `sys.path` finds the same file under a module's name."""
+    if name == "__main__" or file is None:
+        return False
+    parent, _, _ = name.rpartition(".")
     path = getattr(sys.modules.get(parent), "__path__", None) if parent else None
     try:
-        spec = importlib.machinery.PathFinder.find_spec(module.__name__, path)
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
     except Exception:  # noqa: BLE001  # a foreign finder or path hook
         return False
-    return spec is not None and spec.origin == getattr(module, "__file__", None)
+    return spec is not None and spec.origin == file
 
 
-def _at(module: str | None, qualname: str) -> Any:
+def find(module: str | None, qualname: str) -> Any:
     """Give what a module of this process has under a name; None if there is no such thing."""
     found: Any = sys.modules.get(module or "")
     for part in qualname.split("."):
@@ -139,7 +170,7 @@ def _at(module: str | None, qualname: str) -> Any:
 
 def _job_at(module: str, qualname: str) -> Any:
     importlib.import_module(module)
-    return _at(module, qualname)
+    return find(module, qualname)
 
 
 def _function_at(module: str, qualname: str) -> Any:
@@ -157,5 +188,5 @@ def _class_at_hand(module: str, qualname: str, definition: bytes) -> Any:
             importlib.import_module(module)
         except Exception:  # noqa: BLE001  # foreign code; the definition came along for this case
             return pickle.loads(definition)
-    found = _at(module, qualname)
+    found = find(module, qualname)
     return found if isinstance(found, type) else pickle.loads(definition)

@@ -1,0 +1,49 @@
+from aiflow.cli.board import Board
+from aiflow.graph.event import Event
+
+
+def said(offset: int, job: str, status: str, number: int = 1, attempt: int = 1, execution: str = "x") -> Event:
+    value = {"status": status, "number": number, "attempt": attempt}
+    return Event(offset, f"job:{job}", value, "JOB_STATUS_CHANGED", execution_id=execution, timestamp=float(offset))
+
+
+def test_it_follows_each_job_and_counts_by_status() -> None:
+    board = Board("x", ["a", "b", "c"])
+    assert board.counts() == {"INIT": 3}
+    for event in (
+        said(1, "a", "RUNNING"),
+        said(3, "a", "SUCCESS"),
+        said(4, "b", "RUNNING"),
+        said(5, "b", "RUNNING", execution="y"),
+    ):
+        board.take(event)
+    assert board.counts() == {"INIT": 1, "SUCCESS": 1, "RUNNING": 1}
+    first, second, third = board.selection(10)
+    assert (first.job, first.status, first.seconds(100.0)) == ("a", "SUCCESS", 2.0)
+    assert (second.job, second.status, second.seconds(10.0)) == ("b", "RUNNING", 6.0)
+    assert (third.job, third.status, third.seconds(10.0)) == ("c", "INIT", None)
+
+
+def test_a_job_that_runs_again_is_one_row_with_its_number() -> None:
+    board = Board("x", ["a"])
+    for event in (
+        said(1, "a", "RUNNING"),
+        said(2, "a", "FAILED"),
+        said(5, "a", "RUNNING", number=2),
+        said(6, "a", "SUCCESS", number=2),
+    ):
+        board.take(event)
+    (row,) = board.selection(10)
+    assert (row.name, row.status, row.seconds(9.0)) == ("a (2)", "SUCCESS", 1.0)
+    assert board.counts() == {"SUCCESS": 1}
+
+
+def test_where_there_is_little_room_what_failed_or_is_busy_comes_first() -> None:
+    jobs = [f"j{i}" for i in range(100)]
+    board = Board("x", jobs)
+    for i, job in enumerate(jobs[:90]):
+        board.take(said(2 * i + 1, job, "RUNNING"))
+        if job != "j50":
+            board.take(said(2 * i + 2, job, "FAILED" if job == "j7" else "SUCCESS"))
+    assert [row.job for row in board.selection(4)] == ["j7", "j50", "j88", "j89"]
+    assert board.counts() == {"INIT": 10, "RUNNING": 1, "FAILED": 1, "SUCCESS": 88}

@@ -1,0 +1,119 @@
+"""What commands write, in this process; that they work as processes is shown by end_to_end/test_command_line.py."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import aiflow as af
+from aiflow.cli import main
+
+SUMS = """
+import aiflow as af
+
+@af.job
+def load(n):
+    return list(range(n))
+
+@af.job
+def total(rows):
+    return sum(rows)
+
+@af.workflow
+def {name}(number: int = 3, api_token: str = "hidden-text"):
+    total(load(number))
+"""
+
+
+class Said(NamedTuple):
+    out: str
+    err: str
+
+
+Aiflow = Callable[..., Said]
+
+
+@pytest.fixture
+def aiflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Aiflow:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str, code: int = 0) -> Said:
+        found = main(words)
+        said = Said(*capfd.readouterr())
+        assert found == code, f"exit {found}, not {code}\n{said.out}\n{said.err}"
+        return said
+
+    return call
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> str:
+    """A file with a workflow, with a name of its own: modules stay imported for the length of this process."""
+    name = "sums_" + tmp_path.name.replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(SUMS.format(name=name))
+    return name
+
+
+def test_the_forms_of_output_say_the_same(aiflow: Aiflow) -> None:
+    with af.Project() as project:
+        project.publish("go", {"n": [1, None], "text": "a: b", "nan": float("nan"), "empty": {}})
+    as_json = json.loads(aiflow("list", "events", "-o", "json").out)
+    assert as_json[0]["value"] == {"n": [1, None], "text": "a: b", "nan": "NaN", "empty": {}}
+    as_yaml = aiflow("list", "events", "-o", "yaml").out
+    block = '  value:\n    "n":\n      - 1\n      - null\n    text: "a: b"\n    "nan": "NaN"\n    empty: {}\n'
+    assert block in as_yaml
+    assert aiflow("list", "events", "-o", "plain").out.split("\t")[2] == "go"
+    assert aiflow("list", "events").out.splitlines()[0].split()[:3] == ["OFFSET", "TIME", "KEY"]
+
+
+def test_results_of_secret_parameters_are_hidden(
+    aiflow: Aiflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOOR_KEY", "open-sesame")
+    (tmp_path / "leaky.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef leak(key):\n    return {'said': 'it is ' + key, 'password': 'x'}\n\n"
+        "@af.workflow\ndef leaky(key: str = af.Secret('env:DOOR_KEY')):\n    leak(key)\n"
+    )
+    shown = aiflow("run", "leaky.py", "-o", "json").out
+    assert json.loads(shown)["results"] == {"leak": {"said": "it is ***", "password": "***"}}
+    assert "open-sesame" not in aiflow("run", "leaky.py").out
+
+
+def test_a_secret_parameter_is_shown_nowhere(aiflow: Aiflow, sums: str) -> None:
+    said = aiflow("run", f"{sums}.py", "-p", "api_token=rosebud", "-o", "json")
+    shown = aiflow("execution", "show", json.loads(said.out)["id"], "-o", "json")
+    assert "rosebud" not in said.out + said.err + shown.out
+    assert json.loads(shown.out)["params"]["api_token"] == "***"
+
+
+def test_what_is_not_there_is_wrong_usage(aiflow: Aiflow) -> None:
+    af.Project().close()
+    assert "no execution 'nothing'" in aiflow("execution", "show", "nothing", code=2).err
+    assert "did you mean 'SUCCESS'?" in aiflow("list", "jobs", "--status", "SUCESS", code=2).err
+
+
+def test_show_draws_the_graph_without_running_anything(aiflow: Aiflow, sums: str, tmp_path: Path) -> None:
+    said = aiflow("show", f"{sums}.py").out
+    assert said.endswith("load\n└─ total\n")
+    assert "hidden-text" not in said
+    assert aiflow("show", f"{sums}.py", "--mermaid").out.startswith("flowchart LR")
+    assert aiflow("show", f"{sums}.py:{sums}", "--dot").out.startswith("digraph")
+    assert aiflow("show", f"{sums}.py", "-p", "number=2", "--svg").out.startswith("<svg")
+    data: Any = json.loads(aiflow("show", f"{sums}.py", "-o", "json").out)
+    assert [n["name"] for n in data["nodes"]] == ["load", "total"]
+    assert not (tmp_path / ".aiflow").exists()
+
+
+def test_help_teaches_by_examples(aiflow: Aiflow) -> None:
+    assert "$ aiflow run iris.py -p neighbors=7" in aiflow("--help").out
+    for words in (["run"], ["list", "events"], ["execution", "resume"], ["event", "publish"], ["db", "check"], ["job"]):
+        assert "$ aiflow " + " ".join(words) in aiflow(*words, "--help").out
+    assert "aiflow" in json.loads(aiflow("version", "-o", "json").out)
+
+
+def test_a_command_that_lacks_something_says_where_help_is(aiflow: Aiflow) -> None:
+    assert "aiflow run --help" in aiflow("run", code=2).err
+    assert "did you mean" in aiflow("lsit", code=2).err.lower()
+    assert "Commands" in aiflow(code=2).err

@@ -1,0 +1,15 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import aiflow as af
+from tests import invariants
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[af.Project]:
+    """A project with real threads and real time; what is in its store is checked at the end."""
+    with af.Project("events", home=tmp_path / "home") as project:
+        yield project
+    invariants.check(tmp_path / "home")
