@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -16,12 +18,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiflow.clock import Clock, SystemClock
-from aiflow.errors import Conflict, ParameterError, StoreError
+from aiflow.errors import Conflict, ExecutionFailed, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
 from aiflow.graph.event import Draft, Event
-from aiflow.graph.execution import RunKey
+from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.params import json_text
 from aiflow.graph.workflow import Workflow, defined
 from aiflow.launching import Launcher
@@ -326,33 +328,41 @@ class Project:
         ExecutionFailed
             If it did not end in SUCCESS; the message has each failed job with the end of its traceback.
         """
-        execution = self.start(workflow, **more)
+        with self._shared.driving():  # inline jobs run while this waits, so that the timeout holds for them, too
+            execution = self.start(workflow, **more)
         return self.wait_for(execution, check=check, timeout=timeout)
 
     def wait_for(self, execution: Execution, *, check: bool = True, timeout: float | None = None) -> Execution:
         """Wait as `run` does: an interrupt stops the execution gracefully, a second one at once."""
+        took_too_long = f"took longer than {timeout:g} s" if timeout is not None else ""
+        timer = None
+        if timeout is not None:
+            timer = threading.Timer(timeout, execution.stop, (took_too_long,))
+            timer.daemon = True
+            timer.start()
         try:
-            execution.wait(timeout)
-        except TimeoutError:
-            execution.stop(f"took longer than {timeout:g} s").wait()
-            raise TimeoutError(f"execution {execution.id} of {execution.workflow} took longer than {timeout:g} s and was stopped") from None
+            execution.wait()
         except KeyboardInterrupt:
             execution.stop("interrupted").wait()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if took_too_long and execution.status is ExecutionStatus.STOPPED and execution.reason == took_too_long:
+            raise TimeoutError(f"execution {execution.id} of {execution.workflow} {took_too_long} and was stopped")
         return execution.check() if check else execution
 
     async def arun(self, workflow: Workflow, *, check: bool = True, timeout: float | None = None, **more: Any) -> Execution:
         """Do what `run` does, for async code: the event loop is free meanwhile. Cancelling it stops the execution."""
         execution = await asyncio.to_thread(self.start, workflow, **more)
+        waiting = asyncio.ensure_future(asyncio.to_thread(self.wait_for, execution, check=check, timeout=timeout))
         try:
-            await asyncio.to_thread(execution.wait, timeout)
-        except TimeoutError:
-            await asyncio.to_thread(lambda: execution.stop(f"took longer than {timeout:g} s").wait())
-            raise TimeoutError(f"execution {execution.id} of {execution.workflow} took longer than {timeout:g} s and was stopped") from None
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             execution.stop("cancelled")
+            with contextlib.suppress(ExecutionFailed):
+                await waiting
             raise
-        return execution.check() if check else execution
 
     def recover(self) -> list[Execution]:
         """Go on with the INTERRUPTED executions whose workflows are defined in this process."""

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -67,7 +68,7 @@ class Launcher:
         source = workflow.source
 
         def insert() -> None:
-            now = self._clock.now()
+            now = engine.record.now
             writer = store.writer
             writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))
             writer.execute(
@@ -83,14 +84,22 @@ class Launcher:
             )  # fmt: skip
 
         engine.begin(live, insert)
-        engine.later(partial(self._record_provenance, engine, execution_id, source))
+        recorded = threading.Event()
+        self._home.pending.add(recorded)
+        engine.later(partial(self._record_provenance, engine, execution_id, source, recorded))
         return execution_id
 
     def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
         return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._home.default_runner)
 
-    def _record_provenance(self, engine: Engine, execution_id: str, source: str) -> None:
-        text = json.dumps(_provenance(source))
+    def _record_provenance(self, engine: Engine, execution_id: str, source: str, recorded: threading.Event) -> None:
+        try:
+            self._write_provenance(engine, execution_id, json.dumps(_provenance(source)))
+        finally:
+            self._home.pending.discard(recorded)
+            recorded.set()
+
+    def _write_provenance(self, engine: Engine, execution_id: str, text: str) -> None:
 
         def apply() -> None:
             name = self._store.put_document(text)

@@ -9,7 +9,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ class Home:
         self.projects: list[Project] = []
         self.bells: set[threading.Event] = set()
         self.drivers = 0
+        self.pending: set[threading.Event] = set()
         self._engine: Engine | None = None
 
     @property
@@ -182,6 +184,8 @@ class Home:
                 return
             _homes.pop(self.home, None)
             engine, self._engine = self._engine, None
+        for asked in list(self.pending):  # where executions came from is recorded beside them, and takes a moment
+            asked.wait(3.0)
         if engine is not None:  # outside of the guard: a turn that is under way may want it
             engine.close()
             output.release()
@@ -218,6 +222,17 @@ class Home:
         if self._engine is None:
             return None
         return self._engine.lives.get(execution_id) or self._engine.recent.get(execution_id)
+
+    @contextmanager
+    def driving(self) -> Iterator[None]:
+        """Say that this thread is going to wait, and will run inline jobs then."""
+        with guard:
+            self.drivers += 1
+        try:
+            yield
+        finally:
+            with guard:
+                self.drivers -= 1
 
     def drive_until(self, done: threading.Event, deadline: float | None, live: Live | None = None) -> bool:
         """Wait for `done`, and run inline jobs here meanwhile; tell whether it came before `deadline`."""

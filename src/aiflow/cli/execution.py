@@ -127,6 +127,18 @@ def _resumed(found: Execution) -> Execution:
         raise Refused(str(error)) from None
 
 
+@execution.command(examples="execution why k3vq train")
+@click.argument("id_", metavar="ID")
+@click.argument("job")
+@click.pass_obj
+def why(asked: Asked, id_: str, job: str) -> None:
+    """Say which rule and which events started a job, or what it still waits for."""
+    with needs_home(asked) as project:
+        found = project.executions.get(id_)
+        text = masked(found.why(job), found.params)
+        write(asked.output, {"id": found.id, "job": job, "why": text}, Lines(text))
+
+
 @execution.command(examples="execution logs k3vq\nexecution logs k3vq --job train")
 @click.argument("id_", metavar="ID")
 @click.option("--job", metavar="NAME", help="Of this job only.")

@@ -449,8 +449,6 @@ def _drop_starts(state: ExecutionState, job: JobState) -> None:
     if job.starts:
         if not job.starved:
             state.busy -= len(job.starts)
-        if not job.runs:
-            job.used = job.starts[0]
         job.starts, job.starved = None, False
         state.unsettled = True
 
@@ -460,6 +458,8 @@ def _stop(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, re
     if job.restart is not None:
         job.restart = None
         state.busy -= 1
+    if job.starts and not job.runs and state.status is ExecutionStatus.STOPPING:
+        job.used = job.starts[0]  # `resume` goes on with it
     _drop_starts(state, job)
     for run in list((job.runs or {}).values()):
         if run.status == "STOPPING" or run.status == _ENDING:

@@ -150,6 +150,7 @@ class _Walk:
             counted = [o for i in range(inner_times, self.numbers.times) for _, os in progress.meetings.get(i, ()) for o in os]
             moment = max((t for _, t in latched), default=0.0)
             meetings.append((moment, sorted({o for o, _ in latched} | set(counted))))
+            del meetings[: -condition.n]  # the newest are enough: what never fires must not grow
             at = _Numbers()
             at.leaf, at.times = start, inner_times
             _consume(progress, condition.inner, at)

@@ -73,6 +73,8 @@ class Ended:
         What `run_if` of others asks of the value: a bool, or a dict of output name to bool.
     reason
         One line that says why, for SKIPPED and for what is shown of a failure.
+    interrupted
+        Whether a KeyboardInterrupt ended it, which is meant for whoever waits on that thread.
     """
 
     outcome: str
@@ -82,6 +84,7 @@ class Ended:
     retryable: bool = True
     truth: Any = None
     reason: str | None = None
+    interrupted: bool = False
 
 
 class Work(Protocol):

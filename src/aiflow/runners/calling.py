@@ -52,6 +52,8 @@ def judge(error: BaseException, options: JobOptions) -> Ended:
         return Ended("SKIPPED", reason=error.reason or "the job raised Skip")
     if isinstance(error, Stopped):
         return Ended("STOPPED", reason=str(error) or "the job raised Stopped")
+    if isinstance(error, KeyboardInterrupt):
+        return Ended("STOPPED", reason="interrupted", interrupted=True)
     failure = failure_of(error, skip_frames=1)
     return Ended("FAILED", error=failure, retryable=isinstance(error, options.retry_on), reason=str(failure)[:500])
 

@@ -129,7 +129,10 @@ class InlineRunner:
         except IndexError:
             return False
         rewrap()
-        done(work, run_here(work))
+        ended = run_here(work)
+        done(work, ended)
+        if ended.interrupted:
+            raise KeyboardInterrupt
         return True
 
     @property
