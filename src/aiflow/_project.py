@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import logging
 import threading
 import time
@@ -18,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiflow.clock import Clock, SystemClock
-from aiflow.errors import Conflict, ExecutionFailed, ParameterError, StoreError
+from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
@@ -328,8 +327,7 @@ class Project:
         ExecutionFailed
             If it did not end in SUCCESS; the message has each failed job with the end of its traceback.
         """
-        with self._shared.driving():  # inline jobs run while this waits, so that the timeout holds for them, too
-            execution = self.start(workflow, **more)
+        execution = self._start_for_a_wait(workflow, more)
         return self.wait_for(execution, check=check, timeout=timeout)
 
     def wait_for(self, execution: Execution, *, check: bool = True, timeout: float | None = None) -> Execution:
@@ -354,15 +352,20 @@ class Project:
 
     async def arun(self, workflow: Workflow, *, check: bool = True, timeout: float | None = None, **more: Any) -> Execution:
         """Do what `run` does, for async code: the event loop is free meanwhile. Cancelling it stops the execution."""
-        execution = await asyncio.to_thread(self.start, workflow, **more)
-        waiting = asyncio.ensure_future(asyncio.to_thread(self.wait_for, execution, check=check, timeout=timeout))
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start_for_a_wait, workflow, more))
         try:
-            return await asyncio.shield(waiting)
+            execution = await asyncio.shield(starting)
+            wait = asyncio.to_thread(self.wait_for, execution, check=False, timeout=timeout)
+            await asyncio.shield(asyncio.ensure_future(wait))
+            return execution.check() if check else execution
         except asyncio.CancelledError:
-            execution.stop("cancelled")
-            with contextlib.suppress(ExecutionFailed):
-                await waiting
+            execution = await starting
+            await asyncio.to_thread(lambda: execution.stop("cancelled").wait())
             raise
+
+    def _start_for_a_wait(self, workflow: Workflow, more: Mapping[str, Any]) -> Execution:
+        with self._shared.driving():  # inline jobs run while somebody waits, so that the timeout holds for them, too
+            return self.start(workflow, **more)
 
     def recover(self) -> list[Execution]:
         """Go on with the INTERRUPTED executions whose workflows are defined in this process."""

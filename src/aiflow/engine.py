@@ -25,7 +25,7 @@ from aiflow.graph.execution import RunKey
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
-from aiflow.live import JobWork, Live
+from aiflow.live import JobWork, Live, stop_request
 from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
@@ -375,6 +375,8 @@ class Engine:
         live, index, number = work.live, work.vertex.index, work.key.number
         if live.works.get((index, number)) is not work:
             return
+        if ended.interrupted:  # whoever pressed Ctrl-C means the whole execution
+            self.publish_now([stop_request(live, "interrupted")])
         del live.works[index, number]
         mapped = live.mapped.pop((index, number), None) if live.mapped else None
         work.is_over = True

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
+from aiflow.graph.event import Draft, EventType
 from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret, is_secret_name
@@ -22,7 +23,7 @@ from aiflow.runners.base import Call
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
 
-__all__ = ["ElementWork", "JobWork", "Live", "file_name", "log_path"]
+__all__ = ["ElementWork", "JobWork", "Live", "file_name", "log_path", "stop_request"]
 
 
 def file_name(job: str) -> str:
@@ -33,6 +34,13 @@ def file_name(job: str) -> str:
 
         safe = safe.encode()[:120].decode("utf-8", "ignore") + "%" + sha256(job.encode("utf-8", "backslashreplace")).hexdigest()[:16]
     return safe if safe not in ("", ".", "..") else f"%{safe}"
+
+
+def stop_request(live: Live, reason: str) -> Draft:
+    """Give the event that asks an execution to stop."""
+    value = {"action": "stop", "reason": reason}
+    key, own = "execution:" + live.workflow, live.execution_id
+    return Draft(key, value, str(EventType.REQUESTED), live.namespace, None, own, own)
 
 
 def log_path(home: Path, key: RunKey) -> Path:

@@ -56,6 +56,7 @@ def test_conditions_compare_equal_by_what_they_say():
         lambda: 1 if X else 2,
         lambda: bool(X & Y),
     ],
+    ids=["and", "or", "not", "if", "bool"],
 )
 def test_and_or_not_and_if_on_conditions_are_refused_with_a_hint(use):
     with pytest.raises(GraphError, match="use & and |"):
