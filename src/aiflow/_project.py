@@ -21,7 +21,7 @@ from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
-from aiflow.graph.event import Draft, Event
+from aiflow.graph.event import Draft, Event, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.params import json_text
 from aiflow.graph.workflow import Workflow, defined
@@ -194,7 +194,7 @@ class Project:
     def _draft_of(self, draft: Any) -> Draft:
         if isinstance(draft, Draft):
             json_text(draft.value, f"the value of event {draft.key!r}")
-            return draft
+            return check_draft(draft)
         if isinstance(draft, str):
             return self._draft(draft)
         if isinstance(draft, Mapping):
@@ -207,25 +207,17 @@ class Project:
         self, key: str, value: Any = None, type: str | None = None, namespace: str | None = None, sender: str | None = None,
         context: Any = ..., dedupe_key: str | None = None,
     ) -> Draft:  # fmt: skip
-        for what, text in (("key", key), ("type", type), ("namespace", namespace), ("sender", sender), ("dedupe_key", dedupe_key)):
-            if text is None and what != "key":
-                continue
-            if not isinstance(text, str) or not text:
-                raise ParameterError(f"an event's {what} must be a text that is not empty, not {text!r}")
-            if not text.isprintable():
-                _check_text(text, f"an event's {what}")
-        if context is not ... and context is not None and not isinstance(context, str):
-            raise ParameterError(f"an event's context must be a text or None, not {context!r}")
-        kind = str(type) if type is not None else "UNDEFINED"
         json_text(value, f"the value of event {key!r}")
         job = current_or_none()
         if job is not None:
             job.check_alive()
             if context is ...:
                 context = job.execution_id
-            sender = sender or job.job
+            if sender is None:
+                sender = job.job
         execution_id = job.execution_id if job is not None else None
-        return Draft(key, value, kind, namespace or self.name, sender, None if context is ... else context, execution_id, 0.0, dedupe_key)
+        kind, space = "UNDEFINED" if type is None else type, self.name if namespace is None else namespace
+        return check_draft(Draft(key, value, kind, space, sender, None if context is ... else context, execution_id, 0.0, dedupe_key))
 
     def _publish(self, drafts: list[Draft]) -> list[Event]:
         self._check_open()
@@ -470,10 +462,3 @@ def subscribe(callback: Callable[[Event], Any], **more: Any) -> Subscription:
 def open_in_child(home: str, name: str) -> Project:
     """Open the project of a job in the job's own process."""
     return Project(name, home=home)
-
-
-def _check_text(text: str, what: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ParameterError(f"{what} has a character that cannot be stored (half of a surrogate pair): {text!r}") from error

@@ -20,7 +20,7 @@ from aiflow.events.ticker import Ticker
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission, Ticket
 from aiflow.graph.commands import RetryLater
-from aiflow.graph.event import INTERNAL, Draft, Event, EventType
+from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import RunKey
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
@@ -159,6 +159,8 @@ class Engine:
             return problem
         if isinstance(error, UnicodeEncodeError):
             return ParameterError(f"a text has a character that cannot be stored (half of a surrogate pair): {error.object[:100]!r}")
+        if isinstance(error, OverflowError):
+            return ParameterError(f"a number is too large for the store: {error}")
         return error
 
     def _catch_up(self) -> None:
@@ -438,7 +440,10 @@ class Engine:
         return None if row is None else log.event_of(row)
 
     def publish(self, key: RunKey | None, drafts: list[Draft]) -> list[Event]:
-        """Append events durably and bring them to whom they concern."""
+        """Append events durably and bring them to whom they concern; `key` is the job that asks, if one does."""
+        if key is not None:
+            for draft in drafts:
+                check_draft(draft)
         result: list[Event] = self.submit(Entry(lambda: self.publish_now(drafts))).result
         return result
 
@@ -467,7 +472,9 @@ class Engine:
 
     def is_idle(self) -> bool:
         """Tell whether no job runs, no turn is wanted and no subscriber has anything left."""
-        return self.turns.is_idle and not any(live.works for live in self.lives.values()) and self.deliveries.is_idle()
+        return (
+            self.turns.is_idle and self.ticker.is_idle and not any(live.works for live in self.lives.values()) and self.deliveries.is_idle()
+        )
 
     def settle(self) -> None:
         """Run and wait until nothing is under way; for a manual clock."""
@@ -576,7 +583,9 @@ class Engine:
                     start = position = row[0]
                 else:
                     self.record.write("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.record.now))
-            return self.deliveries.add(callback, wanted, start, name, namespace, live=position is None or start >= self.record.head)
+            added = self.deliveries.add(callback, wanted, start, name, namespace, live=position is None or start >= self.record.head)
+            self._undo.append(lambda: self.deliveries.remove(added))
+            return added
 
         subscription: Subscription = self.submit(Entry(apply)).result
         self.ticker.watch()
@@ -595,6 +604,10 @@ class Engine:
             return subscription.live
 
         return bool(self.submit(Entry(apply)).result)
+
+    def left(self) -> None:
+        """A subscriber has gone."""
+        self.ticker.unwatch()
 
     def save_position(self, subscription: Subscription, offset: int) -> None:
         """Make a named subscription's position durable."""

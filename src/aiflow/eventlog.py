@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
@@ -119,7 +120,7 @@ class EventLog:
             return self._project._store.head()
         if isinstance(since, datetime):
             return self.offset_at(since)
-        if isinstance(since, bool) or not isinstance(since, int) or since < 0:
+        if isinstance(since, bool) or not isinstance(since, int) or not 0 <= since < 2**63:
             raise ParameterError(f"since must be 'start', 'now', an offset or a datetime, not {since!r}")
         pruned = int(self._project._store.meta("pruned_until") or 0)
         if since and since < pruned:
@@ -127,7 +128,11 @@ class EventLog:
         return since
 
     def _until(self, until: int | datetime | None) -> int | None:
-        return self.offset_at(until) if isinstance(until, datetime) else until
+        if isinstance(until, datetime):
+            return self.offset_at(until)
+        if until is not None and (isinstance(until, bool) or not isinstance(until, int)):
+            raise ParameterError(f"until must be an offset or a datetime, not {until!r}")
+        return until
 
     def _reader(self) -> Any:
         return self._project._store.reader()
@@ -140,23 +145,24 @@ def _limit(limit: int | None) -> int | None:
 
 
 class Following:
-    """Events as they come; end it with `close`, or by leaving the loop."""
+    """Events as they come; it ends with `close`, and when nobody has it any more: after the loop that it was made for."""
 
     def __init__(self, project: Project, keys: Texts, types: Texts, namespaces: Texts, senders: Texts, since: int, timeout: float | None) -> None:
-        self._events: deque[Event] = deque()
-        self._bell = threading.Event()
-        self._timeout = timeout
-        self._subscription = project.subscribe(
-            self._take, keys=keys, types=types, namespaces=namespaces, senders=senders, since=since
-        )
+        events: deque[Event] = deque()
+        bell = threading.Event()
 
-    def _take(self, event: Event) -> None:
-        self._events.append(event)
-        self._bell.set()
+        def take(event: Event) -> None:  # knows nothing of the Following, so that it can be forgotten
+            events.append(event)
+            bell.set()
+
+        self._events, self._bell, self._timeout = events, bell, timeout
+        self._subscription = project.subscribe(take, keys=keys, types=types, namespaces=namespaces, senders=senders, since=since)
+        self._end = weakref.finalize(self, self._subscription.close, 0.0)
+        self._end.atexit = False
 
     def close(self) -> None:
-        """Stop following."""
-        self._subscription.close()
+        """Stop following; what has come until now is still given."""
+        self._end()
         self._bell.set()
 
     def _next(self) -> Event | None:
@@ -167,9 +173,10 @@ class Following:
                 if self._subscription.closed:
                     return None
             self._bell.clear()
-            if not self._events and not self._bell.wait(self._timeout) and not self._events:
+            if self._events or self._subscription.closed:
+                continue
+            if not self._bell.wait(self._timeout) and not self._events:
                 self.close()
-                return None
 
     def __iter__(self) -> Iterator[Event]:
         return self
@@ -181,8 +188,11 @@ class Following:
         return event
 
     async def _follow(self) -> AsyncIterator[Event]:
-        while (event := await asyncio.to_thread(self._next)) is not None:
-            yield event
+        try:
+            while (event := await asyncio.to_thread(self._next)) is not None:
+                yield event
+        finally:
+            self.close()  # the thread that waits would hold up the end of the loop
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._follow()

@@ -28,7 +28,7 @@ def _where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[
             parts.append(f"{name} IS NULL")
             continue
         text = str(value) if not isinstance(value, int | float) else value
-        parts.append(f"{name} GLOB ?" if isinstance(text, str) and is_glob(text) else f"{name} = ?")
+        parts.append(f"fits_glob(?, {name})" if isinstance(text, str) and is_glob(text) else f"{name} = ?")
         values.append(text)
     return " AND ".join(parts) or "1", values
 

@@ -8,7 +8,7 @@ import pytest
 
 import aiflow as af
 from aiflow.store.connection import sqlite3
-from aiflow.testing import ManualClock
+from aiflow.testing import ManualClock, run_until_idle
 from tests import invariants
 from tests.children import alone
 from tests.events import deeds
@@ -39,6 +39,7 @@ def test_what_is_done_to_a_value_after_it_was_published_changes_nothing(project:
     with project.subscribe(lambda e: seen.append(e.value), keys="k"):
         event = project.publish("k", value)
         value["rows"].append(2)
+        run_until_idle(project)
     assert event.value == {"rows": [1]}
     assert seen == [{"rows": [1]}]
     assert project.events.latest("k") == event

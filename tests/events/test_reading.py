@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aiflow as af
+from aiflow.graph.condition import matches_glob
+from aiflow.store import log
+from aiflow.store.connection import sqlite3
 from aiflow.store.log import EventFilter
 from aiflow.testing import ManualClock
 
@@ -99,11 +102,9 @@ words = st.text(st.sampled_from("ab.*?[]!-^"), min_size=1, max_size=5)
 
 @settings(max_examples=300, deadline=None)
 @given(glob=words, keys=st.lists(words, max_size=6))
-def test_the_log_and_subscribers_understand_a_glob_in_the_same_way(tmp_path_factory: pytest.TempPathFactory, glob: str, keys: list[str]) -> None:
-    from aiflow.store import log
-    from aiflow.store.connection import sqlite3
-
+def test_the_log_and_subscribers_understand_a_glob_in_the_same_way(glob: str, keys: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
+    connection.create_function("fits_glob", 2, matches_glob)
     connection.execute("CREATE TABLE events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key)")
     rows = [(n, 0.0, key, "UNDEFINED", "null", "n", None, None, None, None) for n, key in enumerate(keys, 1)]
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -13,6 +13,7 @@ from aiflow.turns import Entry
 from tests import invariants
 from tests.children import child, until
 from tests.events import deeds
+from tests.faults import Disk
 
 
 class Collector:
@@ -260,27 +261,45 @@ def test_a_named_one_that_was_killed_handles_again_only_what_it_was_at(tmp_path:
     invariants.check(tmp_path / "home")
 
 
-def test_a_named_one_is_not_passed_over_when_its_position_cannot_be_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The store cannot be written for a while: what was handled may come again after a restart, nothing is lost."""
-    seen, broken = Collector(), threading.Event()
+def test_a_full_disk_loses_no_event_of_a_subscriber(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seen, again, disk_full_at = Collector(), Collector(), 3
+
+    def handle(event: af.Event) -> None:
+        disk.full = event.value >= disk_full_at
+        seen(event)
+        if event.value == 4:
+            raise ValueError("four")
+
     with af.Project("events", home=tmp_path / "home") as project, caplog.at_level(logging.CRITICAL):
-        project.subscribe(seen, keys="k", name="worker")
+        disk = Disk(project)
+        project.subscribe(handle, keys="k", name="worker")
+        project.publish_many([("k", n) for n in range(8)])
+        settled(project)
+        assert disk.refused >= 4
+        disk.full = False
+    assert seen.values == list(range(8))
+    with af.Project("events", home=tmp_path / "home") as project:
+        project.subscribe(again, keys="k", name="worker")
+        settled(project)
+    assert again.values == list(range(3, 8)), "what could not be saved as handled comes again"
+
+
+def test_what_was_saved_after_a_full_disk_covers_what_came_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seen, again = Collector(), Collector()
+
+    def handle(event: af.Event) -> None:
+        disk.full = event.value == 2
+        seen(event)
+
+    with af.Project("events", home=tmp_path / "home") as project, caplog.at_level(logging.CRITICAL):
+        disk = Disk(project)
+        project.subscribe(handle, keys="k", name="worker")
         project.publish_many([("k", n) for n in range(5)])
         settled(project)
-        held = threading.Event()
-
-        def hold() -> None:
-            held.wait(20)
-
-        engine = project._shared.engine
-        holding = threading.Thread(target=lambda: engine.submit(Entry(hold)))
-        holding.start()
-        broken.set()
-        held.set()
-        holding.join()
-        publish(project, 5)
+    with af.Project("events", home=tmp_path / "home") as project:
+        project.subscribe(again, keys="k", name="worker")
         settled(project)
-    assert seen.values == list(range(6))
+    assert (seen.values, again.values) == ([0, 1, 2, 3, 4], [])
 
 
 def test_a_subscription_in_a_batch_that_failed_is_there_once(project: af.Project, seen: Collector) -> None:

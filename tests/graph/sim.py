@@ -82,8 +82,10 @@ class Sim:
         """Append these and let the machine take them; what it decides comes after all of them, as in the engine."""
         for draft in drafts:
             self._take(draft, decided=False)
+        most = len(self.log) + 1_000 + 3 * len(self.plan)
         while self.state.outbox:
             self._take(self.state.outbox.popleft(), decided=True)
+            assert len(self.log) < most, "the machine talks without end"
         self._perform()
         if self.reloading:
             self.state = self.fresh().load(json.loads(json.dumps(self.state.dump())))
@@ -105,12 +107,7 @@ class Sim:
 
     def start(self, job: str) -> bool:
         """Give a job a place to run in; False if it cannot start."""
-        draft = machine.dispatch(self.state, self.plan.by_name[job], self.now)
-        self.announced.discard(self.plan.by_name[job])
-        if draft is None:
-            return False
-        self.bring(draft)
-        return True
+        return self._dispatch(self.plan.by_name[job])
 
     def end(self, job: str, outcome: str = "SUCCESS", number: int | None = None, **fields: Any) -> None:
         """Let the runner report that a job has ended (the oldest running one, if no number is given)."""
@@ -288,17 +285,19 @@ class Sim:
                 if run is not None:
                     self.starts[job, command.number] = run.start
 
+    def _dispatch(self, index: int) -> bool:
+        draft = machine.dispatch(self.state, index, self.now)
+        if draft is not None:
+            hold, self.hold = self.hold, True
+            self.bring(draft)
+            self.hold = hold
+        if not machine.can_start(self.state, index):
+            self.announced.discard(index)
+        return draft is not None
+
     def _start_all(self) -> None:
         while self.announced:
-            index = min(self.announced)
-            self.announced.discard(index)
-            draft = machine.dispatch(self.state, index, self.now)
-            if draft is not None:
-                hold, self.hold = self.hold, True
-                self.bring(draft)
-                self.hold = hold
-                if machine.can_start(self.state, index):
-                    self.announced.add(index)
+            self._dispatch(min(self.announced))
 
 
 class Choice:

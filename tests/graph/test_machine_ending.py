@@ -666,3 +666,34 @@ def test_21_skipped_and_stopped_jobs_do_not_fail_it():
     sim.ask("stop_job", "a")
     sim.end("a")
     assert sim.status == "SUCCESS"
+
+
+# --- no end -----------------------------------------------------------------------------------------------------------
+
+
+def test_19_a_cycle_of_rules_on_skips_comes_to_an_end():
+    @workflow
+    def w():
+        x = a()
+        y, z = b().run_if(x), c().run_if(x)
+        y.start_on(event("go") | z.skipped)
+        z.start_on(y.skipped)
+        y.restart_on(y.skipped)
+
+    sim = Sim(w)
+    sim.end("a", truth=False)
+    sim.publish("go")
+    assert sim.story("b", "c") == ["b SKIPPED", "c SKIPPED"]
+    assert sim.status == "SUCCESS"
+
+
+def test_19_a_restart_on_the_own_skip_comes_to_an_end():
+    @workflow
+    def w():
+        x = b(a())
+        x.restart_on(x.skipped)
+
+    sim = Sim(w)
+    sim.end("a", "FAILED")
+    assert sim.story("b") == ["b SKIPPED"]
+    assert sim.status == "FAILED"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from aiflow.errors import StoreError
 from aiflow.graph.event import Event
 
 __all__ = ["Deliveries", "EventSource", "Subscription"]
@@ -37,6 +38,9 @@ class EventSource(Protocol):
     def record_failure(self, offset: int, handler: str, error: str) -> None:
         """Keep a callback's failure."""
 
+    def left(self) -> None:
+        """Take note that a subscriber has gone."""
+
 
 class Subscription:
     """A callback that gets events; a context manager, or `close()` it.
@@ -51,6 +55,7 @@ class Subscription:
 
     def __init__(self, owner: Deliveries, callback: Callable[[Event], Any], wanted: Any, position: int, name: str | None, namespace: str) -> None:
         self.callback, self.wanted, self.position, self.name, self.namespace = callback, wanted, position, name, namespace
+        self.begin = position
         self._owner = owner
         self._backlog: deque[Event] = deque()
         self._scheduled = False
@@ -61,8 +66,10 @@ class Subscription:
 
     def close(self, timeout: float = 5.0) -> None:
         """End the subscription, after what is being handed over (`timeout` seconds at most)."""
-        self.closed = True
-        self._owner.remove(self)
+        if not self.closed:
+            self.closed = True
+            self._owner.remove(self)
+            self._owner.source.left()
         if self._scheduled and not self._owner.is_own_thread():
             self._idle.wait(timeout)
 
@@ -83,6 +90,7 @@ class Deliveries:
         self.source = source
         self.subscriptions: list[Subscription] = []
         self._ready: deque[Subscription] = deque()
+        self._stalled: deque[Subscription] = deque()
         self._wake = threading.Condition()
         self._threads: set[int] = set()
         self._idle = 0
@@ -107,7 +115,7 @@ class Deliveries:
         for subscription in self.subscriptions:
             if not subscription.live:
                 continue
-            wanted = [e for e in events if subscription.wanted.fits(e)]
+            wanted = [e for e in events if e.offset > subscription.begin and subscription.wanted.fits(e)]
             if not wanted:
                 continue
             with subscription._guard:
@@ -118,7 +126,9 @@ class Deliveries:
             self._schedule(subscription)
 
     def relieve(self) -> None:
-        """Start one more thread if subscribers wait while all threads are held up; called regularly."""
+        """Try again those whose events could not be read, and start one more thread if all are held up; called regularly."""
+        while self._stalled:
+            self._schedule(self._stalled.popleft())
         with self._wake:
             if self._ready and not self._idle:
                 self._stuck += 1
@@ -167,11 +177,12 @@ class Deliveries:
                 subscription = self._ready.popleft()
             try:
                 self._deliver(subscription)
-            except Exception:  # the store may be closing; the subscription is tried again at the next event
+            except Exception:  # the store cannot be read now, or is being closed
                 if not self._closed:
                     logger.exception("Delivering events failed")
                 with self._wake:
                     subscription._scheduled = False
+                    self._stalled.append(subscription)
                 subscription._idle.set()
 
     def _deliver(self, subscription: Subscription) -> None:
@@ -208,13 +219,21 @@ class Deliveries:
     def _call(self, subscription: Subscription, event: Event) -> None:
         try:
             subscription.callback(event)
-        except Exception as error:  # foreign code: recorded and passed over
-            handler = subscription.name or str(getattr(subscription.callback, "__qualname__", subscription.callback))
+        except BaseException as error:  # foreign code: recorded and passed over; sys.exit() in it ends no thread of ours
+            handler = subscription.name or getattr(subscription.callback, "__qualname__", repr(subscription.callback))
             logger.exception("The subscriber %s failed at event %s (offset %d)", handler, event.key, event.offset)
-            self.source.record_failure(event.offset, handler, f"{type(error).__name__}: {error}")
+            self._keep(self.source.record_failure, event.offset, handler, f"{type(error).__name__}: {error}")
         subscription.position = event.offset
         if subscription.name is not None:
-            self.source.save_position(subscription, event.offset)
+            self._keep(self.source.save_position, subscription, event.offset)
+
+    def _keep(self, write: Callable[..., None], *values: Any) -> None:
+        """Write something; if that cannot be done now, the event may come again after a restart, and none is lost."""
+        try:
+            write(*values)
+        except StoreError as error:
+            if not self._closed:
+                logger.error("What a subscriber did could not be recorded: %s", error)
 
     def close(self) -> None:
         """End all threads; what was not handed over stays in the log."""

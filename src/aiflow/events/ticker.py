@@ -13,10 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from aiflow.clock import Clock
+from aiflow.errors import StoreError
 
 __all__ = ["Ticker"]
 
 logger = logging.getLogger(__name__)
+_AGAIN = 0.5
+"""Seconds until a timer is tried again that could not be handled because the store could not be written."""
 
 
 class Ticker:
@@ -38,6 +41,8 @@ class Ticker:
         self._numbers = itertools.count()
         self._condition = threading.Condition()
         self._look_wanted = threading.Event()
+        self._pause = threading.Event()
+        self._running = 0
         self._watchers = 0
         self._thread: threading.Thread | None = None
         self._looker: threading.Thread | None = None
@@ -46,8 +51,10 @@ class Ticker:
     def at(self, due: float, action: Callable[[], Any]) -> None:
         """Call `action` at `due` (seconds since 1970), on the ticker's thread; at once if that is past."""
         with self._condition:
+            if self._closed:
+                return
             heapq.heappush(self._heap, (due, next(self._numbers), action))
-            if self._thread is None and not self._closed:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="aiflow-timer", daemon=True)
                 self._thread.start()
             elif self._heap[0][0] == due:
@@ -61,16 +68,34 @@ class Ticker:
                 if not self._heap or self._heap[0][0] > self.clock.now():
                     return ran
                 _, _, action = heapq.heappop(self._heap)
+                self._running += 1
             ran = True
             try:
                 action()
+            except StoreError as error:  # there may be room on the disk in a while
+                logger.error("A timer could not be handled, trying again: %s", error)
+                self.at(self.clock.now() + _AGAIN, action)
             except Exception:  # one timer's trouble must not end the others
                 logger.exception("A timer failed")
+            finally:
+                with self._condition:
+                    self._running -= 1
 
     def next_due(self) -> float | None:
         """Give the time of the next timer."""
         with self._condition:
             return self._heap[0][0] if self._heap else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due, and nothing that was due is still being done."""
+        with self._condition:
+            return not self._running and (not self._heap or self._heap[0][0] > self.clock.now())
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether `look` is called regularly."""
+        return self._watchers > 0
 
     def _run(self) -> None:
         while not self._closed:
@@ -99,15 +124,16 @@ class Ticker:
                 self._look_wanted.clear()
 
     def _watch(self) -> None:
-        pause = threading.Event()
         while not self._closed:
             self._look_wanted.wait()
-            pause.wait(self.interval)
+            self._pause.wait(self.interval)
             if self._closed or not self._watchers:
                 continue
             try:
                 self.look()
             except Exception:  # a full disk now may be none at the next look
+                if self._closed:
+                    return
                 logger.exception("Looking for events of other processes failed")
 
     def close(self) -> None:
@@ -116,4 +142,5 @@ class Ticker:
             self._closed = True
             self._heap.clear()
             self._look_wanted.set()
+            self._pause.set()
             self._condition.notify_all()

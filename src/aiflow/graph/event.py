@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-__all__ = ["ANY", "BROADCAST", "Draft", "Event", "EventType", "job_key"]
+from aiflow.errors import ParameterError
+
+__all__ = ["ANY", "BROADCAST", "Draft", "Event", "EventType", "check_draft", "job_key"]
 
 
 class EventType(StrEnum):
@@ -104,6 +106,33 @@ class Draft(NamedTuple):
     execution_id: str | None = None
     time: float = 0.0
     dedupe_key: str | None = None
+
+
+def check_draft(draft: Draft) -> Draft:
+    """Check what somebody wants to publish, its value excepted; give it back.
+
+    Raises
+    ------
+    ParameterError
+        If a text is empty, no text or cannot be stored, or if its type is one of the engine's own.
+    """
+    key, _, kind, namespace, sender, context, _, _, dedupe_key = draft
+    for text, what, may_miss in (
+        (key, "key", False), (kind, "type", False), (namespace, "namespace", False), (sender, "sender", True),
+        (context, "context", True), (dedupe_key, "dedupe_key", True),
+    ):  # fmt: skip
+        if text is None and may_miss:
+            continue
+        if not isinstance(text, str) or not (text or what == "context"):
+            raise ParameterError(f"an event's {what} must be a text that is not empty, not {text!r}")
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise ParameterError(f"an event's {what} has a character that cannot be stored (half of a surrogate pair): {text!r}") from None
+    if kind in INTERNAL:
+        raise ParameterError(f"events of the type {kind} are aiflow's own bookkeeping; publish with another type")
+    return draft
 
 
 @dataclass(frozen=True, slots=True)

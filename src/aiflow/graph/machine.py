@@ -359,9 +359,13 @@ def _refuse(
     event: Event,
     inherited: bool = False,
 ) -> None:
-    """Skip one start; after those that came before it, if who depends on this job counts on their order (rule 13)."""
-    if job.bad and vertex.has_start and job.last is not None:
-        return
+    """Skip one start; after those that came before it, if who depends on this job counts on their order (rule 13).
+
+    What rules ask for in vain is not told again and again; that also ends cycles of rules on skips.
+    """
+    if start.rule >= 0 and (job.bad or (job.last == "SKIPPED" and event.type == _JOB and event.value["status"] == "SKIPPED")):
+        if job.last is not None:
+            return
     queues = vertex.policy is None or vertex.policy is IfRunning.QUEUE
     if queues and vertex.feeds and not vertex.has_start and (job.runs or job.starts):
         _enqueue(state, vertex, job, start._replace(skip=reason))

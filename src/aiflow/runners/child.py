@@ -47,7 +47,8 @@ def main(descriptor: int, parent: int) -> None:
     logging.basicConfig(format=_FORMAT, stream=sys.stderr)
     os.set_inheritable(descriptor, False)  # what the job starts must not hold it
     child = Child(socket.socket(fileno=descriptor))
-    signal.signal(signal.SIGTERM, child.on_term)
+    # what a job forks (the workers of multiprocessing) ends by SIGTERM as any process does
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     child.surroundings.remember()
     threading.Thread(target=child.listen, name="aiflow-listener", daemon=True).start()
     child.serve()
@@ -127,10 +128,7 @@ class Child:
 
     def on_term(self, number: int, frame: object) -> None:
         """Handle SIGTERM: end the user's function by `Stopped`; between jobs, end this process."""
-        if os.getpid() != self._pid:  # a process that the job has forked, a worker of multiprocessing perhaps
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        elif self._is_shielded:
+        if self._is_shielded:
             self._has_term_waiting = True
         elif self._in_users_code:
             self._in_users_code = False  # once: what the function does to clean up is not disturbed

@@ -218,11 +218,11 @@ class ChildProcess:
 
     # --- its end ----------------------------------------------------------------------------------------------------
 
-    def signal(self, number: int) -> None:
-        """Send a signal to it and all of its process group."""
+    def signal(self, number: int, whole_group: bool = True) -> None:
+        """Send a signal to it and its process group, or to it alone."""
         if self._code is None:  # once it was reaped, its number may be another's
             with suppress(OSError):
-                os.killpg(self.pid, number)
+                (os.killpg if whole_group else os.kill)(self.pid, number)
 
     def dismiss(self, patience: float = 1.0) -> None:
         """Let it leave by itself, which it does when its socket closes."""

@@ -71,14 +71,19 @@ class _Task:
     def __init__(self, work: Work, done: Done) -> None:
         self.work, self.done = work, done
         self.log = JobLog(work.log_path)
-        self.signals: deque[tuple[float, int]] = deque()
+        self.signals: deque[tuple[float, int, bool]] = deque()
         self.is_stopping = self.was_killed = False
 
     def stop(self) -> None:
-        """Plan the signals: SIGTERM at half of `stop_timeout`, SIGKILL at its end."""
+        """Plan the signals: SIGTERM at half of `stop_timeout`, SIGKILL at its end.
+
+        The second SIGTERM is for the child alone: Python may miss one that comes just before a call that blocks.
+        """
         now, patience = time.monotonic(), self.work.options.stop_timeout
         self.is_stopping = True
-        self.signals.extend([(now + patience / 2, signal.SIGTERM), (now + patience, signal.SIGKILL)])
+        self.signals.append((now + patience / 2, signal.SIGTERM, True))
+        self.signals.append((now + patience * 3 / 4, signal.SIGTERM, False))
+        self.signals.append((now + patience, signal.SIGKILL, True))
 
 
 class Keeper(threading.Thread):
@@ -209,9 +214,9 @@ class Keeper(threading.Thread):
 
     def _escalate(self, child: ChildProcess, task: _Task) -> None:
         while task.signals and task.signals[0][0] <= time.monotonic():
-            _, number = task.signals.popleft()
+            _, number, whole_group = task.signals.popleft()
             task.was_killed = number == signal.SIGKILL
-            child.signal(number)
+            child.signal(number, whole_group)
 
     def _mourn(self, child: ChildProcess) -> None:
         """See to it that a child that is over is gone, and say how that came if it had a job."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiflow.errors import ParameterError, StoreError
+from aiflow.graph.condition import matches_glob
 from aiflow.store.schema import APPLICATION_ID, VERSION, migrate
 
 try:  # its SQLite is new enough to be free of the WAL-reset bug (before 3.51.3)
@@ -252,6 +253,7 @@ def _open(path: Path, mode: str, durability: str, kind: Any) -> Any:
     )
     connection.path, connection.file = str(path), (stat.st_dev, stat.st_ino)
     _opened[connection.file] += 1
+    connection.create_function("fits_glob", 2, matches_glob, deterministic=True)  # SQLite's own GLOB has other sets: [^a], [
     try:
         application, version = (connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("application_id", "user_version"))
         _check_marks(path, application, version)

@@ -57,17 +57,12 @@ class EventFilter:
         for name, globs in self._checks:
             ors: list[str] = []
             for glob in globs:
-                ors.append(f"{name} GLOB ?" if is_glob(glob) else f"{name} = ?")
-                values.append(_sqlite_glob(glob) if is_glob(glob) else glob)
+                ors.append(f"fits_glob(?, {name})" if "[" in glob else f"{name} GLOB ?" if is_glob(glob) else f"{name} = ?")
+                values.append(glob)
             parts.append("(" + " OR ".join(ors or ["0"]) + ")")
         if self.fields["key"] and all(not is_glob(k) and not k.startswith("job:") for k in self.fields["key"]):
             parts.append("type <> 'JOB_STATUS_CHANGED'")  # so that the index on keys is used
         return " AND ".join(parts), values
-
-
-def _sqlite_glob(glob: str) -> str:
-    """Turn a glob of Python's fnmatch into SQLite's: only the negation of a set is written otherwise."""
-    return glob.replace("[!", "[^")
 
 
 def select(connection: Any, wanted: EventFilter, after: int = 0, until: int | None = None, limit: int | None = None, newest: bool = False) -> list[Event]:

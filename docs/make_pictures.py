@@ -1,0 +1,72 @@
+"""Draws the pictures of the README and the tutorial, by aiflow itself, from executions that really run.
+
+python docs/make_pictures.py
+"""
+
+import io
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import aiflow as af
+
+DOCS = Path(__file__).parent
+IMAGES = DOCS / "images"
+
+
+def make_pictures() -> dict[str, str]:
+    """Run what is to be shown, and give the pictures by the names of their files."""
+    with in_a_folder(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        pages = definitions(DOCS / "tutorial.md", until="guard")
+        pages["project"].close()
+        with af.Project("pictures", home="home") as project:
+            iris = project.run(example("iris"), params={"report": Path("report.txt")})
+            checked = project.run(pages["checked"], bar=10)
+            guard = project.start(pages["guard"])
+            project.publish("enough")
+            executions = {"iris": iris, "checked": checked, "guard": guard.wait(timeout=10)}
+            return {f"{name}.svg": one.graph.to_svg(one.statuses) for name, one in executions.items()}
+
+
+@contextmanager
+def in_a_folder() -> Iterator[None]:
+    """Work in a temporary folder, so that nothing of the runs is left."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="aiflow-pictures-") as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def definitions(page: Path, until: str) -> dict[str, Any]:
+    """Run the Python of a page up to the block that defines `until`, and give what it defined."""
+    found: dict[str, Any] = {"__name__": "__main__"}
+    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        exec(compile(block, str(page), "exec"), found)
+        if until in found:
+            return found
+    raise LookupError(f"{page} defines no {until}")
+
+
+def example(name: str) -> Any:
+    """Give the workflow of an example; both have the same name."""
+    spec = spec_from_file_location(f"pictured_{name}", DOCS.parent / "examples" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    for file, text in make_pictures().items():
+        (IMAGES / file).write_text(text, encoding="utf-8")
+        print("made", (IMAGES / file).relative_to(DOCS.parent))
