@@ -130,17 +130,16 @@ def workflows(
     size = draw(st.integers(1, most))
     leaves = status_leaves(size) | event_leaves(own=None if external else True)
     rule = st.tuples(st.sampled_from(tuple(actions)), composites(leaves, refined))
-    nodes = []
-    for number in range(size):
-        nodes.append(
-            DrawnNode(
-                data=draw(_some(number)),
-                after=draw(_some(number)),
-                run_if=draw(st.none() | st.integers(0, number - 1)) if number and draw(st.booleans()) else None,
-                rules=tuple(draw(st.lists(rule, max_size=2))),
-                options=draw(options()),
-            )
+    nodes = [
+        DrawnNode(
+            data=draw(_some(number)),
+            after=draw(_some(number)),
+            run_if=draw(st.none() | st.integers(0, number - 1)) if number and draw(st.booleans()) else None,
+            rules=tuple(draw(st.lists(rule, max_size=2))),
+            options=draw(options()),
         )
+        for number in range(size)
+    ]
     stop_on = draw(st.none() | event_leaves()) if external else None
     return Drawn(tuple(nodes), draw(st.sampled_from(tuple(ends))), stop_on)
 

@@ -3,7 +3,8 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 import aiflow as af
 from aiflow.display import duration, events_html, execution_html, execution_text

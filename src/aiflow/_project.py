@@ -297,8 +297,8 @@ class Project:
             raise ParameterError(f"a workflow is needed (a function with @af.workflow), not {workflow!r}")
         bound = workflow.bind({**(params or {}), **more})
         graph = workflow.build_bound(bound)
-        execution_id = self._launcher.launch(workflow, graph, bound, context, only, start_from, dict(given or {}))
-        execution = self.executions.get(execution_id)
+        live = self._launcher.launch(workflow, graph, bound, context, only, start_from, dict(given or {}))
+        execution = self.executions.get(live.execution_id)  # it takes hold of `live`, which may have ended already
         self._shared.drive_if_nobody_does()
         return execution
 

@@ -505,10 +505,11 @@ class Engine:
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
             self.ticker.watch()
+        if live.plan.patterns:  # it hears everything, also the keys that are no patterns: once
+            self._pattern_listeners[live.execution_id] = live
+            return
         for key in live.plan.by_key:
             self._listeners.setdefault(key, {})[live.execution_id] = live
-        if live.plan.patterns:
-            self._pattern_listeners[live.execution_id] = live
 
     def take(self, live: Live, epoch_sql: tuple[str, tuple[Any, ...]], request: Draft | None = None) -> bool:
         """Go on with an execution that nobody owns, or that ended and is opened again; False if somebody was faster."""

@@ -5,6 +5,7 @@ Knows nothing of turns: what it does is an event that the execution's owner take
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -260,7 +261,7 @@ class Execution:
     def _given(self, name: str) -> tuple[Any] | None:
         part = self._part or {}
         if name in part.get("given", {}):
-            return (self._project._store.codec.decode(Stored(*part["given"][name])),)
+            return (self._project._store.codec.decode(from_portable(part["given"][name])),)
         if name in part.get("from", {}):
             execution_id, number = part["from"][name]
             return (self._project._store.value(execution_id, name, number),)
@@ -436,6 +437,18 @@ class Execution:
             "params": self.shown_params, "context": self.context, "started": _iso(self.started), "ended": _iso(self.ended),
             "reason": self._reason, "source": self.source,
         }  # fmt: skip
+
+
+def portable(value: Stored) -> list[Any]:
+    """Give a stored value as JSON data."""
+    data = value.data
+    return [value.codec, {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data, value.blob, value.size]
+
+
+def from_portable(value: list[Any]) -> Stored:
+    """Give the stored value that `portable` made JSON data of."""
+    codec, data, blob, size = value
+    return Stored(codec, base64.b64decode(data["base64"]) if isinstance(data, dict) else data, blob, size)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -5,7 +5,6 @@ Knows nothing of turns; it prepares what the engine then begins or takes.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -17,7 +16,7 @@ from typing import Any
 
 from aiflow.engine import Engine
 from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, StoreError
-from aiflow.execution import Execution
+from aiflow.execution import Execution, from_portable, portable
 from aiflow.graph.building import Graph, differences
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.params import Secret, json_text
@@ -29,7 +28,6 @@ from aiflow.opening import Home
 from aiflow.provenance import provenance
 from aiflow.store.store import document_hash
 from aiflow.turns import Entry
-from aiflow.values.codec import Stored
 
 __all__ = ["Launcher"]
 
@@ -51,8 +49,8 @@ class Launcher:
 
     def launch(
         self, workflow: Workflow, graph: Graph, bound: Mapping[str, Any], context: str | None, only: Any, start_from: Any, given: dict[str, Any]
-    ) -> str:
-        """Begin an execution; give its id when it is RUNNING."""
+    ) -> Live:
+        """Begin an execution; give what this process holds of it when it is RUNNING."""
         chosen = _choose(graph, only, start_from, given)
         plan = self._plan(workflow, graph, chosen, given)
         self._home.check_runners(plan)
@@ -87,7 +85,7 @@ class Launcher:
         recorded = threading.Event()
         self._home.pending.add(recorded)
         engine.later(partial(self._record_provenance, engine, execution_id, source, recorded))
-        return execution_id
+        return live
 
     def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
         return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._home.default_runner)
@@ -113,7 +111,7 @@ class Launcher:
     def _part(self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
         if chosen is None and not given:
             return None
-        kept = {n: _portable(self._home.encode(v, f"the given value of job {n!r}")) for n, v in given.items()}
+        kept = {n: portable(self._home.encode(v, f"the given value of job {n!r}")) for n, v in given.items()}
         taken = {}
         for vertex in plan.vertices:
             if vertex.given and vertex.name not in given:
@@ -162,7 +160,7 @@ class Launcher:
         """Make what this process holds of an execution anew, from what is recorded; its state is not loaded yet."""
         graph, bound, workflow = self._rebuild(execution)
         part = execution._part
-        given = {n: self._store.codec.decode(_from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
+        given = {n: self._store.codec.decode(from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
         chosen = None if part is None or part["only"] is None else set(part["only"])
         plan = self._plan(workflow, graph, chosen, given)
         live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
@@ -247,13 +245,3 @@ def _resolved(bound: Mapping[str, Any]) -> dict[str, Any]:
 
 def _secrets(bound: Mapping[str, Any]) -> set[str]:
     return {v.resolve(os.environ) for v in bound.values() if isinstance(v, Secret)}
-
-
-def _portable(value: Stored) -> list[Any]:
-    data = value.data
-    return [value.codec, {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data, value.blob, value.size]
-
-
-def _from_portable(value: list[Any]) -> Stored:
-    codec, data, blob, size = value
-    return Stored(codec, base64.b64decode(data["base64"]) if isinstance(data, dict) else data, blob, size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ def stop_request(live: Live, reason: str) -> Draft:
 def log_path(home: Path, key: RunKey) -> Path:
     """Give the log file of one attempt of a job."""
     return home / "logs" / key.execution_id / f"{file_name(key.job)}.{key.number}.{key.attempt}.log"
+
+
+def scratch_path(home: Path, key: RunKey) -> Path:
+    """Give the folder where a run of a job may keep files of its own."""
+    return home / "scratch" / key.execution_id / f"{file_name(key.job)}.{key.number}"
 
 
 class Live:
@@ -155,10 +161,6 @@ class JobWork:
         """Where what it prints and logs is kept."""
         return log_path(self.live.store.home, self.key)
 
-    def scratch_path(self) -> Path:
-        """Where it may keep files of its own while it runs."""
-        return self.live.store.home / "scratch" / self.live.execution_id / f"{file_name(self.key.job)}.{self.key.number}"
-
     @property
     def is_over(self) -> bool:
         """Whether nothing that the job still does is recorded any more."""
@@ -185,7 +187,7 @@ class JobWork:
                 context=live.context,
                 event_offsets=start.events,
                 cause=live.cause,
-                scratch=self.scratch_path,
+                scratch=partial(scratch_path, live.store.home, self.key),  # not a method: a cycle would wait for the collector
             )
             context.secrets = live.secrets
         return context

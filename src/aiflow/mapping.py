@@ -12,7 +12,7 @@ from typing import Any
 from aiflow.errors import ParameterError
 from aiflow.graph.job import Fixed
 from aiflow.live import ElementWork, JobWork
-from aiflow.runners.base import Ended, Runner
+from aiflow.runners.base import Ended, Runner, failure_of
 from aiflow.runners.calling import finish, judge
 
 __all__ = ["MappedRun"]
@@ -28,7 +28,7 @@ class MappedRun:
         self._running: dict[int, ElementWork] = {}
         self._failed: Ended | None = None
         self._count = 0
-        self._over = False
+        self._begun = self._stopped = self._over = False
 
     def start(self) -> None:
         """Load the lists and begin with the first elements."""
@@ -37,16 +37,18 @@ class MappedRun:
         except BaseException as error:  # loading the inputs runs foreign code
             self.done(self.work, judge(error, self.work.options))
             return
+        self._begun = True
         self._advance()
 
     def stop(self) -> None:
         """Ask the running elements to stop; the others do not begin."""
         with self._guard:
-            self._todo.clear()
+            self._stopped = True
             running = list(self._running.values())
         for element in running:
             self.runner.stop(element)
-        self._advance()
+        if self._begun:
+            self._advance()
 
     def _elements(self) -> list[ElementWork]:
         node = self.work.vertex.node
@@ -76,16 +78,25 @@ class MappedRun:
     def _advance(self) -> None:
         while True:
             with self._guard:
-                if not self._todo or self._failed is not None or len(self._running) >= self.width:
+                if not self._todo or self._failed is not None or self._is_stopping or len(self._running) >= self.width:
                     break
                 element = self._todo.pop()
                 self._running[element.element] = element
-            self.runner.start(element, self._element_done)
+            try:
+                self.runner.start(element, self._element_done)
+            except Exception as error:  # a plugin's runner: its trouble is this element's
+                failure = failure_of(error)
+                self._element_done(element, Ended("FAILED", error=failure, reason=str(failure)))
+                return
         with self._guard:
             if self._running or self._over:
                 return
             self._over = True
         self.done(self.work, self._verdict())
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stopped or self.work.context.stopping  # the elements that run may have heard of it before `stop`
 
     def _element_done(self, element: Any, ended: Ended) -> None:
         with self._guard:

@@ -1,11 +1,11 @@
 """Rules 33 and 34: jobs whose process died, and going on with what had ended."""
 
 import pytest
+from tests.graph.sim import Sim
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
-from tests.graph.sim import Sim
 
 
 @job

@@ -1,13 +1,13 @@
 """Rules 18 to 21 and 39: failing, retrying, skipping, being live, and how the whole ends."""
 
 import pytest
+from tests.graph.sim import EPOCH, Sim
 
 from aiflow.graph import machine
 from aiflow.graph.commands import RetryLater, StopJob
 from aiflow.graph.condition import event
 from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
-from tests.graph.sim import EPOCH, Sim
 
 
 @job

@@ -1,9 +1,10 @@
 """Whole workflows as people write them; E1, E2, E3 and E15 are AIFlow's own examples (see the parity list)."""
 
+from tests.graph.sim import Sim
+
 from aiflow.graph.condition import event
 from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
-from tests.graph.sim import Sim
 
 
 @job

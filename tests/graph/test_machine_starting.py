@@ -1,11 +1,11 @@
 """Rules 11 to 14 and 17: what starts a job, once, in which order, and what a start does that comes too early."""
 
 import pytest
+from tests.graph.sim import Sim
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
-from tests.graph.sim import Sim
 
 
 @job

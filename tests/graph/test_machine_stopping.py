@@ -1,12 +1,12 @@
 """Rules 15, 16 and 22: stopping and restarting jobs, and stopping the whole."""
 
 import pytest
+from tests.graph.sim import Sim
 
 from aiflow.graph.commands import StopJob
 from aiflow.graph.condition import event
 from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
-from tests.graph.sim import Sim
 
 
 @job

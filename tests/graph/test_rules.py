@@ -1,11 +1,11 @@
 """Rules 3 (its part that needs no engine) and 5 to 10, seen from an execution: which rule of which job acts."""
 
 import pytest
+from tests.graph.sim import Sim
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
-from tests.graph.sim import Sim
 
 
 @job

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.strategies import composites, event_leaves
 
 from aiflow.graph.condition import event
 from aiflow.graph.rule import Progress
-from tests.strategies import composites, event_leaves
 
 X, Y, Z = event("x"), event("y"), event("z")
 

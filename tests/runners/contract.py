@@ -265,15 +265,6 @@ class RunnerContract:
         bench.asked = ("y",)
         assert bench.run(lambda: {"x": 1, "y": 0}, _options={"outputs": ("x", "y")}).truth == {"y": False}
 
-    def test_an_async_function_is_awaited(self, bench: Bench) -> None:
-        async def wait() -> str:
-            import asyncio
-
-            await asyncio.sleep(0)
-            return af.current().job
-
-        assert bench.call(wait) == "wait"
-
     def test_current_tells_a_job_who_it_is(self, bench: Bench) -> None:
         def who() -> list[Any]:
             me = af.current()

@@ -35,6 +35,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 class TestProcesses(RunnerContract):
     """All of the contract."""
 
+    def test_an_async_function_is_awaited(self, bench: Bench) -> None:
+        async def wait() -> str:
+            import asyncio
+
+            await asyncio.sleep(0)
+            return af.current().job
+
+        assert bench.call(wait) == "wait"
+
 
 # --- crashes ----------------------------------------------------------------------------------------------------------
 

@@ -70,6 +70,9 @@ class _Valueless:
     def __hash__(self) -> int:
         return id(self)
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        self._refuse("it cannot be part of an object that aiflow does not look into")
+
 
 class Node(_Valueless):
     """One call of a job in a workflow's graph; it stands for the value that the job will give.
@@ -233,6 +236,11 @@ def find_nodes(value: Any, found: list[Node]) -> None:
         find_nodes(value.value, found)
 
 
+def _takes_arguments(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is None or code.co_argcount + code.co_kwonlyargcount > 0
+
+
 _PLAIN = (str, int, float, bool, type(None), bytes, Secret)
 check_constant: Callable[[Any], None] | None = None
 """Set by the composition root: raises if a constant argument cannot be serialised."""
@@ -262,8 +270,7 @@ class Body:
             not fit the function's signature.
         """
         options = job.spec
-        explicit = options.name
-        name = self.unique(self.prefix + (explicit or job.name), explicit is not None and explicit != job.function.__name__)
+        name = self.unique(self.prefix + job.name, job)
         if self.defaults and any(getattr(options, k) is None for k in self.defaults):
             options = replace(options, **{k: v for k, v in self.defaults.items() if getattr(options, k) is None})
         if job.is_stream:
@@ -274,7 +281,7 @@ class Body:
             self._argument(node, what, value, found)
         if mapped:
             self._check_mapped(node, args, kwargs, found)
-        elif args or kwargs or job.function.__code__.co_argcount if hasattr(job.function, "__code__") else True:
+        elif args or kwargs or _takes_arguments(job.function):
             self._check_call(node, args, kwargs)
         node.args, node.kwargs, node.mapped = args, kwargs, mapped
         node.data = tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
@@ -282,11 +289,12 @@ class Body:
         self.names[name] = node
         return node
 
-    def unique(self, wanted: str, explicit: bool = False) -> str:
+    def unique(self, wanted: str, job: Job) -> str:
         """Give `wanted`, or with a number if it is taken; an explicit name that is taken is a `GraphError`."""
-        if wanted not in self.names:
+        other = self.names.get(wanted)
+        if other is None:
             return wanted
-        if explicit:
+        if job.is_renamed or (job.spec.name is not None and other.job.function is not job.function):
             raise GraphError(f"two nodes of workflow {self.root.name!r} are named {wanted!r}; give one of them another name")
         number = self.counts.get(wanted, 1) + 1
         while f"{wanted}_{number}" in self.names:
@@ -331,13 +339,13 @@ class Body:
         if node.job.is_stream:
             raise GraphError(f"{node.job.name} is a stream job (a generator) and cannot be mapped")
 
-    def include(self, name: str) -> Body:
-        """Give the body of a sub-workflow, whose nodes are named ``name.…``."""
+    def include(self, name: str, defaults: Mapping[str, Any]) -> Body:
+        """Give the body of a sub-workflow, whose nodes are named ``name.…``; its own defaults go before these."""
         wanted = self.prefix + name
         number = self.includes.get(wanted, 0) + 1
         self.includes[wanted] = number
         prefix = f"{wanted}." if number == 1 else f"{wanted}_{number}."
-        return Body(name, self.defaults, self.root, prefix)
+        return Body(name, {**self.defaults, **defaults}, self.root, prefix)
 
 
 class Nodes:

@@ -169,6 +169,7 @@ class Job:
         self.is_async = inspect.iscoroutinefunction(function)
         generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
         self.is_stream = generator if options.stream is None else bool(options.stream)
+        self.is_renamed = False  # whether its name is one call's own
         self._signature: inspect.Signature | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -188,7 +189,9 @@ class Job:
         >>> train.options(name="train_big", retries=3)(5)
         5
         """
-        return Job(self.function, replace(self.spec, **check_options(options, self.name)))
+        changed = Job(self.function, replace(self.spec, **check_options(options, self.name)))
+        changed.is_renamed = self.is_renamed or options.get("name") is not None
+        return changed
 
     def map(self, *args: Any, **kwargs: Any) -> Node:
         """Run once per element of a list that a job gives, and give the list of results in the same order.

@@ -305,7 +305,9 @@ def _convert_number(value: Any, target: type, what: str) -> Any:
 def _convert_enum(value: Any, target: type[Enum], what: str) -> Enum:
     if isinstance(value, target):
         return value
+    if isinstance(value, str) and value in target.__members__:  # names first: they are what is stored
+        return target[value]
     for member in target:
-        if value == member.name or value == member.value or str(value) == str(member.value):
+        if value == member.value or str(value) == str(member.value):
             return member
     raise ParameterError(f"{what} must be one of {', '.join(m.name for m in target)}, not {value!r}")

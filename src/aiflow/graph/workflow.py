@@ -126,7 +126,7 @@ class Workflow:
         outer = current_body()
         if outer is None:
             raise GraphError(f"{self.name}() builds nothing outside a workflow body; run it with {self.name}.run(), look at it with {self.name}.graph")
-        inner = outer.include(self.name)
+        inner = outer.include(self.name, self._defaults)
         token = activate(inner)
         try:
             return self.function(*args, **kwargs)

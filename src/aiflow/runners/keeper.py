@@ -196,9 +196,11 @@ class Keeper(threading.Thread):
         return None
 
     def _child_at_hand(self) -> ChildProcess:
-        """Give the child that waits, or a new one if there is none, or if it knows old files."""
-        if self._child is not None and self._child.is_stale():
-            self._dismiss(self._child)
+        """Give the child that waits, or a new one if there is none, if it has died or if it knows old files."""
+        if self._child is not None:
+            self._child.wait(0)
+            if self._child.is_stale():
+                self._dismiss(self._child)
         if self._child is None:
             self._child = ChildProcess(self.pool.family, self._bell_in)
         return self._child

@@ -92,6 +92,7 @@ class ThreadRunner:
             following: Any = work
             while following is not None and not self._closed:
                 following = done(following, run_here(following))
+            work = done = following = None  # an idle worker keeps no values alive
 
     def stop(self, work: Work) -> None:
         """Ask: `af.current().stopping` becomes true."""

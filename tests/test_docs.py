@@ -1,0 +1,203 @@
+"""The documents say what is true: their commands run, their links lead somewhere, and they leave nothing out.
+
+Python blocks and docstrings run elsewhere (`conftest.py`, doctest).
+"""
+
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import aiflow as af
+from aiflow.cli.entry import aiflow as command_line
+from aiflow.graph.job import JobOptions
+from aiflow.graph.workflow import _OPTIONS
+from aiflow.hooks import Hooks
+from aiflow.settings import _KNOWN
+from aiflow.store.schema import MIGRATIONS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md"), *ROOT.glob("*/README.md")])
+NOT_OURS = ("make ", "pip ", "git ", "cd ")
+"""Commands in the documents that are not aiflow's, and are not run here."""
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+REFERENCE = text_of(DOCS / "reference.md")
+
+
+def section(title: str) -> str:
+    """Give the part of the reference under a heading."""
+    found = re.search(rf"^## {title}$(.*?)(?=^## |\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+def test_the_commands_of_a_page_run(name: str, tmp_path: Path) -> None:
+    page = text_of(ROOT / name)
+    for file, code in re.findall(r"^<!-- file: (\S+) -->\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        (tmp_path / file).write_text(code, encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    ran = 0
+    for line in "".join(blocks).splitlines():
+        command = line.removeprefix("$ ")
+        if command.startswith(NOT_OURS):
+            continue
+        expected = int(found[1]) if (found := re.search(r"# exit code (\d)", line)) else 0
+        words = shlex.split(command, comments=True)
+        assert words.pop(0) == "aiflow", line
+        done = run([newest(tmp_path) if word == "ID" else word for word in words], tmp_path)
+        assert done.returncode == expected, f"{line}\n{done.stdout}{done.stderr}"
+        assert done.stdout.strip() or expected, f"{line} shows nothing"
+        ran += 1
+    assert ran > 3
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "AIFLOW_HOME": str(folder / ".aiflow"), "COLUMNS": "120"}
+    argv = [sys.executable, "-m", "aiflow", *words]
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def newest(folder: Path) -> str:
+    return str(json.loads(run(["list", "executions", "-o", "json", "--limit", "1"], folder).stdout)[0]["id"])
+
+
+# --- nothing is left out ----------------------------------------------------------------------------------------------
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    todo: list[tuple[str, click.Command]] = [("aiflow", command_line)]
+    while todo:
+        name, command = todo.pop()
+        if isinstance(command, click.Group):
+            todo += [(f"{name} {part}", one) for part, one in command.commands.items()]
+        else:
+            found.append((name, command))
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_a_command_and_its_options_are_in_the_reference(name: str, command: click.Command) -> None:
+    rows = [line for line in section("Command line").splitlines() if re.match(rf"\| `{name}[ `]", line)]
+    assert len(rows) == 1, name
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert f"`{option.opts[-1]}" in rows[0], option.opts
+
+
+def test_the_reference_names_no_command_that_is_not_there() -> None:
+    known = {name for name, _ in commands()}
+    named = re.findall(r"^\| `(aiflow(?: [a-z-]+)+)", section("Command line"), re.MULTILINE)
+    assert [name for name in named if name not in known] == []
+
+
+def every_error() -> list[type]:
+    return [one for one in vars(af).values() if inspect.isclass(one) and issubclass(one, BaseException)]
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda one: one.__name__)
+def test_an_error_is_in_the_reference(error: type) -> None:
+    assert f"`af.{error.__name__}`" in section("Errors") + section("Names")
+
+
+@pytest.mark.parametrize("option", JobOptions.__dataclass_fields__)
+def test_an_option_of_a_job_is_in_the_reference(option: str) -> None:
+    assert f"| `{option}` |" in section("Options of a job")
+
+
+@pytest.mark.parametrize("option", _OPTIONS)
+def test_an_option_of_a_workflow_is_in_the_reference(option: str) -> None:
+    assert f"`{option}`" in section("Options of a workflow")
+
+
+@pytest.mark.parametrize("setting", _KNOWN)
+def test_a_setting_is_in_the_reference(setting: str) -> None:
+    assert f"`{setting}`" in section("Settings")
+
+
+@pytest.mark.parametrize("hook", [name for name in vars(Hooks) if name.startswith("aiflow_")])
+def test_a_hook_is_in_the_reference(hook: str) -> None:
+    assert f"`{hook}(" in section("Plugins")
+
+
+@pytest.mark.parametrize("kind", af.EventType)
+def test_a_type_of_events_is_in_the_reference(kind: str) -> None:
+    assert f"`{kind}`" in section("Events")
+
+
+@pytest.mark.parametrize("status", sorted({*af.ExecutionStatus, *af.JobStatus}))
+def test_a_status_is_in_the_reference(status: str) -> None:
+    assert status in section("Names")
+
+
+def tables() -> dict[str, list[str]]:
+    """Give the columns of each table of a new store."""
+    from aiflow.store.connection import sqlite3
+
+    database = sqlite3.connect(":memory:")
+    for statements in MIGRATIONS:
+        for statement in statements:
+            database.execute(statement)
+    names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = {name: [row[1] for row in database.execute(f"PRAGMA table_info({name})")] for name in names}
+    database.close()
+    return columns
+
+
+@pytest.mark.parametrize(("table", "columns"), tables().items(), ids=list(tables()))
+def test_a_table_and_its_columns_are_in_the_reference(table: str, columns: list[str]) -> None:
+    (row,) = [line for line in section("The home").splitlines() if line.startswith(f"| `{table}` |")]
+    assert [column for column in columns if f"`{column}`" not in row] == []
+
+
+# --- links and pictures -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not target.startswith(("https://", "#")):
+            path, _, anchor = target.partition("#")
+            assert (page.parent / path).exists(), target
+            if anchor and path.endswith(".md"):
+                assert anchor in anchors(page.parent / path), target
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_pictures_are_what_aiflow_draws_today() -> None:
+    made = pictures().make_pictures()
+    kept = {path.name: text_of(path) for path in (DOCS / "images").glob("*.svg")}
+    assert made == kept, "draw them anew: python docs/make_pictures.py"
+
+
+def pictures() -> Any:
+    spec = spec_from_file_location("make_pictures", DOCS / "make_pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,101 @@
+"""Uses each public name once, as users do; never run, but checked by `mypy --strict` (`make types`)."""
+
+from datetime import datetime
+from typing import assert_type
+
+import aiflow as af
+from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
+
+TOKEN = af.Secret("env:TOKEN")
+
+
+@af.job
+def load(path: str) -> list[int]:
+    context = af.current()
+    assert_type(context, af.JobContext)
+    if context.stopping:
+        raise af.Stopped("enough")
+    if not path:
+        raise af.Skip("no path")
+    assert_type(context.publish("loaded", {"path": path}), af.Event)
+    assert_type(context.event, af.Event | None)
+    return [1, 2]
+
+
+@af.job(runner="process", retries=2, retry_on=(OSError,), limits={"gpu": 1}, outputs=("x", "y"))
+def split(rows: list[int], k: int = 1) -> tuple[list[int], list[int]]:
+    return rows[:k], rows[k:]
+
+
+@af.workflow
+def plain(path: str = "a") -> None:
+    load(path)
+
+
+@af.workflow(stop_on=af.event("enough"), ends="quiet")
+def flow(path: str = "rows.csv", token: str | af.Secret = TOKEN) -> None:
+    rows: af.Node = load(path)
+    parts = split.options(name="parts")(rows)
+    condition: af.Condition = af.event("go", af.ANY, type=af.EventType.UNDEFINED) & rows.succeeded
+    load("other").start_on(condition.within(60).own()).stop_on(parts.failed | parts.stopped).run_if(parts["x"])
+    split.map(rows, k=af.fixed(3)).after(af.command(["echo", "hi"], name="hi"))
+    af.observe(lambda: "fine", name="watch", interval=1.0)
+
+
+def build(workflow: af.Workflow, one: af.Job) -> af.Graph:
+    graph = workflow.build(path="x")
+    names: list[str] = [node.name for node in graph.nodes]
+    print(names, one.name, graph.to_svg({"load": "SUCCESS"}), af.__version__, af.BROADCAST)
+    return graph
+
+
+def run() -> af.Execution:
+    with af.Project("demo", home="home", durability="full", workers=2) as project:
+        execution = project.run(flow, check=False, timeout=10, path="x")
+        assert_type(execution.status, af.ExecutionStatus)
+        assert_type(execution.started, datetime | None)
+        for one in execution.jobs:
+            assert_type(one, af.JobExecution)
+            assert_type(one.status, af.JobStatus)
+        assert_type(project.events.list(keys="sensor.*", limit=3), list[af.Event])
+        assert_type(project.events.count(), int)
+        assert_type(project.executions.find("abc"), af.Execution | None)
+        with project.subscribe(lambda event: print(event.key), keys=["a", "b"], since="start", name="reader"):
+            project.publish_many([("a", 1), af.Draft("b", 2)])
+        return execution
+
+
+def current() -> af.Project:
+    af.publish("hello", {"n": 1}, sender="me", context=None)
+    with af.subscribe(print, keys="hello"):
+        return af.project()
+
+
+async def arun(project: af.Project) -> af.Execution:
+    return await project.arun(flow, path="x")
+
+
+def fail(project: af.Project) -> str:
+    try:
+        project.run(flow)
+    except af.ExecutionFailed as failed:
+        return str(failed.execution)
+    except (af.GraphError, af.ParameterError, af.Conflict) as wrong:
+        return str(wrong)
+    except af.NotFound as missing:
+        return missing.noun
+    except (af.OwnershipLost, af.OffsetPruned, af.StoreError) as store:
+        return str(store)
+    except (af.FlinkError, af.RunnerError) as runner:
+        return str(runner)
+    except af.AIFlowError:
+        raise
+    return ""
+
+
+def test(clock: ManualClock) -> None:
+    with project_for_tests("home", clock) as project:
+        execution = project.start(flow)
+        clock.advance(60)
+        run_until_idle(project)
+        assert_replays(execution)
