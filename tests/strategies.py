@@ -144,6 +144,19 @@ def workflows(
     return Drawn(tuple(nodes), draw(st.sampled_from(tuple(ends))), stop_on)
 
 
+@st.composite
+def pipelines(draw: st.DrawFn) -> Drawn:
+    """A job that the event ``go`` starts again and again, and jobs below it that all need it, directly or not."""
+    chosen = {"retries": st.integers(0, 1), "if_running": st.sampled_from((None, "queue", "parallel"))}
+    settings = st.fixed_dictionaries(chosen, optional={"max_parallel": st.integers(1, 3)})
+    nodes = [DrawnNode(rules=(("start_on", event("go")),), options=draw(settings))]
+    for number in range(1, draw(st.integers(2, 6))):
+        ups = st.lists(st.integers(0, number - 1), min_size=1, max_size=3, unique=True)
+        asked = draw(st.none() | st.none() | st.integers(0, number - 1))
+        nodes.append(DrawnNode(tuple(draw(ups)), draw(_some(number)), asked, options=draw(settings)))
+    return Drawn(tuple(nodes), "never")
+
+
 def histories(most: int = 40) -> st.SearchStrategy[list[int]]:
     """Numbers that `tests.graph.sim.wander` takes its choices from."""
     return st.lists(st.integers(0, 10**6), max_size=most)

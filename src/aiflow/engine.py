@@ -19,7 +19,7 @@ from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission, Ticket
-from aiflow.graph.commands import RetryLater
+from aiflow.graph.commands import RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import RunKey
 from aiflow.graph.machine import Report
@@ -297,13 +297,16 @@ class Engine:
         calls, self._calls = self._calls, []
         try:
             starts: list[JobWork] = []
+            stops: list[tuple[Live, StopJob]] = []
             for live in touched.values():
                 commands = live.state.commands
                 if commands:
                     live.state.commands = []
-                    self.performer.perform(live, commands, starts)
+                    self.performer.perform(live, commands, starts, stops)
             if starts:
                 self.performer.start(starts, entries)
+            for live, command in stops:
+                self.performer.stop(live, command)
         finally:
             for entry in entries:
                 entry.finish()

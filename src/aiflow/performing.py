@@ -57,8 +57,8 @@ class Performer:
         """Call something on a worker thread, outside of any turn."""
         self.runner("thread").call(action)  # type: ignore[attr-defined]  # the thread runner is ours
 
-    def perform(self, live: Live, commands: list[Command], starts: list[JobWork]) -> None:
-        """Do what was decided for one execution; works to start are added to `starts`."""
+    def perform(self, live: Live, commands: list[Command], starts: list[JobWork], stops: list[tuple[Live, StopJob]]) -> None:
+        """Do what was decided for one execution; works to start are added to `starts`, what is to be stopped then to `stops`."""
         for command in commands:
             if isinstance(command, StartJob):
                 run = (live.state.jobs[command.vertex].runs or {}).get(command.number)
@@ -67,7 +67,7 @@ class Performer:
                     live.works[command.vertex, command.number] = work
                     starts.append(work)
             elif isinstance(command, StopJob):
-                self._stop(live, command)
+                stops.append((live, command))
             elif isinstance(command, RetryLater):
                 self._retry_later(live, command)
             elif isinstance(command, EndExecution):
@@ -111,21 +111,24 @@ class Performer:
         store = self.engine.store
         try:
             work.cache_key = cache_key(work.load(), work.options.cache, store.codec)
-        except BaseException as error:  # loading the inputs and a user's key function are foreign code
+            found = store.cached(work.cache_key)
+            if found is None:
+                runner.start(work, self.engine.report)
+                if work.context.stopping:  # it was asked to stop before it was started
+                    runner.stop(work)
+                return
+            ended = finish(store.codec.decode(found), work.options, work.asked_outputs) if work.asked_outputs else Ended("SUCCESS")
+        except BaseException as error:  # loading the inputs, a user's key function and a plugin's runner are foreign code
             self.engine.report(work, judge(error, work.options))
             return
-        found = store.cached(work.cache_key)
-        if found is None:
-            runner.start(work, self.engine.report)
-            return
         work.cache_key = None
-        ended = finish(store.codec.decode(found), work.options, work.asked_outputs) if work.asked_outputs else Ended("SUCCESS")
         ended.stored, ended.reason = found, "the value of an equal call was used again"
         self.engine.report(work, ended)
 
     # --- stopping, and times ----------------------------------------------------------------------------------------
 
-    def _stop(self, live: Live, command: StopJob) -> None:
+    def stop(self, live: Live, command: StopJob) -> None:
+        """Ask a job to stop; after `start`, for it may have been started in the same turn."""
         key = command.vertex, command.number
         work = live.works.get(key)
         if work is None:

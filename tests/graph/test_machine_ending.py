@@ -589,7 +589,7 @@ def test_run_if_is_asked_of_each_value_of_a_recurring_upstream():
         sim.end("a", truth=truth)
     sim.end("b")
     sim.end("b")
-    assert sim.changes("b") == ["RUNNING", "SUCCESS", "SKIPPED", "RUNNING", "SUCCESS"]
+    assert sim.story("b") == ["b RUNNING", "b#2 SKIPPED", "b SUCCESS", "b#3 RUNNING", "b#3 SUCCESS"]
 
 
 def test_run_if_is_not_asked_when_somebody_asks_for_the_job():

@@ -5,7 +5,7 @@ import json
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.graph.sim import JOB, ME, Sim, finish, wander
-from tests.strategies import KEYS, histories, workflows
+from tests.strategies import KEYS, histories, pipelines, workflows
 
 from aiflow.graph import machine
 from aiflow.graph.event import Draft
@@ -175,6 +175,17 @@ def test_20_what_is_skipped_because_nothing_can_start_it_would_not_have_started(
 
 def _is_lost(event):
     return event.type == JOB and (event.value.get("reason") or "").startswith("nothing can start it any more")
+
+
+@quick
+@given(pipelines(), histories(60))
+def test_13_what_came_from_one_run_of_a_recurring_job_stays_together(drawn, history):
+    sim = Sim(drawn.workflow(), hold=True)
+    wander(sim, history, keys=("go",), calm=True)
+    assert finish(sim)
+    for (_, number), start in sim.starts.items():
+        assert {n for _, n in start.inputs} <= {number}
+    assert len({sim.state.job(v.name).number for v in sim.plan.vertices}) == 1
 
 
 @quick

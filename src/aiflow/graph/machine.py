@@ -24,6 +24,7 @@ __all__ = ["MAX_LOSSES", "Report", "can_start", "dispatch", "retry", "settle", "
 
 MAX_LOSSES = 3
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+_ORDERED = (None, IfRunning.QUEUE, IfRunning.PARALLEL)
 _ENDING = "ENDING"
 """The status of a run whose end is decided and not in the log yet; nobody outside sees it."""
 
@@ -164,6 +165,8 @@ def _job_changed(state: ExecutionState, event: Event) -> None:
     number = value["number"]
     if status == "RUNNING":
         _now_running(state, vertex, job, number, value["attempt"])
+        if job.starts and job.starts[0].skip is not None:
+            _skip_those_in_front(state, vertex, job, event)
     elif status == "SUCCESS" or status == "FAILED" or status == "STOPPED" or status == "SKIPPED":
         _now_ended(state, vertex, job, event, status, number)
     elif job.runs and number in job.runs:
@@ -231,8 +234,6 @@ def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Even
         state.busy -= 1
         _start_again(state, vertex, job, start, event)
     elif job.starts:
-        if not job.runs:
-            _skip_those_in_front(state, vertex, job, event)
         state.ready.append(vertex.index)
 
 
@@ -254,8 +255,11 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
             reason = None if good else _because(up, status, event)
             if job.feeds is None:
                 job.feeds = {}
-            feed = job.feeds.setdefault(up.index, deque())
-            feed.append(Feed(event.value["number"], event.offset, reason, event.value.get("truth")))
+            feed, number = job.feeds.setdefault(up.index, deque()), event.value["number"]
+            at = len(feed)
+            while at and feed[at - 1].number > number:  # it ran beside one that ended earlier
+                at -= 1
+            feed.insert(at, Feed(number, event.offset, reason, event.value.get("truth")))
             _pair(state, vertex, job, event)
         _feed_starts(state, vertex, job, event)
         return
@@ -303,7 +307,7 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
     feeds = job.feeds
     if feeds is None or (job.need > 0 and not job.bad):
         return
-    while all(feeds.get(up) for up, _ in vertex.feeds):
+    while all(_has_next(state, up, feeds) for up, _ in vertex.feeds):
         taken = [(up, feeds[up].popleft()) for up, _ in vertex.feeds]
         bad = [feed.reason for _, feed in taken if feed.reason is not None]
         offsets = tuple(sorted(feed.offset for _, feed in taken))
@@ -312,6 +316,12 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
             _refuse(state, vertex, job, start, bad[0], event, inherited=True)
         else:
             _start_or_skip(state, vertex, job, start, {up: feed.truth for up, feed in taken}, event)
+
+
+def _has_next(state: ExecutionState, up: int, feeds: dict[int, deque[Feed]]) -> bool:
+    """Tell whether the next end of a recurring upstream is there: one with a smaller number may still run."""
+    feed, runs = feeds.get(up), state.jobs[up].runs
+    return bool(feed) and (not runs or min(runs) > feed[0].number)
 
 
 def _start_or_skip(
@@ -363,17 +373,17 @@ def _refuse(
 
     What rules ask for in vain is not told again and again; that also ends cycles of rules on skips.
     """
-    if start.rule >= 0 and (job.bad or (job.last == "SKIPPED" and event.type == _JOB and event.value["status"] == "SKIPPED")):
-        if job.last is not None:
-            return
-    queues = vertex.policy is None or vertex.policy is IfRunning.QUEUE
-    if queues and vertex.feeds and not vertex.has_start and (job.runs or job.starts):
+    is_skip = event.type == _JOB and event.value["status"] == "SKIPPED"
+    if start.rule >= 0 and ((job.bad and job.last is not None) or (is_skip and job.last == "SKIPPED")):
+        return
+    if job.starts and vertex.feeds and not vertex.has_start and vertex.policy in _ORDERED:
         _enqueue(state, vertex, job, start._replace(skip=reason))
     else:
         _skip(state, vertex, job, reason, event, inherited)
 
 
 def _skip_those_in_front(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) -> None:
+    """Skip the starts whose turn has come and that are not to run: all before them have a number now."""
     while job.starts and job.starts[0].skip is not None:
         state.busy -= 1
         _skip(state, vertex, job, job.starts.popleft().skip or "", event, inherited=True)

@@ -114,6 +114,8 @@ class Child:
             if op == "start":
                 self._context = self._make_context(frame.head)  # here already: a stop may follow at once
                 self._jobs.put((frame, self._context))
+                with suppress(Stopped):
+                    self.send({"op": "begun"})
             elif op == "stop":
                 if self._context is not None and list(self._context.key) == frame.head["key"]:
                     self._context.stop_event.set()

@@ -66,6 +66,8 @@ class ChildProcess:
         What came from it and was not taken yet.
     is_over
         Whether nothing more will come: it has ended, or closed its socket.
+    has_served
+        Whether a job has ended in it.
     """
 
     def __init__(self, family: Family, wake: int) -> None:
@@ -95,7 +97,7 @@ class ChildProcess:
             theirs.close()
         self.pid = self._popen.pid
         self.frames: deque[Frame] = deque()
-        self.is_over = False
+        self.is_over = self.has_served = False
         self._code: int | None = None
         self.stdout, self.stderr = Relay("stdout"), Relay("stderr")
         self._inbox = Inbox()
@@ -245,6 +247,7 @@ class ChildProcess:
         self._code = self._popen.wait()
         self.is_over = True
         self._sock.close()
+        self._pipes.clear()
         for pipe in (self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()

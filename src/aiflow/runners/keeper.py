@@ -72,6 +72,7 @@ class _Task:
         self.work, self.done = work, done
         self.log = JobLog(work.log_path)
         self.signals: deque[tuple[float, int, bool]] = deque()
+        self.frame: tuple[dict[str, Any], bytes] | None = None  # what starts it, until the child has it
         self.is_stopping = self.was_killed = False
 
     def stop(self) -> None:
@@ -190,10 +191,14 @@ class Keeper(threading.Thread):
             return self._end(_failed(str(error), retryable=False))
         except BaseException as error:  # noqa: BLE001  # foreign code: reading a value may run anything
             return self._end(judge(error, work.options))
-        child.stdout.begin(self._task.log)
-        child.stderr.begin(self._task.log)
-        child.send(_head(self.pool.host, work, call), body)
-        return None
+        self._task.frame = _head(self.pool.host, work, call), body
+        return self._send(child, self._task)
+
+    def _send(self, child: ChildProcess, task: _Task) -> None:
+        child.stdout.begin(task.log)
+        child.stderr.begin(task.log)
+        if task.frame is not None:
+            child.send(*task.frame)
 
     def _child_at_hand(self) -> ChildProcess:
         """Give the child that waits, or a new one if there is none, if it has died or if it knows old files."""
@@ -207,12 +212,16 @@ class Keeper(threading.Thread):
 
     def _take(self, child: ChildProcess, frame: Frame) -> None:
         """Take what the child says: the end of its job, or a question."""
-        head = frame.head
-        if head["op"] != "end":
-            child.send(answer(self._task.work if self._task else None, head))
-        elif self._task is not None:
+        head, task = frame.head, self._task
+        if head["op"] == "begun":
+            if task is not None:
+                task.frame = None
+        elif head["op"] == "end":
+            child.has_served = True
             child.note_files(head["files"])
             self._end(_ended(frame), spoiled=head["spoiled"])
+        else:
+            child.send(answer(task.work if task else None, head))
 
     def _escalate(self, child: ChildProcess, task: _Task) -> None:
         while task.signals and task.signals[0][0] <= time.monotonic():
@@ -225,13 +234,20 @@ class Keeper(threading.Thread):
         child.dismiss()
         left_alive = not child.has_exited()
         how = fate(child.bury())
-        self._child = None if self._task is None else child
-        if self._task is None:
-            return
-        work, is_stopping = self._task.work, self._task.is_stopping
-        if is_stopping:
+        self._child = None
+        task = self._task
+        if task is None:
+            return None
+        if task.frame is not None and child.has_served and not task.is_stopping:
+            try:
+                return self._send(self._child_at_hand(), task)  # it died of what was before: the job has not begun
+            except (OSError, RunnerError) as error:
+                return self._end(_failed(f"no process could be started: {error}"))
+        self._child = child  # its last words belong to the job
+        work = task.work
+        if task.is_stopping:
             late = f"it did not end within {work.options.stop_timeout:g} s of being asked to, and was killed"
-            return self._end(Ended("STOPPED", reason=late if self._task.was_killed else f"its process {how}"))
+            return self._end(Ended("STOPPED", reason=late if task.was_killed else f"its process {how}"))
         if left_alive:
             how = "closed its connection to aiflow and went on"
         reason = f"the process of job {work.key.job!r} {how}; it gave no result"

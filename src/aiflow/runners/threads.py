@@ -164,6 +164,7 @@ class AsyncRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guard = threading.Lock()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._begun: set[int] = set()
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._guard:
@@ -189,6 +190,7 @@ class AsyncRunner:
         finally:
             close_log(work.context)
             self._tasks.pop(id(work), None)
+            self._begun.discard(id(work))
         await asyncio.get_running_loop().run_in_executor(None, done, work, ended)
 
     def stop(self, work: Work) -> None:
@@ -199,8 +201,12 @@ class AsyncRunner:
 
     def _cancel(self, work: Work) -> None:
         task = self._tasks.get(id(work))
-        if task is not None:
+        if task is None:
+            return
+        if id(work) in self._begun:
             task.cancel()
+        elif self._loop is not None:  # cancelled before its first step it would end without a word
+            self._loop.call_soon(self._cancel, work)
 
     def close(self) -> None:
         """Cancel what is left and end the loop."""
