@@ -174,8 +174,7 @@ class Launcher:
         """Build the body again, and refuse if the structure is another than it was (rule 34)."""
         workflow = defined.get(execution.workflow)
         if workflow is None:
-            where = f" (it was defined in {execution.source})" if execution.source else ""
-            raise NotFound("workflow", execution.workflow + where, defined)
+            raise NotFound("workflow", execution.workflow, defined)
         try:
             bound = workflow.bind(execution.params)
             graph = workflow.build_bound(bound)

@@ -29,5 +29,7 @@ def aiflow_project(tmp_path: Path, aiflow_clock: Any) -> Iterator[Project]:
     """Give a project in a fresh home, with the inline runner and the manual clock, as the current project."""
     from aiflow.testing import project_for_tests
 
-    with project_for_tests(tmp_path / "aiflow-home", aiflow_clock) as project:
+    project = project_for_tests(tmp_path / "aiflow-home", aiflow_clock)
+    with project:
         yield project
+        project.close(timeout=0.0)  # what still waits for an event is not waited for

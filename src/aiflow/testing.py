@@ -87,7 +87,7 @@ class ManualClock:
             engine.settle()
 
 
-def project_for_tests(home: Path, clock: ManualClock | None = None, name: str = "tests", **options: Any) -> Project:
+def project_for_tests(home: Path | str, clock: ManualClock | None = None, name: str = "tests", **options: Any) -> Project:
     """Open a project whose jobs run inline and whose time stands still (unless they say otherwise)."""
     return Project(name, home=home, clock=clock or ManualClock(), _runner="inline", **options)
 

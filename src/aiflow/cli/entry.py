@@ -31,7 +31,6 @@ from aiflow.cli.show import show
 __all__ = ["carry_out"]
 
 _HELP = {
-    "default_panels_first": True,
     "commands_before_options": True,
     "max_width": 100,
     "style_options_panel_border": "dim",

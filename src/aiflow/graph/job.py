@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
 
@@ -226,6 +226,10 @@ def _rebuild(function: Callable[..., Any], options: JobOptions) -> Job:
     return Job(function, options)
 
 
+@overload
+def job(function: Callable[..., Any], /, **options: Any) -> Job: ...
+@overload
+def job(function: None = None, /, **options: Any) -> Callable[[Callable[..., Any]], Job]: ...
 def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a job: outside a workflow body still the function, inside one a call adds a node.
 

@@ -63,7 +63,12 @@ def is_secret_name(name: str) -> bool:
 
 def mask(params: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters as they may be shown."""
-    return {k: "***" if is_secret_name(k) and not isinstance(v, dict) else v for k, v in params.items()}
+    return {k: "***" if is_secret_name(k) and not _is_reference(v) else v for k, v in params.items()}
+
+
+def _is_reference(value: Any) -> bool:
+    """Tell whether a stored parameter is an `af.Secret`, whose reference may be seen."""
+    return isinstance(value, Secret) or (isinstance(value, dict) and set(value) == {"$secret"})
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
 from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
@@ -69,6 +69,9 @@ class Workflow:
             raise ParameterError(f"option 'ends' {what} must be None, 'quiet' or 'never', not {self.ends!r}")
         if self.if_running not in ("queue", "ignore", "parallel", "merge"):
             raise ParameterError(f"option 'if_running' {what} must be queue, ignore, parallel or merge, not {self.if_running!r}")
+        for key in ("start_on", "context", "params"):
+            if self.options.get(key) is not None:
+                raise ParameterError(f"option {key!r} {what} is not supported yet: workflows cannot be triggered by events; start them with run or start")
         for key in ("start_on", "stop_on"):
             condition = self.options.get(key)
             if condition is not None and not isinstance(condition, Condition):
@@ -156,6 +159,10 @@ class Workflow:
         return f"<workflow {self.name}{self.signature}>"
 
 
+@overload
+def workflow(function: Callable[..., Any], /, **options: Any) -> Workflow: ...
+@overload
+def workflow(function: None = None, /, **options: Any) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a workflow: its body builds a graph of jobs.
 

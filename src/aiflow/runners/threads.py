@@ -25,6 +25,7 @@ Done = Callable[[Work, Ended], Any]
 def run_here(work: Work) -> Ended:
     """Run one attempt on this thread and say how it ended."""
     context = work.context
+    rewrap()  # somebody may have put another stream in place of standard output meanwhile
     attach_log(context, lambda: work.log_path)
     try:
         return perform(work.load, context, work.options, work.asked_outputs)
@@ -170,7 +171,7 @@ class AsyncRunner:
         with self._guard:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="aiflow-async", daemon=True).start()
+                threading.Thread(target=_run_loop, args=(self._loop,), name="aiflow-async", daemon=True).start()
             return self._loop
 
     def start(self, work: Work, done: Done) -> None:
@@ -184,6 +185,7 @@ class AsyncRunner:
         self._tasks[id(work)] = self._loop.create_task(self._run(work, done))
 
     async def _run(self, work: Work, done: Done) -> None:
+        self._begun.add(id(work))
         attach_log(work.context, lambda: work.log_path)
         try:
             ended = await perform_async(work.load, work.context, work.options, work.asked_outputs)
@@ -224,3 +226,10 @@ class AsyncRunner:
             loop.stop()
 
         asyncio.run_coroutine_threadsafe(end(), loop)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
