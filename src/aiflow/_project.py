@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiflow.clock import Clock, SystemClock
-from aiflow.errors import Conflict, ParameterError, StoreError
+from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
@@ -367,8 +367,8 @@ class Project:
             if execution.workflow in defined:
                 try:
                     taken.append(execution.resume())
-                except Conflict as error:
-                    logger.warning("%s", error)
+                except (Conflict, GraphError, NotFound, ParameterError) as error:  # that one stays; the others go on
+                    logger.warning("execution %s stays INTERRUPTED: %s", execution.id, error)
         return taken
 
     def _resume(self, execution: Execution) -> None:

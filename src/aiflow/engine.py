@@ -392,7 +392,10 @@ class Engine:
         if live.execution_id not in self.lives:
             return
         reason = hide(ended.reason, live.secrets) if ended.reason and live.secrets else ended.reason
-        report = Report(work.key.job, number, work.key.attempt, ended.outcome, ended.retryable, ended.truth, reason)
+        run = (live.state.jobs[index].runs or {}).get(number)
+        is_late = run is not None and run.timed_out
+        retryable = issubclass(TimeoutError, work.options.retry_on) if is_late else ended.retryable
+        report = Report(work.key.job, number, work.key.attempt, ended.outcome, retryable, ended.truth, reason)
         draft = machine.settle(live.state, report, self.record.now)
         if draft is None:
             return
@@ -417,6 +420,32 @@ class Engine:
         if ticket is not None:
             live.tickets[key] = ticket
             self.admission.retake(ticket)
+
+    def lend_place(self, key: RunKey) -> bool:
+        """Let others have the place of a job that waits for them; False if it has none."""
+        return self._change_place(key, False)
+
+    def take_place_back(self, key: RunKey) -> None:
+        """Give a job its place again, although there may be one too many at work for a while."""
+        self._change_place(key, True)
+
+    def _change_place(self, key: RunKey, takes: bool) -> bool:
+        def apply() -> bool:
+            live = self.lives.get(key.execution_id)
+            place = (live.plan.by_name[key.job], key.number) if live is not None else (0, 0)
+            ticket = live.tickets.get(place) if live is not None else None
+            if live is None or ticket is None or ticket.takes_slot is takes:
+                return False
+            change(live, place, ticket._replace(takes_slot=takes), takes)
+            self._undo.append(lambda: change(live, place, ticket, not takes))
+            return True
+
+        def change(live: Live, place: tuple[int, int], ticket: Ticket, takes: bool) -> None:
+            live.tickets[place] = ticket
+            alone = ticket._replace(limits={}, takes_slot=True)
+            self.admission.retake(alone) if takes else self.admission.release(alone)
+
+        return bool(self.submit(Entry(apply)).result)
 
     # --- what everybody brings --------------------------------------------------------------------------------------
 

@@ -344,6 +344,10 @@ class Execution:
         OwnershipLost
             If another process took it over.
         """
+        with self._project._shared.place_lent():
+            return self._wait(timeout)
+
+    def _wait(self, timeout: float | None) -> Execution:
         deadline = None if timeout is None else time.monotonic() + timeout
         live = self._project._shared.live(self.id)
         if live is not None:

@@ -10,13 +10,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import Clock
 from aiflow.engine import Engine
-from aiflow.errors import NotFound, ParameterError
+from aiflow.errors import NotFound, ParameterError, StoreError
 from aiflow.graph.event import EventType
 from aiflow.graph.execution import ENDED
 from aiflow.graph.plan import Plan
@@ -233,6 +233,18 @@ class Home:
         finally:
             with guard:
                 self.drivers -= 1
+
+    @contextmanager
+    def place_lent(self) -> Iterator[None]:
+        """Inside a job: let others have its place while it waits for them (rule 36)."""
+        job, engine = current_or_none(), self._engine
+        lent = job is not None and engine is not None and job.port is engine and engine.lend_place(job.key)
+        try:
+            yield
+        finally:
+            if lent and job is not None and engine is not None:
+                with suppress(StoreError):  # then it goes on without: nobody can be started now anyway
+                    engine.take_place_back(job.key)
 
     def drive_until(self, done: threading.Event, deadline: float | None, live: Live | None = None) -> bool:
         """Wait for `done`, and run inline jobs here meanwhile; tell whether it came before `deadline`."""

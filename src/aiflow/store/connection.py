@@ -208,6 +208,11 @@ class Reader(Connection):
         super().__init__(*args, **options)
         self.lock = threading.Lock()
 
+    def close(self) -> None:
+        """Close it, when no thread is inside any more: that would be the end of this process."""
+        with self.lock:
+            super().close()
+
     def execute(self, sql: str, values: Iterable[Any] = ()) -> _Rows:
         """Ask; a failure is a `StoreError`."""
         with self.lock:
