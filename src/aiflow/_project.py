@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +25,7 @@ from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
 from aiflow.graph.event import Draft, Event, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
+from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
 from aiflow.graph.workflow import Workflow, defined
 from aiflow.launching import Launcher
@@ -39,6 +42,8 @@ __all__ = ["Project", "project"]
 logger = logging.getLogger(__name__)
 _entered: list[Project] = []
 _default: Project | None = None
+_within: ContextVar[tuple[Any, Project] | None] = ContextVar("aiflow_within", default=None)
+"""The innermost project that was entered here, and by which job."""
 
 
 class Project:
@@ -96,6 +101,7 @@ class Project:
             raise StoreError(f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME")
         shared = open_home(settings, clock or SystemClock(), _runner, self)
         self._shared, self._closed = shared, False
+        self._tokens: list[Any] = []
         self._store, self._clock = shared.store, shared.clock
         known = self._store.meta("name")
         self.name: str = settings.name if name is not None and settings.name else known or settings.name or "default"
@@ -302,7 +308,7 @@ class Project:
         self._shared.drive_if_nobody_does()
         return execution
 
-    def run(self, workflow: Workflow, *, check: bool = True, timeout: float | None = None, **more: Any) -> Execution:
+    def run(self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any) -> Execution:
         """Start an execution and wait for its end.
 
         Parameters
@@ -322,8 +328,9 @@ class Project:
         execution = self._start_for_a_wait(workflow, more)
         return self.wait_for(execution, check=check, timeout=timeout)
 
-    def wait_for(self, execution: Execution, *, check: bool = True, timeout: float | None = None) -> Execution:
+    def wait_for(self, execution: Execution, *, check: bool = True, timeout: float | timedelta | None = None) -> Execution:
         """Wait as `run` does: an interrupt stops the execution gracefully, a second one at once."""
+        timeout = None if timeout is None else seconds(timeout, "timeout")
         took_too_long = f"took longer than {timeout:g} s" if timeout is not None else ""
         timer = None
         if timeout is not None:
@@ -342,7 +349,7 @@ class Project:
             raise TimeoutError(f"execution {execution.id} of {execution.workflow} {took_too_long} and was stopped")
         return execution.check() if check else execution
 
-    async def arun(self, workflow: Workflow, *, check: bool = True, timeout: float | None = None, **more: Any) -> Execution:
+    async def arun(self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any) -> Execution:
         """Do what `run` does, for async code: the event loop is free meanwhile. Cancelling it stops the execution."""
         starting = asyncio.ensure_future(asyncio.to_thread(self._start_for_a_wait, workflow, more))
         try:
@@ -421,11 +428,14 @@ class Project:
 
     def __enter__(self) -> Self:
         _entered.append(self)
+        self._tokens.append(_within.set((current_or_none(), self)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self in _entered:
             _entered.remove(self)
+        with contextlib.suppress(ValueError):  # left in another context than it was entered in
+            _within.reset(self._tokens.pop())
         self.close(timeout=10.0 if kind is None else 0.0)
 
 
@@ -437,6 +447,9 @@ def project() -> Project:
     global _default
     job = current_or_none()
     if job is not None:
+        inside = _within.get()
+        if inside is not None and inside[0] is job:
+            return inside[1]
         found = job.project
         if found is not None:
             return found  # type: ignore[no-any-return]

@@ -400,6 +400,8 @@ class Engine:
         if draft is None:
             return
         status = draft.value["status"]
+        if draft.value.get("reason") != reason:  # it ended otherwise than the runner saw it: by a timeout, say
+            ended = Ended(status)
         if status == "SUCCESS":
             if ended.stored is None:
                 live.keep(index, number, ended.value, work.options.persist)
@@ -486,6 +488,8 @@ class Engine:
     def set_label(self, key: RunKey, text: str) -> None:
         """Show a short text beside a job."""
         sql = "UPDATE job_executions SET label = ? WHERE execution_id = ? AND job = ? AND number = ?"
+        live = self.lives.get(key.execution_id)
+        text = hide(text, live.secrets) if live is not None else text
         self.submit(Entry(lambda: self.record.write(sql, (storable(text), key.execution_id, key.job, key.number))))
 
     def project(self) -> Any:
@@ -527,16 +531,15 @@ class Engine:
             self.say(live, draft)
             self._drain()
 
-        try:
-            self.submit(Entry(apply))
-        except BaseException:
-            self._forget(live)
-            raise
+        self.submit(Entry(apply))
 
     def _adopt(self, live: Live) -> None:
+        live.port = self
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
             self.ticker.watch()
+            self._undo.append(partial(self._forget, live))
+            live.recompute = self.performer.compute_again
         if live.plan.patterns:  # it hears everything, also the keys that are no patterns: once
             self._pattern_listeners[live.execution_id] = live
             return

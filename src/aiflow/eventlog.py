@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from aiflow.clock import as_timestamp
+from aiflow.clock import as_datetime, as_timestamp
 from aiflow.errors import OffsetPruned, ParameterError
 from aiflow.graph.event import Event
 from aiflow.store import log
@@ -76,6 +76,22 @@ class EventLog:
         """Give the newest event of a key, or None."""
         found = log.select(self._reader(), EventFilter(key, **filters), limit=1, newest=True)
         return found[0] if found else None
+
+    def failed(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Give the events that a subscriber or the scheduler could not handle, oldest first.
+
+        Returns
+        -------
+        list
+            Dicts with `event` (None if it was pruned), `offset`, `handler`, `error` and `time`.
+        """
+        rows = self._project._store.rows(
+            "SELECT offset, handler, error, time FROM failed_events ORDER BY id LIMIT ?", (-1 if limit is None else limit,)
+        )
+        return [
+            {"event": self.get(offset), "offset": offset, "handler": handler, "error": error, "time": as_datetime(time)}
+            for offset, handler, error, time in rows
+        ]
 
     def get(self, offset: int) -> Event | None:
         """Give the event at an offset, or None."""

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
 from aiflow.errors import Conflict, ExecutionFailed, NotFound, OwnershipLost, StoreError
 from aiflow.graph.event import Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.job import seconds
 from aiflow.graph.params import mask
 from aiflow.store import log
 from aiflow.values.codec import Stored
@@ -336,7 +337,7 @@ class Execution:
 
     # --- acting -----------------------------------------------------------------------------------------------------
 
-    def wait(self, timeout: float | None = None) -> Execution:
+    def wait(self, timeout: float | timedelta | None = None) -> Execution:
         """Wait until it has ended; `TimeoutError` after `timeout` seconds leaves it running.
 
         Raises
@@ -347,7 +348,8 @@ class Execution:
         with self._project._shared.place_lent():
             return self._wait(timeout)
 
-    def _wait(self, timeout: float | None) -> Execution:
+    def _wait(self, timeout: float | timedelta | None) -> Execution:
+        timeout = None if timeout is None else seconds(timeout, "timeout")
         deadline = None if timeout is None else time.monotonic() + timeout
         live = self._project._shared.live(self.id)
         if live is not None:

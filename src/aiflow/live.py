@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aiflow.errors import RunnerError
 from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
 from aiflow.graph.event import Draft, EventType
@@ -19,8 +20,9 @@ from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret, is_secret_name
 from aiflow.graph.plan import Plan, Vertex
-from aiflow.graph.state import ExecutionState, Run
+from aiflow.graph.state import ExecutionState, Run, Start
 from aiflow.runners.base import Call
+from aiflow.runners.calling import perform
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
 
@@ -86,6 +88,8 @@ class Live:
         self.lost = False
         self.watchers: list[Callable[[], None]] = []
         self.on_failure: Any = None
+        self.port: Any = None
+        self._again = threading.RLock()
 
     def fresh_state(self) -> ExecutionState:
         """Give the state as it was at the last snapshot, or at the start."""
@@ -93,16 +97,34 @@ class Live:
         return state.load(self.snapshot[0]) if self.snapshot else state
 
     def value(self, index: int, number: int) -> Any:
-        """Give the value of one run of a job, from memory or from the store."""
+        """Give the value of one run of a job, from memory or from the store; one that a crash lost is computed again."""
         found = self.values.get((index, number), self)
         if found is not self:
             return found
         if index in self.given:
             return self.given[index]
+        if self.given_from.get(index) is None and not self.plan.vertices[index].node.options.persist:
+            return self._compute_again(index, number)
         if index in self.given_from:
             execution_id, number = self.given_from[index]
             return self.store.value(execution_id, self.plan.vertices[index].name, number)
         return self.store.value(self.execution_id, self.plan.vertices[index].name, number)
+
+    def _compute_again(self, index: int, number: int) -> Any:
+        """Compute a value that a crash lost and that is kept nowhere (`persist=False`), without a word (rule 37)."""
+        with self._again:
+            found = self.values.get((index, number), self)
+            if found is not self:
+                return found
+            vertex = self.plan.vertices[index]
+            run = Run(number, self.state.jobs[index].used or Start(()))
+            work = JobWork(self, vertex, run, StartJob(index, number, 1), self.port)
+            ended = perform(work.load, work.context, work.options, work.asked_outputs)
+            if ended.outcome != "SUCCESS":
+                told = ended.error or ended.reason
+                raise RunnerError(f"the value of {vertex.name} was lost, and computing it again failed: {told}")
+            self.values[index, number] = ended.value
+            return ended.value
 
     def keep(self, index: int, number: int, value: Any, persisted: bool) -> None:
         """Keep a value in memory for the jobs that need it."""

@@ -5,6 +5,7 @@ Knows nothing of turns or stores; the elements run on whatever runner the job ha
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,9 @@ from aiflow.errors import ParameterError
 from aiflow.graph.job import Fixed
 from aiflow.live import ElementWork, JobWork
 from aiflow.runners.base import Ended, Runner, failure_of
-from aiflow.runners.calling import finish, judge
+from aiflow.runners.calling import finish, judge, perform, perform_async
 
-__all__ = ["MappedRun"]
+__all__ = ["MappedRun", "elements_of", "run_elements_here", "run_here"]
 
 
 class MappedRun:
@@ -33,7 +34,9 @@ class MappedRun:
     def start(self) -> None:
         """Load the lists and begin with the first elements."""
         try:
-            self._todo = list(reversed(self._elements()))
+            elements = elements_of(self.work)
+            self._count = len(elements)
+            self._todo = [e for e in reversed(elements) if e.element not in self.results]
         except BaseException as error:  # loading the inputs runs foreign code
             self.done(self.work, judge(error, self.work.options))
             return
@@ -49,31 +52,6 @@ class MappedRun:
             self.runner.stop(element)
         if self._begun:
             self._advance()
-
-    def _elements(self) -> list[ElementWork]:
-        node = self.work.vertex.node
-        positional = [(isinstance(a, Fixed), self.work.resolve(a)) for a in node.args]
-        named = {k: (isinstance(v, Fixed), self.work.resolve(v)) for k, v in node.kwargs.items()}
-        walked = [v for is_fixed, v in [*positional, *named.values()] if not is_fixed]
-        sizes = []
-        for value in walked:
-            try:
-                sizes.append(len(value))
-            except TypeError:
-                raise ParameterError(f"{node.name} is mapped over a {type(value).__name__}, which is no list") from None
-        if len(set(sizes)) > 1:
-            raise ParameterError(f"{node.name} is mapped over lists of different lengths: {', '.join(map(str, sizes))}")
-        self._count = sizes[0]
-        columns = [v if is_fixed else list(v) for is_fixed, v in positional]
-        named_columns = {k: v if is_fixed else list(v) for k, (is_fixed, v) in named.items()}
-        elements = []
-        for i in range(self._count):
-            if i in self.results:
-                continue
-            args = tuple(c if is_fixed else c[i] for (is_fixed, _), c in zip(positional, columns, strict=True))
-            kwargs = {k: named_columns[k] if named[k][0] else named_columns[k][i] for k in named}
-            elements.append(ElementWork(self.work, i, args, kwargs))
-        return elements
 
     def _advance(self) -> None:
         while True:
@@ -116,3 +94,53 @@ class MappedRun:
         store = self.work.live.store
         values = [v[0] if type(v) is tuple else store.codec.decode(v) for _, v in sorted(self.results.items())]
         return finish(values, self.work.options, self.work.asked_outputs)
+
+
+def run_here(work: JobWork | ElementWork) -> Ended:
+    """Run a work on this thread, whatever its runner; an `async def` on an event loop made for it."""
+    if not work.job.is_async:
+        return perform(work.load, work.context, work.options, ())
+    found: list[Ended] = []
+
+    def on_a_loop() -> None:
+        found.append(asyncio.run(perform_async(work.load, work.context, work.options, ())))
+
+    thread = threading.Thread(target=on_a_loop, name="aiflow-again")  # this one may have a loop that is running
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def run_elements_here(work: JobWork) -> Ended:
+    """Run all elements of a mapped job on this thread, one after the other."""
+    values = []
+    for element in elements_of(work):
+        ended = run_here(element)
+        if ended.outcome != "SUCCESS":
+            return ended
+        values.append(ended.value)
+    return finish(values, work.options, ())
+
+
+def elements_of(work: JobWork) -> list[ElementWork]:
+    """Give the elements of a mapped job, in order; raises what loading its lists raises."""
+    node = work.vertex.node
+    positional = [(isinstance(a, Fixed), work.resolve(a)) for a in node.args]
+    named = {k: (isinstance(v, Fixed), work.resolve(v)) for k, v in node.kwargs.items()}
+    walked = [v for is_fixed, v in [*positional, *named.values()] if not is_fixed]
+    sizes = []
+    for value in walked:
+        try:
+            sizes.append(len(value))
+        except TypeError:
+            raise ParameterError(f"{node.name} is mapped over a {type(value).__name__}, which is no list") from None
+    if len(set(sizes)) > 1:
+        raise ParameterError(f"{node.name} is mapped over lists of different lengths: {', '.join(map(str, sizes))}")
+    columns = [v if is_fixed else list(v) for is_fixed, v in positional]
+    named_columns = {k: v if is_fixed else list(v) for k, (is_fixed, v) in named.items()}
+    elements = []
+    for i in range(sizes[0]):
+        args = tuple(c if is_fixed else c[i] for (is_fixed, _), c in zip(positional, columns, strict=True))
+        kwargs = {k: named_columns[k] if named[k][0] else named_columns[k][i] for k in named}
+        elements.append(ElementWork(work, i, args, kwargs))
+    return elements

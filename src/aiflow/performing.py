@@ -9,12 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aiflow.errors import StoreError
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission
 from aiflow.graph.commands import Command, EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.event import Draft, EventType, job_key
+from aiflow.graph.state import Run, Start
 from aiflow.live import JobWork, Live
-from aiflow.mapping import MappedRun
+from aiflow.mapping import MappedRun, run_elements_here, run_here
 from aiflow.runners.base import Ended, Runner, failure_of
 from aiflow.runners.calling import finish, judge
 from aiflow.turns import Entry
@@ -124,6 +126,16 @@ class Performer:
         work.cache_key = None
         ended.stored, ended.reason = found, "the value of an equal call was used again"
         self.engine.report(work, ended)
+
+    def compute_again(self, live: Live, index: int, number: int) -> Any:
+        """Compute a value that was not kept and that a crash lost, on the thread that needs it; nobody is told (rule 37)."""
+        job = live.state.jobs[index]
+        start = job.used if job.used is not None and job.number == number else Start(())
+        work = JobWork(live, live.plan.vertices[index], Run(number, start), StartJob(index, number, 1), self.engine)
+        ended = run_elements_here(work) if work.vertex.node.mapped else run_here(work)
+        if ended.outcome != "SUCCESS":
+            raise StoreError(f"the value of {work.key.job} was lost with its process, and computing it again failed: {ended.reason}")
+        return ended.value
 
     # --- stopping, and times ----------------------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ lets `wander` choose by a list of numbers, so that the same numbers give the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import pytest
 
 from aiflow.graph import machine
 from aiflow.graph.commands import RetryLater, StartJob
@@ -30,6 +32,21 @@ class Entry(NamedTuple):
 
     event: Event
     decided: bool
+
+
+made: list[Sim] | None = None
+"""The simulators of the test that runs now, if its module wants them looked at in the end."""
+
+
+@pytest.fixture(autouse=True)
+def every_log_replays() -> Iterator[None]:
+    """When a test has ended, replay what happened in it (for modules that import this)."""
+    global made
+    made = sims = []
+    yield
+    made = None
+    for sim in sims:
+        assert sim.replay().dump() == sim.state.dump()
 
 
 class Sim:
@@ -74,6 +91,8 @@ class Sim:
         self.announced: set[int] = set()
         self.starts: dict[tuple[str, int], Start] = {}
         self.state = self.fresh()
+        if made is not None:
+            made.append(self)
         self.bring(self.about_me("RUNNING"))
 
     # --- what happens -----------------------------------------------------------------------------------------------

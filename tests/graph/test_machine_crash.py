@@ -1,7 +1,7 @@
 """Rules 33 and 34: jobs whose process died, and going on with what had ended."""
 
 import pytest
-from tests.graph.sim import Sim
+from tests.graph.sim import Sim, every_log_replays  # noqa: F401
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job

@@ -1,7 +1,7 @@
 """Rules 18 to 21 and 39: failing, retrying, skipping, being live, and how the whole ends."""
 
 import pytest
-from tests.graph.sim import EPOCH, Sim
+from tests.graph.sim import EPOCH, Sim, every_log_replays  # noqa: F401
 
 from aiflow.graph import machine
 from aiflow.graph.commands import RetryLater, StopJob

@@ -1,6 +1,6 @@
 """Whole workflows as people write them; E1, E2, E3 and E15 are AIFlow's own examples (see the parity list)."""
 
-from tests.graph.sim import Sim
+from tests.graph.sim import Sim, every_log_replays  # noqa: F401
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job

@@ -1,7 +1,7 @@
 """Rules 11 to 14 and 17: what starts a job, once, in which order, and what a start does that comes too early."""
 
 import pytest
-from tests.graph.sim import Sim
+from tests.graph.sim import Sim, every_log_replays  # noqa: F401
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job

@@ -1,7 +1,7 @@
 """Rules 15, 16 and 22: stopping and restarting jobs, and stopping the whole."""
 
 import pytest
-from tests.graph.sim import Sim
+from tests.graph.sim import Sim, every_log_replays  # noqa: F401
 
 from aiflow.graph.commands import StopJob
 from aiflow.graph.condition import event

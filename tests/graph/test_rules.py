@@ -1,7 +1,7 @@
 """Rules 3 (its part that needs no engine) and 5 to 10, seen from an execution: which rule of which job acts."""
 
 import pytest
-from tests.graph.sim import Sim
+from tests.graph.sim import Sim, every_log_replays  # noqa: F401
 
 from aiflow.graph.condition import event
 from aiflow.graph.job import job

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from aiflow.errors import AIFlowError, ExecutionFailed, StoreError
+from aiflow.errors import AIFlowError, ExecutionFailed, GraphError, StoreError
 
 __all__ = ["BrokenFile", "Refused", "Terminated", "blame_user", "outcome_of", "say"]
 
@@ -71,6 +71,8 @@ def outcome_of(error: BaseException) -> int:
     code = _code_of(error)
     if code is None:
         raise error
+    if isinstance(error, GraphError):  # the user's file is at fault, not how the command was used
+        error = blame_user(error, "the workflow cannot be built:") or error
     say(f"Error: {error}", "red")
     return code
 
@@ -80,7 +82,7 @@ def _code_of(error: BaseException) -> int | None:
 
     if isinstance(error, StoreError | DatabaseError):
         return 3
-    if isinstance(error, ExecutionFailed | BrokenFile):
+    if isinstance(error, ExecutionFailed | BrokenFile | GraphError):
         return 1
     if isinstance(error, AIFlowError):
         return 2

@@ -15,6 +15,7 @@ from typing import Any
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.building import Node, Output, current_body
 from aiflow.graph.job import Job, JobOptions, check_options
+from aiflow.graph.params import Secret
 
 __all__ = ["CommandSpec", "command"]
 
@@ -33,15 +34,15 @@ class CommandSpec:
         Its working directory; None for that of this process.
     """
 
-    argv: tuple[str, ...] | str
+    argv: tuple[str | Secret, ...] | str
     shell: bool = False
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | Secret], ...] = ()
     cwd: str | None = None
 
     @property
     def __name__(self) -> str:  # what a `Job` is called that has no name
         words = self.argv.split() if isinstance(self.argv, str) else self.argv
-        return re.sub(r"[^\w-]+", "_", PurePath(words[0]).name).strip("_") or "command"
+        return re.sub(r"[^\w-]+", "_", PurePath(str(words[0])).name).strip("_") or "command"
 
     def __call__(self) -> str:
         """Refuse: only the command runner can run it."""
@@ -50,7 +51,7 @@ class CommandSpec:
     @property
     def text(self) -> str:
         """The command as one would type it."""
-        return self.argv if isinstance(self.argv, str) else shlex.join(self.argv)
+        return self.argv if isinstance(self.argv, str) else shlex.join(map(str, self.argv))
 
 
 def command(
@@ -107,7 +108,7 @@ def command(
     spec = CommandSpec(
         _words(argv, shell),
         shell,
-        tuple((str(key), str(value)) for key, value in (env or {}).items()),
+        tuple((str(key), value if isinstance(value, Secret) else str(value)) for key, value in (env or {}).items()),
         None if cwd is None else str(cwd),
     )
     if "runner" in options:
@@ -116,7 +117,7 @@ def command(
     return body.add(Job(spec, JobOptions(**{**checked, "runner": "command"})), (), {})
 
 
-def _words(argv: Any, shell: bool) -> tuple[str, ...] | str:
+def _words(argv: Any, shell: bool) -> tuple[str | Secret, ...] | str:
     """Check what the user gave as a command, and give it as a tuple, or for the shell as one text."""
     if isinstance(argv, str):
         if not argv.strip():
@@ -137,6 +138,6 @@ def _words(argv: Any, shell: bool) -> tuple[str, ...] | str:
                 f"{part!r} has no value while the graph is built, so it cannot be an argument of a command; "
                 "call the program in a job with subprocess.run, or hand the value over in a file"
             )
-        if not isinstance(part, str | int | float | PurePath):
+        if not isinstance(part, str | int | float | PurePath | Secret):
             raise ParameterError(f"the arguments of a command are texts, numbers and paths, not {part!r}")
-    return tuple(str(part) for part in argv)
+    return tuple(part if isinstance(part, Secret) else str(part) for part in argv)

@@ -321,7 +321,7 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
 def _has_next(state: ExecutionState, up: int, feeds: dict[int, deque[Feed]]) -> bool:
     """Tell whether the next end of a recurring upstream is there: one with a smaller number may still run."""
     feed, runs = feeds.get(up), state.jobs[up].runs
-    return bool(feed) and (not runs or min(runs) > feed[0].number)
+    return feed is not None and len(feed) > 0 and (not runs or min(runs) > feed[0].number)
 
 
 def _start_or_skip(
@@ -646,6 +646,9 @@ def _execution_changed(state: ExecutionState, event: Event) -> None:
         state.status = status
         for vertex in state.plan.vertices:
             job = state.jobs[vertex.index]
+            for run in (job.runs or {}).values():
+                if run.status == "STOPPING":  # it was told, but then nobody was in a hurry (rules 16 and 22)
+                    state.commands.append(StopJob(vertex.index, run.number, run.attempt))
             if job.runs or job.starts or job.restart is not None:
                 _stop(state, vertex, job, event, "the execution was stopped")
     else:

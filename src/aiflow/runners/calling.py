@@ -5,6 +5,7 @@ Knows nothing of threads, processes or stores.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def perform(
         function, args, kwargs = load()
         value = function(*args, **kwargs)
     except BaseException as error:
-        return judge(error, options)
+        return judge(error, options, context)
     finally:
         leave(token)
     return finish(value, options, asked)
@@ -40,22 +41,22 @@ async def perform_async(
         function, args, kwargs = load()
         value = await function(*args, **kwargs)
     except BaseException as error:
-        return judge(error, options)
+        return judge(error, options, context)
     finally:
         leave(token)
     return finish(value, options, asked)
 
 
-def judge(error: BaseException, options: JobOptions) -> Ended:
+def judge(error: BaseException, options: JobOptions, context: JobContext | None = None) -> Ended:
     """Say how an attempt ended that raised `error`; `retry_on` is judged here, where the exception is."""
     if isinstance(error, Skip):
         return Ended("SKIPPED", reason=error.reason or "the job raised Skip")
-    if isinstance(error, Stopped):
+    if isinstance(error, Stopped) and (context is None or context.stopping or context.is_over):
         return Ended("STOPPED", reason=str(error) or "the job raised Stopped")
-    if isinstance(error, KeyboardInterrupt):
-        return Ended("STOPPED", reason="interrupted", interrupted=True)
     failure = failure_of(error, skip_frames=1)
-    return Ended("FAILED", error=failure, retryable=isinstance(error, options.retry_on), reason=str(failure)[:500])
+    ended = Ended("FAILED", error=failure, retryable=isinstance(error, options.retry_on), reason=str(failure)[:500])
+    ended.interrupted = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+    return ended
 
 
 def finish(value: Any, options: JobOptions, asked: Sequence[int | str | None] = ()) -> Ended:

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from aiflow.errors import RunnerError
 from aiflow.graph.command import CommandSpec
+from aiflow.graph.params import Secret
 from aiflow.runners.base import Ended, Failure, RunnerHost, Work
 from aiflow.runners.calling import finish, judge
 from aiflow.runners.childprocess import fate
@@ -126,7 +127,7 @@ class _Program:
     thread: threading.Thread
 
     def __init__(self, work: Work, family: Family, environment: dict[str, str]) -> None:
-        self.work, self.log = work, JobLog(work.log_path)
+        self.work, self.log = work, JobLog(work.log_path, secrets=work.context.secrets)
         self._family, self._mark, self._environment = family, family.join(), environment
         self._stdout, self._stderr = Relay("stdout", keep_line=True), Relay("stderr")
         self._lock = threading.Lock()
@@ -134,6 +135,14 @@ class _Program:
         self._stop_at: float | None = None
         self._timer: threading.Timer | None = None
         self._is_over = False
+
+    def _plain(self, value: str | Secret) -> str:
+        """Look a secret up; what it stands for is kept out of logs and errors."""
+        if not isinstance(value, Secret):
+            return value
+        text = value.resolve(os.environ)
+        self.work.context.secrets.add(text)
+        return text
 
     # --- from other threads -----------------------------------------------------------------------------------------
 
@@ -202,14 +211,14 @@ class _Program:
 
     def _spawn(self, spec: CommandSpec) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            spec.argv if isinstance(spec.argv, str) else list(spec.argv),
+            spec.argv if isinstance(spec.argv, str) else [self._plain(word) for word in spec.argv],
             shell=spec.shell,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
             cwd=spec.cwd,
-            env=self._family.environment(self._mark, {**self._environment, **dict(spec.env)}),
+            env=self._family.environment(self._mark, {**self._environment, **{name: self._plain(value) for name, value in spec.env}}),
             start_new_session=True,
         )
 

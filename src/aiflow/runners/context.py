@@ -103,7 +103,10 @@ class JobContext:
     @property
     def logger(self) -> logging.Logger:
         """A logger named after the job; what it logs goes to the job's log."""
-        return logging.getLogger(f"aiflow.job.{self.job}")
+        logger = logging.getLogger(f"aiflow.job.{self.job}")
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)  # what a job says on purpose is kept, whatever the program's own threshold
+        return logger
 
     @property
     def events(self) -> list[Event]:

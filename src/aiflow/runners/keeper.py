@@ -70,20 +70,21 @@ class _Task:
 
     def __init__(self, work: Work, done: Done) -> None:
         self.work, self.done = work, done
-        self.log = JobLog(work.log_path)
+        self.log = JobLog(work.log_path, secrets=work.context.secrets)
         self.signals: deque[tuple[float, int, bool]] = deque()
         self.frame: tuple[dict[str, Any], bytes] | None = None  # what starts it, until the child has it
         self.is_stopping = self.was_killed = False
 
     def stop(self) -> None:
-        """Plan the signals: SIGTERM at half of `stop_timeout`, SIGKILL at its end.
+        """Plan the signals: SIGTERM soon, SIGKILL at the end of `stop_timeout`.
 
-        The second SIGTERM is for the child alone: Python may miss one that comes just before a call that blocks.
+        A function that looks at `af.current().stopping` has half a second to end by itself. The second SIGTERM is for
+        the child alone: Python may miss one that comes just before a call that blocks.
         """
         now, patience = time.monotonic(), self.work.options.stop_timeout
         self.is_stopping = True
-        self.signals.append((now + patience / 2, signal.SIGTERM, True))
-        self.signals.append((now + patience * 3 / 4, signal.SIGTERM, False))
+        self.signals.append((now + min(0.5, patience / 2), signal.SIGTERM, True))
+        self.signals.append((now + min(1.0, patience * 3 / 4), signal.SIGTERM, False))
         self.signals.append((now + patience, signal.SIGKILL, True))
 
 
