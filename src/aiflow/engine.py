@@ -539,7 +539,6 @@ class Engine:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
             self.ticker.watch()
             self._undo.append(partial(self._forget, live))
-            live.recompute = self.performer.compute_again
         if live.plan.patterns:  # it hears everything, also the keys that are no patterns: once
             self._pattern_listeners[live.execution_id] = live
             return

@@ -9,7 +9,7 @@ import asyncio
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +77,12 @@ class EventLog:
         found = log.select(self._reader(), EventFilter(key, **filters), limit=1, newest=True)
         return found[0] if found else None
 
-    def failed(self, limit: int | None = None) -> list[dict[str, Any]]:
+    def failed(self, limit: int | None = None) -> Sequence[dict[str, Any]]:
         """Give the events that a subscriber or the scheduler could not handle, oldest first.
 
         Returns
         -------
-        list
+        Sequence
             Dicts with `event` (None if it was pruned), `offset`, `handler`, `error` and `time`.
         """
         rows = self._project._store.rows(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from aiflow.cli.everywhere import Asked, Group, needs_home
-from aiflow.cli.formats import Table, write
+from aiflow.cli.formats import Lines, Table, write
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
 from aiflow.errors import ParameterError, suggest
 
@@ -113,10 +113,19 @@ def jobs(asked: Asked, limit: int, execution: str | None, job: str | None, statu
 @click.option("--key", "keys", multiple=True, metavar="GLOB", help="With this key; may be given again for others.")
 @click.option("--type", "types", multiple=True, metavar="GLOB", help="Of this type; may be given again for others.")
 @click.option("--execution", metavar="ID", help="Caused by this execution.")
+@click.option("--failed", is_flag=True, help="Those that a subscriber or the scheduler could not handle, and why.")
 @click.pass_obj
-def events(asked: Asked, limit: int, keys: tuple[str, ...], types: tuple[str, ...], execution: str | None) -> None:
+def events(
+    asked: Asked, limit: int, keys: tuple[str, ...], types: tuple[str, ...], execution: str | None, failed: bool
+) -> None:
     """List the newest events, in their order."""
     with needs_home(asked) as project:
+        if failed:
+            told = project.events.failed(limit or None)
+            data = [{**t, "event": event_record(t["event"]) if t["event"] else None} for t in told]
+            texts = [f"{t['offset']}  {t['event'].key if t['event'] else '(pruned)'}  {t['handler']}: {t['error']}" for t in told]
+            write(asked.output, data, Lines("\n".join(texts) or "none failed"))
+            return
         rows = [event_record(e) for e in _newest(project, asked.namespace, limit, keys, types, execution)]
         write(asked.output, rows, event_table(rows))
 
