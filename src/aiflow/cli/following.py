@@ -16,7 +16,7 @@ from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
 from aiflow.cli.records import execution_header, execution_record, job_records, job_table
 from aiflow.cli.results import masked, results_of
-from aiflow.errors import AIFlowError, ExecutionFailed, OwnershipLost
+from aiflow.errors import AIFlowError, ExecutionFailed, StoreError
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project
@@ -67,7 +67,7 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
             project.wait_for(execution, check=False, timeout=timeout)
         except TimeoutError:  # it was stopped; `report` says why
             code = 1
-        except OwnershipLost:
+        except StoreError:  # OwnershipLost among them
             if given_up.is_set():
                 threading.Event().wait()  # for the other thread, which ends this process
             raise

@@ -122,7 +122,10 @@ def events(
     with needs_home(asked) as project:
         if failed:
             told = project.events.failed(limit or None)
-            data = [{**t, "event": event_record(t["event"]) if t["event"] else None} for t in told]
+            data = [
+                {**(event_record(t["event"]) if t["event"] else {"offset": t["offset"]}), **{k: t[k] for k in ("handler", "error")}}
+                for t in told
+            ]
             texts = [f"{t['offset']}  {t['event'].key if t['event'] else '(pruned)'}  {t['handler']}: {t['error']}" for t in told]
             write(asked.output, data, Lines("\n".join(texts) or "none failed"))
             return
