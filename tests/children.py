@@ -120,7 +120,13 @@ class Child:
     def __init__(self, function: Callable[..., Any], *args: Any, **env: str) -> None:
         command = [sys.executable, "-c", _CALL, function.__module__, function.__name__, json.dumps(args)]
         self.process = subprocess.Popen(
-            command, env=environment(**env), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command,
+            env=environment(**env),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
         )
 
     @property

@@ -29,7 +29,12 @@ class Watched:
         return getattr(self._connection, name)
 
 
-def watch(project: af.Project, *, before: Callable[[str], None] = lambda sql: None, after: Callable[[str], None] = lambda sql: None) -> None:
+def watch(
+    project: af.Project,
+    *,
+    before: Callable[[str], None] = lambda sql: None,
+    after: Callable[[str], None] = lambda sql: None,
+) -> None:
     """Have `before` and `after` called around each statement that the project writes with."""
     store = project._shared.store
     store.writer = Watched(store.writer, before, after)

@@ -76,7 +76,9 @@ class _Reading:
         if offsets != list(range(1, len(offsets) + 1)):
             yield f"offsets are not 1, 2, 3, …: {len(offsets)} events up to {offsets[-1]}"
         self.head = len(offsets)
-        twice = self.ask("SELECT namespace, dedupe_key FROM events WHERE dedupe_key IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1")
+        twice = self.ask(
+            "SELECT namespace, dedupe_key FROM events WHERE dedupe_key IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1"
+        )
         if twice:
             yield f"dedupe keys that are there twice: {twice}"
         self._told: dict[tuple[str, str, int], list[tuple[str, int]]] = {}
@@ -85,10 +87,14 @@ class _Reading:
         for execution, kind, key, value in self.ask(sql):
             told = json.loads(value)
             if kind == "JOB_STATUS_CHANGED":
-                self._told.setdefault((execution, key[4:], told["number"]), []).append((told["status"], told["attempt"]))
+                self._told.setdefault((execution, key[4:], told["number"]), []).append(
+                    (told["status"], told["attempt"])
+                )
             self._stories.setdefault(execution, []).append((kind, key, told))
 
-    def _execution(self, name: str, status: str, epoch: int, ended: float | None, definition: str, first: int) -> Iterator[str]:
+    def _execution(
+        self, name: str, status: str, epoch: int, ended: float | None, definition: str, first: int
+    ) -> Iterator[str]:
         was: str | None = None
         taken = 0
         losses: Counter[tuple[str, int]] = Counter()

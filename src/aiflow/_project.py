@@ -98,7 +98,9 @@ class Project:
             raise ParameterError(f"a project's name must be a text that is not empty, not {name!r}")
         settings = load_settings(name=name, home=home, durability=durability, workers=workers)
         if not _make and not find_store(settings.home).exists():
-            raise StoreError(f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME")
+            raise StoreError(
+                f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME"
+            )
         shared = open_home(settings, clock or SystemClock(), _runner, self)
         self._shared, self._closed = shared, False
         self._tokens: list[Any] = []
@@ -223,7 +225,9 @@ class Project:
                 sender = job.job
         execution_id = job.execution_id if job is not None else None
         kind, space = "UNDEFINED" if type is None else type, self.name if namespace is None else namespace
-        return check_draft(Draft(key, value, kind, space, sender, None if context is ... else context, execution_id, 0.0, dedupe_key))
+        return check_draft(
+            Draft(key, value, kind, space, sender, None if context is ... else context, execution_id, 0.0, dedupe_key)
+        )
 
     def _publish(self, drafts: list[Draft]) -> list[Event]:
         self._check_open()
@@ -262,7 +266,9 @@ class Project:
         if not callable(callback):
             raise ParameterError(f"subscribe takes a function of an event, not {callback!r}")
         position = None if since in (None, "now") else self.events.position(since, "now")
-        return self._shared.engine.subscribe(callback, EventFilter(keys, types, namespaces, senders), position, name, self.name)
+        return self._shared.engine.subscribe(
+            callback, EventFilter(keys, types, namespaces, senders), position, name, self.name
+        )
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -308,7 +314,9 @@ class Project:
         self._shared.drive_if_nobody_does()
         return execution
 
-    def run(self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any) -> Execution:
+    def run(
+        self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any
+    ) -> Execution:
         """Start an execution and wait for its end.
 
         Parameters
@@ -328,7 +336,9 @@ class Project:
         execution = self._start_for_a_wait(workflow, more)
         return self.wait_for(execution, check=check, timeout=timeout)
 
-    def wait_for(self, execution: Execution, *, check: bool = True, timeout: float | timedelta | None = None) -> Execution:
+    def wait_for(
+        self, execution: Execution, *, check: bool = True, timeout: float | timedelta | None = None
+    ) -> Execution:
         """Wait as `run` does: an interrupt stops the execution gracefully, a second one at once."""
         timeout = None if timeout is None else seconds(timeout, "timeout")
         took_too_long = f"took longer than {timeout:g} s" if timeout is not None else ""
@@ -349,7 +359,9 @@ class Project:
             raise TimeoutError(f"execution {execution.id} of {execution.workflow} {took_too_long} and was stopped")
         return execution.check() if check else execution
 
-    async def arun(self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any) -> Execution:
+    async def arun(
+        self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any
+    ) -> Execution:
         """Do what `run` does, for async code: the event loop is free meanwhile. Cancelling it stops the execution."""
         starting = asyncio.ensure_future(asyncio.to_thread(self._start_for_a_wait, workflow, more))
         try:
@@ -389,7 +401,9 @@ class Project:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError(f"the project {self.name!r} is closed; open it again with af.Project({self.name!r}, home={str(self.home)!r})")
+            raise StoreError(
+                f"the project {self.name!r} is closed; open it again with af.Project({self.name!r}, home={str(self.home)!r})"
+            )
 
     def close(self, *, detach: bool = False, timeout: float = 10.0) -> None:
         """Close the project: wait up to `timeout` seconds for what it runs, then stop it.
@@ -431,7 +445,9 @@ class Project:
         self._tokens.append(_within.set((current_or_none(), self)))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self in _entered:
             _entered.remove(self)
         with contextlib.suppress(ValueError):  # left in another context than it was entered in

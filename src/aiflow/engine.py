@@ -158,7 +158,9 @@ class Engine:
             problem.__cause__ = error
             return problem
         if isinstance(error, UnicodeEncodeError):
-            return ParameterError(f"a text has a character that cannot be stored (half of a surrogate pair): {error.object[:100]!r}")
+            return ParameterError(
+                f"a text has a character that cannot be stored (half of a surrogate pair): {error.object[:100]!r}"
+            )
         if isinstance(error, OverflowError):
             return ParameterError(f"a number is too large for the store: {error}")
         return error
@@ -170,7 +172,9 @@ class Engine:
         if version == self._data_version:
             return
         self._data_version = version
-        rows = writer.execute(f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.record.head,)).fetchall()
+        rows = writer.execute(
+            f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.record.head,)
+        ).fetchall()
         for row in rows:
             self.record.head = row[0]
             try:
@@ -509,7 +513,10 @@ class Engine:
     def is_idle(self) -> bool:
         """Tell whether no job runs, no turn is wanted and no subscriber has anything left."""
         return (
-            self.turns.is_idle and self.ticker.is_idle and not any(live.works for live in self.lives.values()) and self.deliveries.is_idle()
+            self.turns.is_idle
+            and self.ticker.is_idle
+            and not any(live.works for live in self.lives.values())
+            and self.deliveries.is_idle()
         )
 
     def settle(self) -> None:
@@ -526,7 +533,13 @@ class Engine:
             insert()
             self._adopt(live)
             draft = Draft(
-                "execution:" + live.workflow, {"status": "RUNNING"}, _EXECUTION, live.namespace, None, live.execution_id, live.execution_id
+                "execution:" + live.workflow,
+                {"status": "RUNNING"},
+                _EXECUTION,
+                live.namespace,
+                None,
+                live.execution_id,
+                live.execution_id,
             )
             self.say(live, draft)
             self._drain()
@@ -563,7 +576,15 @@ class Engine:
                 if run.status in ("RUNNING", "STOPPING"):
                     lost = {"number": run.number, "attempt": run.attempt}
                     vertex = live.plan.vertices[index]
-                    loss = Draft(vertex.key, lost, str(EventType.JOB_LOST), live.namespace, None, live.execution_id, live.execution_id)
+                    loss = Draft(
+                        vertex.key,
+                        lost,
+                        str(EventType.JOB_LOST),
+                        live.namespace,
+                        None,
+                        live.execution_id,
+                        live.execution_id,
+                    )
                     self._step(live, self.record.append(loss))
                 elif run.status == "RETRYING":
                     live.state.commands.append(RetryLater(index, run.number, run.attempt, run.due))
@@ -606,7 +627,9 @@ class Engine:
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
-    def subscribe(self, callback: Callable[[Event], Any], wanted: EventFilter, since: int | None, name: str | None, namespace: str) -> Subscription:
+    def subscribe(
+        self, callback: Callable[[Event], Any], wanted: EventFilter, since: int | None, name: str | None, namespace: str
+    ) -> Subscription:
         """Add a subscription that begins after `since` (None: now)."""
 
         def apply() -> Subscription:
@@ -617,8 +640,12 @@ class Engine:
                 if row is not None:
                     start = position = row[0]
                 else:
-                    self.record.write("INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.record.now))
-            added = self.deliveries.add(callback, wanted, start, name, namespace, live=position is None or start >= self.record.head)
+                    self.record.write(
+                        "INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.record.now)
+                    )
+            added = self.deliveries.add(
+                callback, wanted, start, name, namespace, live=position is None or start >= self.record.head
+            )
             self._undo.append(lambda: self.deliveries.remove(added))
             return added
 
@@ -647,7 +674,9 @@ class Engine:
     def save_position(self, subscription: Subscription, offset: int) -> None:
         """Make a named subscription's position durable."""
         sql = "UPDATE subscriptions SET position = ?, updated = ? WHERE namespace = ? AND name = ?"
-        self.submit(Entry(lambda: self.record.write(sql, (offset, self.record.now, subscription.namespace, subscription.name))))
+        self.submit(
+            Entry(lambda: self.record.write(sql, (offset, self.record.now, subscription.namespace, subscription.name)))
+        )
 
     def record_failure(self, offset: int, handler: str, error: str) -> None:
         """Keep what a subscriber could not handle."""

@@ -86,7 +86,8 @@ class EventLog:
             Dicts with `event` (None if it was pruned), `offset`, `handler`, `error` and `time`.
         """
         rows = self._project._store.rows(
-            "SELECT offset, handler, error, time FROM failed_events ORDER BY id LIMIT ?", (-1 if limit is None else limit,)
+            "SELECT offset, handler, error, time FROM failed_events ORDER BY id LIMIT ?",
+            (-1 if limit is None else limit,),
         )
         return [
             {"event": self.get(offset), "offset": offset, "handler": handler, "error": error, "time": as_datetime(time)}
@@ -140,7 +141,9 @@ class EventLog:
             raise ParameterError(f"since must be 'start', 'now', an offset or a datetime, not {since!r}")
         pruned = int(self._project._store.meta("pruned_until") or 0)
         if since and since < pruned:
-            raise OffsetPruned(f"the log was pruned up to offset {pruned}, and {since} is before that; say since='start' for what is left")
+            raise OffsetPruned(
+                f"the log was pruned up to offset {pruned}, and {since} is before that; say since='start' for what is left"
+            )
         return since
 
     def _until(self, until: int | datetime | None) -> int | None:
@@ -163,7 +166,16 @@ def _limit(limit: int | None) -> int | None:
 class Following:
     """Events as they come; it ends with `close`, and when nobody has it any more: after the loop that it was made for."""
 
-    def __init__(self, project: Project, keys: Texts, types: Texts, namespaces: Texts, senders: Texts, since: int, timeout: float | None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        keys: Texts,
+        types: Texts,
+        namespaces: Texts,
+        senders: Texts,
+        since: int,
+        timeout: float | None,
+    ) -> None:
         events: deque[Event] = deque()
         bell = threading.Event()
 
@@ -172,7 +184,9 @@ class Following:
             bell.set()
 
         self._events, self._bell, self._timeout = events, bell, timeout
-        self._subscription = project.subscribe(take, keys=keys, types=types, namespaces=namespaces, senders=senders, since=since)
+        self._subscription = project.subscribe(
+            take, keys=keys, types=types, namespaces=namespaces, senders=senders, since=since
+        )
         self._end = weakref.finalize(self, self._subscription.close, 0.0)
         self._end.atexit = False
 

@@ -75,7 +75,9 @@ class JobExecution:
     @property
     def event(self) -> Event | None:
         """The event that started it, or None."""
-        return None if self.event_offset is None or self._project is None else self._project.events.get(self.event_offset)
+        return (
+            None if self.event_offset is None or self._project is None else self._project.events.get(self.event_offset)
+        )
 
     @property
     def seconds(self) -> float | None:
@@ -180,7 +182,8 @@ class Execution:
     def jobs(self) -> list[JobExecution]:
         """All executions of jobs, in the order in which they started; each with its latest attempt."""
         rows = self._project._store.rows(
-            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started, ended, job, number", (self.id,)
+            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started, ended, job, number",
+            (self.id,),
         )
         return [_job_of(r, self.id, self._project) for r in rows]
 
@@ -193,7 +196,8 @@ class Execution:
             If the workflow has no such job.
         """
         rows = self._project._store.rows(
-            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? AND job = ? ORDER BY number DESC LIMIT 1", (self.id, name)
+            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? AND job = ? ORDER BY number DESC LIMIT 1",
+            (self.id, name),
         )
         if not rows:
             self._check_job(name)
@@ -275,7 +279,9 @@ class Execution:
         live = self._project._shared.live(self.id)
         if live is not None and (live.plan.by_name[name], number) in live.values:
             return live.values[live.plan.by_name[name], number]
-        raise StoreError(f"the value of {name} (number {number}) was not kept (persist=False), and this process does not have it")
+        raise StoreError(
+            f"the value of {name} (number {number}) was not kept (persist=False), and this process does not have it"
+        )
 
     def results(self, name: str) -> list[Any]:
         """Give the values of all successful executions of a job, oldest first."""
@@ -354,14 +360,20 @@ class Execution:
         live = self._project._shared.live(self.id)
         if live is not None:
             if not self._project._shared.drive_until(live.ended, deadline, live):
-                raise TimeoutError(f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on")
+                raise TimeoutError(
+                    f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on"
+                )
             if live.lost and not ExecutionStatus(self._refresh()._status).is_ended:
-                raise OwnershipLost(f"execution {self.id} of {self.workflow} was taken over by another process, or its project was closed")
+                raise OwnershipLost(
+                    f"execution {self.id} of {self.workflow} was taken over by another process, or its project was closed"
+                )
             return self
         pause = threading.Event()
         while not (status := self.status).is_ended and status is not ExecutionStatus.INTERRUPTED:
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"execution {self.id} of {self.workflow} is still {status} after {timeout:g} s; it goes on")
+                raise TimeoutError(
+                    f"execution {self.id} of {self.workflow} is still {status} after {timeout:g} s; it goes on"
+                )
             pause.wait(0.05)
         return self
 
@@ -373,7 +385,10 @@ class Execution:
         return self
 
     def _story(self, status: ExecutionStatus) -> str:
-        lines = [f"execution {self.id} of workflow {self.workflow!r} is {status}" + (f": {self._reason}" if self._reason else "")]
+        lines = [
+            f"execution {self.id} of workflow {self.workflow!r} is {status}"
+            + (f": {self._reason}" if self._reason else "")
+        ]
         latest = {one.job: one for one in self.jobs}
         for one in latest.values():
             if one.status is JobStatus.FAILED:
@@ -389,12 +404,24 @@ class Execution:
     def _request(self, action: str, **value: Any) -> None:
         status = self.status
         if status is ExecutionStatus.INTERRUPTED:
-            raise Conflict(f"execution {self.id} is INTERRUPTED: nobody runs it; go on with it first: aiflow execution resume {self.id}")
+            raise Conflict(
+                f"execution {self.id} is INTERRUPTED: nobody runs it; go on with it first: aiflow execution resume {self.id}"
+            )
         if status.is_ended:
             if action == "stop":
                 return
-            raise Conflict(f"execution {self.id} has ended ({status}); a job of it cannot be started or stopped any more")
-        draft = Draft("execution:" + self.workflow, {"action": action, **value}, str(EventType.REQUESTED), self.namespace, None, self.id, self.id)
+            raise Conflict(
+                f"execution {self.id} has ended ({status}); a job of it cannot be started or stopped any more"
+            )
+        draft = Draft(
+            "execution:" + self.workflow,
+            {"action": action, **value},
+            str(EventType.REQUESTED),
+            self.namespace,
+            None,
+            self.id,
+            self.id,
+        )
         self._project._publish([draft])
 
     def stop(self, reason: str | None = None) -> Execution:
@@ -448,7 +475,12 @@ class Execution:
 def portable(value: Stored) -> list[Any]:
     """Give a stored value as JSON data."""
     data = value.data
-    return [value.codec, {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data, value.blob, value.size]
+    return [
+        value.codec,
+        {"base64": base64.b64encode(data).decode()} if isinstance(data, bytes) else data,
+        value.blob,
+        value.size,
+    ]
 
 
 def from_portable(value: list[Any]) -> Stored:

@@ -41,7 +41,11 @@ def why(execution: Execution, job: str) -> str:
 
 
 def _started(execution: Execution, job: str, number: int) -> Event | None:
-    found = [e for e in execution.events() if e.key == job_key(job) and e.value.get("status") == "RUNNING" and e.value["number"] == number]
+    found = [
+        e
+        for e in execution.events()
+        if e.key == job_key(job) and e.value.get("status") == "RUNNING" and e.value["number"] == number
+    ]
     return found[0] if found else None
 
 
@@ -60,7 +64,9 @@ def _cause(job: str, number: int, definition: dict[str, Any], started: Event | N
 
 def _line(event: Event) -> str:
     value = json.dumps(event.value)
-    return f"  event {event.offset}: {event.key} = {value if len(value) < 80 else value[:77] + '…'}" + (f" from {event.sender}" if event.sender else "")
+    return f"  event {event.offset}: {event.key} = {value if len(value) < 80 else value[:77] + '…'}" + (
+        f" from {event.sender}" if event.sender else ""
+    )
 
 
 def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
@@ -73,7 +79,9 @@ def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
         lines += _progress(live, job)
     latest = {j.job: str(j.status) for j in execution.jobs}
     ups = [*definition.get("data", ()), *definition.get("after", ()), *definition.get("run_if", ())]
-    lines += [f"  {'✓' if latest.get(u) == 'SUCCESS' else '·'} upstream {u}: {latest.get(u, 'has not run yet')}" for u in ups]
+    lines += [
+        f"  {'✓' if latest.get(u) == 'SUCCESS' else '·'} upstream {u}: {latest.get(u, 'has not run yet')}" for u in ups
+    ]
     return "\n".join(lines)
 
 

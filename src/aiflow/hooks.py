@@ -12,7 +12,7 @@ from typing import Any
 
 import pluggy
 
-__all__ = ["hookimpl", "hookspec", "has_observers", "manager", "plugin_runners", "register", "tell"]
+__all__ = ["has_observers", "hookimpl", "hookspec", "manager", "plugin_runners", "register", "tell"]
 
 logger = logging.getLogger(__name__)
 hookspec = pluggy.HookspecMarker("aiflow")

@@ -48,7 +48,14 @@ class Launcher:
         self._store, self._clock = home.store, home.clock
 
     def launch(
-        self, workflow: Workflow, graph: Graph, bound: Mapping[str, Any], context: str | None, only: Any, start_from: Any, given: dict[str, Any]
+        self,
+        workflow: Workflow,
+        graph: Graph,
+        bound: Mapping[str, Any],
+        context: str | None,
+        only: Any,
+        start_from: Any,
+        given: dict[str, Any],
     ) -> Live:
         """Begin an execution; give what this process holds of it when it is RUNNING."""
         chosen = _choose(graph, only, start_from, given)
@@ -88,7 +95,14 @@ class Launcher:
         return live
 
     def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
-        return Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=workflow.ends, runner=self._home.default_runner)
+        return Plan(
+            graph,
+            chosen,
+            given=given,
+            stop_on=workflow.stop_condition,
+            ends=workflow.ends,
+            runner=self._home.default_runner,
+        )
 
     def _record_provenance(self, engine: Engine, execution_id: str, source: str, recorded: threading.Event) -> None:
         try:
@@ -108,7 +122,9 @@ class Launcher:
         except StoreError:  # the project was closed meanwhile
             return
 
-    def _part(self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _part(
+        self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
         if chosen is None and not given:
             return None
         kept = {n: portable(self._home.encode(v, f"the given value of job {n!r}")) for n, v in given.items()}
@@ -149,9 +165,17 @@ class Launcher:
         self._home.check_runners(live.plan)
         ended = status.is_ended
         request = Draft(
-            "execution:" + execution.workflow, {"action": "resume"}, str(EventType.REQUESTED), execution.namespace, None, execution.id, execution.id
+            "execution:" + execution.workflow,
+            {"action": "resume"},
+            str(EventType.REQUESTED),
+            execution.namespace,
+            None,
+            execution.id,
+            execution.id,
         )
-        sql = "UPDATE executions SET owner = ?, epoch = epoch + 1, ended = NULL WHERE id = ? AND epoch = ? AND owner IS ?"
+        sql = (
+            "UPDATE executions SET owner = ?, epoch = epoch + 1, ended = NULL WHERE id = ? AND epoch = ? AND owner IS ?"
+        )
         values = (self._store.claim_owner(self._clock.now()), execution.id, execution._epoch, execution._owner)
         if not self._home.engine.take(live, (sql, values), request if ended else None):
             raise Conflict(f"execution {execution.id} was just taken by another process")
@@ -163,7 +187,9 @@ class Launcher:
         given = {n: self._store.codec.decode(from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
         chosen = None if part is None or part["only"] is None else set(part["only"])
         plan = self._plan(workflow, graph, chosen, given)
-        live = Live(plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name)
+        live = Live(
+            plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name
+        )
         live.secrets.update(_secrets(bound))
         live.on_failure = workflow.options.get("on_failure")
         live.cause = execution._event_offset
@@ -179,7 +205,9 @@ class Launcher:
             bound = workflow.bind(execution.params)
             graph = workflow.build_bound(bound)
         except (GraphError, ParameterError) as error:
-            raise Conflict(f"execution {execution.id} cannot be resumed: its workflow cannot be built any more: {error}") from error
+            raise Conflict(
+                f"execution {execution.id} cannot be resumed: its workflow cannot be built any more: {error}"
+            ) from error
         old = self._store.document(execution._definition)
         found = differences(old, graph.definition()) if old else []
         if found:

@@ -35,7 +35,11 @@ def file_name(job: str) -> str:
     if len(safe.encode()) > 150:  # file systems take 255 bytes
         from hashlib import sha256
 
-        safe = safe.encode()[:120].decode("utf-8", "ignore") + "%" + sha256(job.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        safe = (
+            safe.encode()[:120].decode("utf-8", "ignore")
+            + "%"
+            + sha256(job.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        )
     return safe if safe not in ("", ".", "..") else f"%{safe}"
 
 
@@ -68,7 +72,14 @@ class Live:
     """
 
     def __init__(
-        self, plan: Plan, execution_id: str, namespace: str, context: str | None, params: Mapping[str, Any], store: Store, workflow: str
+        self,
+        plan: Plan,
+        execution_id: str,
+        namespace: str,
+        context: str | None,
+        params: Mapping[str, Any],
+        store: Store,
+        workflow: str,
     ) -> None:
         self.plan, self.execution_id, self.namespace, self.context = plan, execution_id, namespace, context
         self.workflow, self.params, self.store = workflow, dict(params), store
@@ -83,7 +94,9 @@ class Live:
         self.mapped: dict[tuple[int, int], Any] = {}
         self._elements: dict[tuple[int, int], dict[int, Any]] = {}
         self.tickets: dict[tuple[int, int], Any] = {}
-        self.secrets: set[str] = {str(v) for k, v in self.params.items() if is_secret_name(k) and isinstance(v, str) and len(v) > 3}
+        self.secrets: set[str] = {
+            str(v) for k, v in self.params.items() if is_secret_name(k) and isinstance(v, str) and len(v) > 3
+        }
         self.ended = threading.Event()
         self.lost = False
         self.watchers: list[Callable[[], None]] = []
@@ -166,7 +179,19 @@ class Live:
 class JobWork:
     """One attempt of one job, as its runner gets it."""
 
-    __slots__ = ("_context", "asked_outputs", "cache_key", "element", "job", "key", "live", "options", "port", "run", "vertex")
+    __slots__ = (
+        "_context",
+        "asked_outputs",
+        "cache_key",
+        "element",
+        "job",
+        "key",
+        "live",
+        "options",
+        "port",
+        "run",
+        "vertex",
+    )
 
     def __init__(self, live: Live, vertex: Vertex, run: Run, command: StartJob, port: Port) -> None:
         self.live, self.vertex, self.run, self.port = live, vertex, run, port
@@ -209,7 +234,9 @@ class JobWork:
                 context=live.context,
                 event_offsets=start.events,
                 cause=live.cause,
-                scratch=partial(scratch_path, live.store.home, self.key),  # not a method: a cycle would wait for the collector
+                scratch=partial(
+                    scratch_path, live.store.home, self.key
+                ),  # not a method: a cycle would wait for the collector
             )
             context.secrets = live.secrets
         return context

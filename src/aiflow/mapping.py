@@ -22,7 +22,9 @@ __all__ = ["MappedRun", "elements_of", "run_elements_here", "run_here"]
 class MappedRun:
     """One attempt of a mapped job. Elements that succeeded in an earlier attempt of this process are not run again."""
 
-    def __init__(self, work: JobWork, runner: Runner, width: int, done: Callable[[Any, Ended], Any], kept: dict[int, Any]) -> None:
+    def __init__(
+        self, work: JobWork, runner: Runner, width: int, done: Callable[[Any, Ended], Any], kept: dict[int, Any]
+    ) -> None:
         self.work, self.runner, self.width, self.done, self.results = work, runner, width, done, kept
         self._guard = threading.Lock()
         self._todo: list[ElementWork] = []
@@ -82,7 +84,9 @@ class MappedRun:
             if ended.outcome == "SUCCESS":
                 self.results[element.element] = ended.stored if ended.stored is not None else (ended.value,)
             elif self._failed is None:
-                ended.reason = f"element {element.element} of {self._count}: {ended.reason or ended.error or ended.outcome}"
+                ended.reason = (
+                    f"element {element.element} of {self._count}: {ended.reason or ended.error or ended.outcome}"
+                )
                 self._failed = ended
         self._advance()
 

@@ -99,7 +99,9 @@ class Home:
 
                 told = {"AIFLOW_HOME": str(self.home), "AIFLOW_EXECUTION": live.execution_id, "AIFLOW_JOB": job or ""}
                 argv = action if isinstance(action, str) else list(action)
-                subprocess.run(argv, shell=isinstance(argv, str), env={**os.environ, **told}, check=True, stdin=subprocess.DEVNULL)
+                subprocess.run(
+                    argv, shell=isinstance(argv, str), env={**os.environ, **told}, check=True, stdin=subprocess.DEVNULL
+                )
         except Exception:  # foreign code
             logger.exception("on_failure of %s failed", job or live.workflow)
 

@@ -59,7 +59,9 @@ class Performer:
         """Call something on a worker thread, outside of any turn."""
         self.runner("thread").call(action)  # type: ignore[attr-defined]  # the thread runner is ours
 
-    def perform(self, live: Live, commands: list[Command], starts: list[JobWork], stops: list[tuple[Live, StopJob]]) -> None:
+    def perform(
+        self, live: Live, commands: list[Command], starts: list[JobWork], stops: list[tuple[Live, StopJob]]
+    ) -> None:
         """Do what was decided for one execution; works to start are added to `starts`, what is to be stopped then to `stops`."""
         for command in commands:
             if isinstance(command, StartJob):
@@ -69,6 +71,8 @@ class Performer:
                     live.works[command.vertex, command.number] = work
                     starts.append(work)
             elif isinstance(command, StopJob):
+                if work := live.works.get((command.vertex, command.number)):
+                    work.context.stop_event.set()  # before it is started: both may be of one turn
                 stops.append((live, command))
             elif isinstance(command, RetryLater):
                 self._retry_later(live, command)
@@ -119,8 +123,14 @@ class Performer:
                 if work.context.stopping:  # it was asked to stop before it was started
                     runner.stop(work)
                 return
-            ended = finish(store.codec.decode(found), work.options, work.asked_outputs) if work.asked_outputs else Ended("SUCCESS")
-        except BaseException as error:  # loading the inputs, a user's key function and a plugin's runner are foreign code
+            ended = (
+                finish(store.codec.decode(found), work.options, work.asked_outputs)
+                if work.asked_outputs
+                else Ended("SUCCESS")
+            )
+        except (
+            BaseException
+        ) as error:  # loading the inputs, a user's key function and a plugin's runner are foreign code
             self.engine.report(work, judge(error, work.options))
             return
         work.cache_key = None
@@ -134,7 +144,9 @@ class Performer:
         work = JobWork(live, live.plan.vertices[index], Run(number, start), StartJob(index, number, 1), self.engine)
         ended = run_elements_here(work) if work.vertex.node.mapped else run_here(work)
         if ended.outcome != "SUCCESS":
-            raise StoreError(f"the value of {work.key.job} was lost with its process, and computing it again failed: {ended.reason}")
+            raise StoreError(
+                f"the value of {work.key.job} was lost with its process, and computing it again failed: {ended.reason}"
+            )
         return ended.value
 
     # --- stopping, and times ----------------------------------------------------------------------------------------

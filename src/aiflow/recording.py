@@ -83,7 +83,9 @@ class Recorder:
         key = (live.execution_id, job, number)
         if status == "RUNNING":
             job_state = live.state.jobs[live.plan.by_name[job]]
-            offsets = value.get("events") or (job_state.starts[0].events if value["attempt"] == 1 and job_state.starts else ())
+            offsets = value.get("events") or (
+                job_state.starts[0].events if value["attempt"] == 1 and job_state.starts else ()
+            )
             cause = offsets[-1] if offsets else None
             self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], *key)))
         elif status == "SKIPPED":
@@ -93,13 +95,20 @@ class Recorder:
             kept = stored or (None, None, None, None)
             self._writes.append((JOB_ENDED, (status, time, storable(value.get("reason")), error, *kept, *key)))
         else:
-            self._writes.append((JOB_CHANGED, (status, storable(value.get("reason")), _error_text(ended, live.secrets), *key)))
+            self._writes.append(
+                (JOB_CHANGED, (status, storable(value.get("reason")), _error_text(ended, live.secrets), *key))
+            )
 
     def write_execution(self, live: Live, event: Event, status: str) -> None:
         """Write the row of an execution whose status changed."""
         is_over = status in ("SUCCESS", "FAILED", "STOPPED")
         sql = "UPDATE executions SET status = ?, ended = ?, reason = ? WHERE id = ?"
-        self._writes.append((sql, (status, event.timestamp if is_over else None, storable(event.value.get("reason")), live.execution_id)))
+        self._writes.append(
+            (
+                sql,
+                (status, event.timestamp if is_over else None, storable(event.value.get("reason")), live.execution_id),
+            )
+        )
 
     def flush(self) -> None:
         """Write all of it; inside the transaction."""

@@ -44,9 +44,7 @@ def find_home(start: Path | None = None, environ: Mapping[str, str] = os.environ
     found: Path | None = None
     for folder in (here, *here.parents):
         table = _table(folder / "pyproject.toml")
-        if (folder / ".aiflow").is_dir():
-            found = folder / ".aiflow"
-        elif table:
+        if (folder / ".aiflow").is_dir() or table:
             found = folder / ".aiflow"
         if found is not None:
             if "home" in table:
@@ -72,7 +70,11 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def load_settings(
-    *, name: str | None = None, home: str | Path | None = None, durability: str | None = None, workers: int | None = None
+    *,
+    name: str | None = None,
+    home: str | Path | None = None,
+    durability: str | None = None,
+    workers: int | None = None,
 ) -> Settings:
     """Put arguments, environment and file together.
 

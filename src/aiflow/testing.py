@@ -87,7 +87,9 @@ class ManualClock:
             engine.settle()
 
 
-def project_for_tests(home: Path | str, clock: ManualClock | None = None, name: str = "tests", **options: Any) -> Project:
+def project_for_tests(
+    home: Path | str, clock: ManualClock | None = None, name: str = "tests", **options: Any
+) -> Project:
     """Open a project whose jobs run inline and whose time stands still (unless they say otherwise)."""
     return Project(name, home=home, clock=clock or ManualClock(), _runner="inline", **options)
 
@@ -120,5 +122,3 @@ def assert_replays(execution: Execution) -> None:
         raise AssertionError(f"decided again, and not found in the log: {left[0].key} {left[0].value}")
     if state.status != execution.status and execution.status != "INTERRUPTED":
         raise AssertionError(f"the log says {execution.status}, the same events lead to {state.status}")
-
-

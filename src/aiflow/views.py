@@ -44,9 +44,13 @@ class Executions:
         store, columns = self._project._store, Execution.columns()
         row = store.row(f"SELECT {columns} FROM executions WHERE id = ?", (execution_id,))
         if row is None and execution_id and execution_id.isalnum():
-            rows = store.rows(f"SELECT {columns} FROM executions WHERE id >= ? AND id < ? LIMIT 2", (execution_id, execution_id + "~"))
+            rows = store.rows(
+                f"SELECT {columns} FROM executions WHERE id >= ? AND id < ? LIMIT 2", (execution_id, execution_id + "~")
+            )
             if len(rows) > 1:
-                raise ParameterError(f"several executions begin with {execution_id!r}: {', '.join(r[0] for r in rows)}, …; give more of the id")
+                raise ParameterError(
+                    f"several executions begin with {execution_id!r}: {', '.join(r[0] for r in rows)}, …; give more of the id"
+                )
             row = rows[0] if rows else None
         return None if row is None else Execution(self._project, row)
 
@@ -105,7 +109,9 @@ class Workflows:
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[dict[str, Any]]:
         """Give workflows as dicts, by name."""
         where, values = _where(filters, self._KNOWN, "workflows")
-        sql = f"SELECT namespace, name, description, source, created, updated FROM workflows WHERE {where} ORDER BY name"
+        sql = (
+            f"SELECT namespace, name, description, source, created, updated FROM workflows WHERE {where} ORDER BY name"
+        )
         if limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
         names = ("namespace", "name", "description", "source", "created", "updated")

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle  # noqa: F401  # imported now, so that not every fork does it
+from tests import invariants
+from tests.children import Fork, fork
+from tests.faults import watch
 
 import aiflow as af
 import aiflow.mapping
 import aiflow.runners.threads
 from aiflow.testing import assert_replays
-from tests import invariants
-from tests.children import Fork, fork
-from tests.faults import watch
 
 TOCKS = 5
 
@@ -333,7 +333,11 @@ def _usual_time(home: Path, turn: Turn) -> float:
 def _check_mixture(home: Path, found: dict[str, Any], offsets: list[int], looks: list[dict[str, Any]]) -> None:
     (execution,) = found["executions"]
     assert execution["status"] == "SUCCESS", execution
-    rows = Counter(job for job, _, status, _ in execution["rows"] if status == ("SKIPPED" if job == "twenty.skipped" else "SUCCESS"))
+    rows = Counter(
+        job
+        for job, _, status, _ in execution["rows"]
+        if status == ("SKIPPED" if job == "twenty.skipped" else "SUCCESS")
+    )
     assert rows == MIXTURE, (rows - MIXTURE, MIXTURE - rows, execution["rows"])
     assert len(execution["rows"]) == sum(MIXTURE.values()), execution["rows"]
     called = {name for name, _, _ in calls(home)}
@@ -351,5 +355,7 @@ def _check_tocks(home: Path, offsets: list[int]) -> None:
         assert execution.results("toll") == list(range(TOCKS))
         assert [j.event_offset for j in execution.jobs if j.job == "toll"] == offsets
         assert [e.value for e in project.events.list("ready")] == [{"by": "twenty.announce"}]
-        text = json.dumps([execution.result(name) for name in execution.job_names if name not in ("twenty.skipped", "twenty.unkept")])
+        text = json.dumps(
+            [execution.result(name) for name in execution.job_names if name not in ("twenty.skipped", "twenty.unkept")]
+        )
         assert "twenty.first" in text

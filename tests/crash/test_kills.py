@@ -5,11 +5,12 @@ import random
 import tempfile
 
 import pytest
-
 from tests.children import alone
 from tests.crash import deeds
 
-FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()  # a kill loses nothing that was written
+FOLDER = (
+    "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+)  # a kill loses nothing that was written
 KILLS = int(os.environ.get("AIFLOW_KILLS", "40"))
 
 

@@ -10,17 +10,17 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.children import Fork, fork
+from tests.invariants import check
 
 import aiflow as af
 import aiflow._project  # so that forks need not import it again
 import aiflow.hooks
 import aiflow.provenance
-import aiflow.runners.threads  # noqa: F401
-from tests.children import Fork, fork
-from tests.invariants import check
+import aiflow.runners.threads
 
 LINES = "lines"
 JOBS = 20

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import aiflow as af
 from tests.children import Fork, fork
+
+import aiflow as af
 
 
 def load(file: str) -> ModuleType:
@@ -29,7 +30,8 @@ def run_file(home: str, file: str) -> str:
     flow = load(file).flow
     with af.Project("story", home=home) as project:
         execution = project.start(flow)
-        print(f"id {execution.id}", flush=True)
+        sys.stdout.write(f"id {execution.id}\n")  # in one piece, for jobs talk, too
+        sys.stdout.flush()
         execution.wait()
         return str(execution.status)
 
@@ -39,7 +41,8 @@ def serve_until_told(home: str, file: str) -> list[str]:
     flow = load(file).flow
     with af.Project("story", home=home) as project:
         execution = project.start(flow)
-        print(f"id {execution.id}", flush=True)
+        sys.stdout.write(f"id {execution.id}\n")  # in one piece, for jobs talk, too
+        sys.stdout.flush()
         sys.stdin.read()
         statuses = [str(execution.status)]
         if not execution.status.is_ended:
@@ -138,7 +141,12 @@ def lose_three_times(home: str) -> dict[str, Any]:
             (execution,) = project.executions.list()
             job = execution.job("deadly")
             assert job is not None
-            return {"status": str(execution.status), "job": str(job.status), "attempt": job.attempt, "reason": job.reason}
+            return {
+                "status": str(execution.status),
+                "job": str(job.status),
+                "attempt": job.attempt,
+                "reason": job.reason,
+            }
 
     while Fork(run).wait().killed:
         print_before.append(fork(look)["status"])

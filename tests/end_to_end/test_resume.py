@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import aiflow as af
-from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
 from tests import invariants
 from tests.children import Child, alone, child, until
 from tests.end_to_end import deeds
 
-FLOW = '''
+import aiflow as af
+from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
+
+FLOW = """
 import os, sys, threading
 from pathlib import Path
 import aiflow as af
@@ -43,8 +43,8 @@ def report(value):
 @af.workflow
 def flow(k: int = {k}):
     report(train(load(), k)){more}
-'''
-HANGS = 'print("training", flush=True); threading.Event().wait()'
+"""
+HANGS = 'sys.stdout.write("training\\n"); sys.stdout.flush(); threading.Event().wait()'
 
 
 class Story:
@@ -481,7 +481,7 @@ def test_a_value_that_was_not_kept_is_computed_again_without_a_word(homes: Homes
     project = homes.crash()
     crashed.set()
     for execution in project.recover():
-        execution.wait(20)
+        execution.wait(20).check()
     execution = project.executions.get(execution_id)
     value = [2, 3] if kind == "mapped" else 2
     assert execution.result("use") == (value, value)
@@ -529,7 +529,9 @@ def test_a_part_keeps_what_it_was_given(homes: Homes) -> None:
     assert (execution.result("total"), execution.result("load")) == (6, (1, 2, 3))
 
 
-def test_one_execution_that_cannot_go_on_does_not_hold_up_the_others(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_execution_that_cannot_go_on_does_not_hold_up_the_others(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @af.job
     def one() -> int:
         return 1

@@ -2,10 +2,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import invariants
 
 import aiflow as af
 from aiflow.testing import ManualClock, project_for_tests
-from tests import invariants
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import invariants
+from tests.children import alone, until
+from tests.engine import deeds
+from tests.faults import Disk, watch
 
 import aiflow as af
 from aiflow.store.connection import sqlite3
 from aiflow.testing import ManualClock, assert_replays, run_until_idle
 from aiflow.turns import Entry
-from tests import invariants
-from tests.children import alone, until
-from tests.engine import deeds
-from tests.faults import Disk, watch
 
 
 @af.job
@@ -85,7 +85,7 @@ def test_in_a_batch_only_the_entry_at_fault_fails(project: af.Project) -> None:
     for name, apply in (("a", good("a")), ("bad", fail), ("b", good("b"))):
         threads.append(threading.Thread(target=submit, args=(name, apply)))
         threads[-1].start()
-        until(lambda name=name: len(engine.turns._inbox) == "a bad b".split().index(name) + 1)
+        until(lambda name=name: len(engine.turns._inbox) == ["a", "bad", "b"].index(name) + 1)
     held.set()
     for thread in threads:
         thread.join(20)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.children import until
 
 import aiflow as af
 from aiflow.testing import ManualClock, assert_replays, run_until_idle
-from tests.children import until
 
 
 class Gate:
@@ -97,7 +97,9 @@ def test_a_start_that_comes_while_the_job_runs_is_treated_by_its_policy(
     execution.stop().wait(20)
 
 
-def test_a_start_with_restart_as_its_policy_stops_what_runs_and_starts_with_the_newest(project: af.Project, gate: Gate) -> None:
+def test_a_start_with_restart_as_its_policy_stops_what_runs_and_starts_with_the_newest(
+    project: af.Project, gate: Gate
+) -> None:
     execution = started(project, gate, if_running="restart")
     project.publish_many([("go", 2), ("go", 3)])
     until(lambda: gate.begun == [[1], [3]])

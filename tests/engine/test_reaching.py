@@ -42,9 +42,19 @@ def reached(project: af.Project, execution: af.Execution) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("context", "of_event", "comes"),
-    [(None, None, True), ("a", None, True), ("a", "a", True), ("a", "b", False), (None, "a", False), ("", "", True), (None, "", False)],
+    [
+        (None, None, True),
+        ("a", None, True),
+        ("a", "a", True),
+        ("a", "b", False),
+        (None, "a", False),
+        ("", "", True),
+        (None, "", False),
+    ],
 )
-def test_the_context_decides_which_executions_an_event_reaches(still: af.Project, context: str | None, of_event: str | None, comes: bool) -> None:
+def test_the_context_decides_which_executions_an_event_reaches(
+    still: af.Project, context: str | None, of_event: str | None, comes: bool
+) -> None:
     execution = still.start(serving, context=context)
     still.publish("go", 1, context=of_event)
     assert reached(still, execution) == [1] * comes

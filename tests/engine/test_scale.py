@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from tests import invariants
 
 import aiflow as af
-from tests import invariants
 
 
 @af.job

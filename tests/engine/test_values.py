@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.children import until
 
 import aiflow as af
 from aiflow.testing import run_until_idle
-from tests.children import until
 
 
 def test_threads_share_values_by_reference(project: af.Project) -> None:
@@ -134,7 +134,9 @@ def test_several_outputs_go_where_they_are_wanted(project: af.Project) -> None:
     assert project.executions.get(execution.id).result("split") == (3, -3)
 
 
-@pytest.mark.parametrize(("given", "says"), [((1, 2, 3), "2 outputs.*3 values"), ([1], "2 outputs.*1 values"), (7, "2 outputs.*1 value")])
+@pytest.mark.parametrize(
+    ("given", "says"), [((1, 2, 3), "2 outputs.*3 values"), ([1], "2 outputs.*1 values"), (7, "2 outputs.*1 value")]
+)
 def test_another_number_of_outputs_fails_the_job_with_both_numbers(project: af.Project, given: Any, says: str) -> None:
     @af.job(outputs=2, retries=2, retry_delay=0)
     def split() -> Any:
@@ -382,7 +384,9 @@ def test_run_if_skips_what_depends_on_it_too(project: af.Project) -> None:
         show(5).after(shown)
 
     yes, no = project.run(asking, answer=True), project.run(asking, answer=False)
-    assert {j.job: str(j.status) for j in yes.jobs} == dict.fromkeys(["ask", "load", "total", "show", "show_2"], "SUCCESS")
+    assert {j.job: str(j.status) for j in yes.jobs} == dict.fromkeys(
+        ["ask", "load", "total", "show", "show_2"], "SUCCESS"
+    )
     assert {j.job: str(j.status) for j in no.jobs} == {
         "ask": "SUCCESS", "load": "SUCCESS", "total": "SKIPPED", "show": "SKIPPED", "show_2": "SKIPPED"
     }  # fmt: skip
@@ -423,7 +427,18 @@ def test_a_job_may_skip_itself(project: af.Project) -> None:
 
 
 def test_results_are_there_after_the_project_was_opened_again(tmp_path: Path) -> None:
-    values = [None, True, 1.5, "text", [1, {"a": None}], (1, 2), {3, 4}, b"\0bytes" * 10_000, {"k": (1,)}, list(range(20_000))]
+    values = [
+        None,
+        True,
+        1.5,
+        "text",
+        [1, {"a": None}],
+        (1, 2),
+        {3, 4},
+        b"\0bytes" * 10_000,
+        {"k": (1,)},
+        list(range(20_000)),
+    ]
 
     @af.job
     def give(at: int) -> Any:

@@ -2,9 +2,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import invariants
 
 import aiflow as af
-from tests import invariants
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import sys
 from typing import Any
 
-import aiflow as af
 from tests.children import fork_together
+
+import aiflow as af
 
 
 def publish_on_command(home: str) -> int:

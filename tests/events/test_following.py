@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 import pytest
-
-import aiflow as af
 from tests.children import child, until
 from tests.events import deeds
+
+import aiflow as af
 
 
 def test_following_gives_events_as_they_come(project: af.Project) -> None:

@@ -5,20 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import invariants
+from tests.children import alone
+from tests.events import deeds
 
 import aiflow as af
 from aiflow.store.connection import sqlite3
 from aiflow.testing import ManualClock, run_until_idle
-from tests import invariants
-from tests.children import alone
-from tests.events import deeds
 
 
 def test_an_event_is_visible_to_every_connection_when_publish_returns(project: af.Project) -> None:
     watching = sqlite3.connect(f"file:{project.home / 'aiflow.db'}?mode=ro", uri=True)
     for number in range(20):
         event = project.publish("seen", number)
-        assert watching.execute("SELECT value FROM events WHERE offset = ?", (event.offset,)).fetchall() == [(str(number),)]
+        assert watching.execute("SELECT value FROM events WHERE offset = ?", (event.offset,)).fetchall() == [
+            (str(number),)
+        ]
     watching.close()
 
 
@@ -29,7 +31,13 @@ def test_an_event_has_all_that_it_was_published_with(tmp_path: Path) -> None:
         assert event == af.Event(1, "k", {"a": [1, None]}, "T", "n", "s", "c", None, clock.now())
         assert project.events.get(1) == event
         plain = project.publish("k")
-        assert (plain.value, plain.type, plain.namespace, plain.sender, plain.context) == (None, "UNDEFINED", "mine", None, None)
+        assert (plain.value, plain.type, plain.namespace, plain.sender, plain.context) == (
+            None,
+            "UNDEFINED",
+            "mine",
+            None,
+            None,
+        )
         assert plain.time == clock.time
 
 
@@ -52,7 +60,9 @@ def test_offsets_are_one_two_three_also_when_eight_threads_publish(project: af.P
     def publish(number: int) -> None:
         start.wait()
         for n in range(50):
-            events = project.publish_many([(f"t{number}", n)] * (1 + n % 3)) if n % 2 else [project.publish(f"t{number}", n)]
+            events = (
+                project.publish_many([(f"t{number}", n)] * (1 + n % 3)) if n % 2 else [project.publish(f"t{number}", n)]
+            )
             given[number] += [e.offset for e in events]
 
     threads = [threading.Thread(target=publish, args=(n,)) for n in range(8)]
@@ -72,7 +82,9 @@ def test_publish_many_stores_all_or_none(project: af.Project) -> None:
     with pytest.raises(af.ParameterError, match="key"):
         project.publish_many([("a", 1), ("", 2)])
     assert project.events.count() == 0
-    events = project.publish_many([("a", 1), "b", {"key": "c", "value": 3, "type": "T"}, af.Draft("d", 4, namespace="x")])
+    events = project.publish_many(
+        [("a", 1), "b", {"key": "c", "value": 3, "type": "T"}, af.Draft("d", 4, namespace="x")]
+    )
     assert [(e.offset, e.key, e.value) for e in events] == [(1, "a", 1), (2, "b", None), (3, "c", 3), (4, "d", 4)]
     assert project.publish_many([]) == []
 
@@ -103,7 +115,9 @@ def test_an_event_that_does_not_fit_is_refused(project: af.Project, wrong: dict[
     assert project.events.count() == 0
 
 
-@pytest.mark.parametrize("draft", [af.Draft(""), af.Draft("k", type="JOB_LOST"), af.Draft(3), af.Draft("k", namespace="")])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "draft", [af.Draft(""), af.Draft("k", type="JOB_LOST"), af.Draft(3), af.Draft("k", namespace="")]
+)  # type: ignore[arg-type]
 def test_a_draft_that_does_not_fit_is_refused(project: af.Project, draft: af.Draft) -> None:
     with pytest.raises(af.ParameterError):
         project.publish_many([draft])
@@ -121,7 +135,13 @@ def test_a_job_cannot_publish_what_a_project_would_refuse(project: af.Project) -
 
     @af.workflow
     def forging() -> None:
-        forge({"key": "job:forge", "value": {"status": "SUCCESS", "number": 1, "attempt": 1}, "type": "JOB_STATUS_CHANGED"})
+        forge(
+            {
+                "key": "job:forge",
+                "value": {"status": "SUCCESS", "number": 1, "attempt": 1},
+                "type": "JOB_STATUS_CHANGED",
+            }
+        )
         forge({"key": ""})
         forge({"key": "\ud800"})
         forge({"key": "k", "context": "\ud800"})

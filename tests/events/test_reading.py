@@ -105,7 +105,9 @@ words = st.text(st.sampled_from("ab.*?[]!-^"), min_size=1, max_size=5)
 def test_the_log_and_subscribers_understand_a_glob_in_the_same_way(glob: str, keys: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
     connection.create_function("fits_glob", 2, matches_glob)
-    connection.execute("CREATE TABLE events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key)")
+    connection.execute(
+        "CREATE TABLE events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key)"
+    )
     rows = [(n, 0.0, key, "UNDEFINED", "null", "n", None, None, None, None) for n, key in enumerate(keys, 1)]
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     wanted = EventFilter(glob)

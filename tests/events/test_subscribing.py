@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import aiflow as af
-from aiflow.testing import ManualClock, run_until_idle
-from aiflow.turns import Entry
 from tests import invariants
 from tests.children import child, until
 from tests.events import deeds
 from tests.faults import Disk
+
+import aiflow as af
+from aiflow.testing import ManualClock, run_until_idle
+from aiflow.turns import Entry
 
 
 class Collector:
@@ -108,7 +108,9 @@ def test_past_and_present_meet_without_gap_or_double(project: af.Project, seen: 
     assert len(seen.values) == project.events.count()
 
 
-def test_a_slow_subscriber_reads_from_the_log_what_it_could_not_keep_in_mind(project: af.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_subscriber_reads_from_the_log_what_it_could_not_keep_in_mind(
+    project: af.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from aiflow.events import deliveries
 
     held, seen = threading.Event(), Collector()
@@ -127,7 +129,9 @@ def test_a_slow_subscriber_reads_from_the_log_what_it_could_not_keep_in_mind(pro
     assert seen.values == list(range(count))
 
 
-def test_one_that_raises_is_recorded_and_passed_over(project: af.Project, seen: Collector, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_raises_is_recorded_and_passed_over(
+    project: af.Project, seen: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
     def picky(event: af.Event) -> None:
         if event.value == 2:
             raise ValueError("not two")
@@ -146,7 +150,9 @@ def test_one_that_raises_is_recorded_and_passed_over(project: af.Project, seen: 
     assert "picky" in failed[0][1]
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), af.Stopped("no"), af.Skip("no"), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), af.Stopped("no"), af.Skip("no"), GeneratorExit()], ids=repr
+)
 def test_one_that_raises_what_is_no_exception_is_passed_over_too(
     project: af.Project, seen: Collector, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -257,7 +263,9 @@ def test_a_named_one_that_was_killed_handles_again_only_what_it_was_at(tmp_path:
         until(lambda: len(seen.events) >= 4)
         settled(project)
     assert seen.values[-4:] == [6, 7, 8, 9]
-    assert len(seen.values) <= 5  # the last that was handled may come again: it is saved after the callback has returned
+    assert (
+        len(seen.values) <= 5
+    )  # the last that was handled may come again: it is saved after the callback has returned
     invariants.check(tmp_path / "home")
 
 
@@ -284,7 +292,9 @@ def test_a_full_disk_loses_no_event_of_a_subscriber(tmp_path: Path, caplog: pyte
     assert again.values == list(range(3, 8)), "what could not be saved as handled comes again"
 
 
-def test_what_was_saved_after_a_full_disk_covers_what_came_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_saved_after_a_full_disk_covers_what_came_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     seen, again = Collector(), Collector()
 
     def handle(event: af.Event) -> None:

@@ -4,11 +4,11 @@ import logging
 import threading
 
 import pytest
+from tests.children import until
 
 from aiflow.clock import SystemClock
 from aiflow.events.ticker import Ticker
 from aiflow.testing import ManualClock
-from tests.children import until
 
 
 def test_what_is_due_is_called_in_order_and_what_is_not_waits() -> None:

@@ -72,7 +72,9 @@ def die_while_making(home: str) -> int:
             assert version >= 1
             assert tables > 5
             return left
-        assert (version, tables) == (0, 0), f"killed at statement {left}, and it has version {version} and {tables} tables"
+        assert (version, tables) == (0, 0), (
+            f"killed at statement {left}, and it has version {version} and {tables} tables"
+        )
     raise AssertionError("it never ended")
 
 

@@ -4,12 +4,13 @@ import os
 import stat
 from pathlib import Path
 
+from tests.children import alone
+from tests.store import deeds
+
 import aiflow as af
 from aiflow.store.connection import find_store, sqlite3
 from aiflow.store.schema import APPLICATION_ID, VERSION
 from aiflow.store.store import Store
-from tests.children import alone
-from tests.store import deeds
 
 
 def mode(path: Path) -> int:
@@ -54,7 +55,15 @@ def test_only_the_owner_may_read_the_home(tmp_path: Path) -> None:
 
             project.run(shouting)
             found = [tmp_path / "home", *(tmp_path / "home").rglob("*")]
-            assert {p.name for p in found} >= {"home", "aiflow.db", "aiflow.db-wal", "aiflow.db-shm", "blobs", "logs", "owners"}
+            assert {p.name for p in found} >= {
+                "home",
+                "aiflow.db",
+                "aiflow.db-wal",
+                "aiflow.db-shm",
+                "blobs",
+                "logs",
+                "owners",
+            }
             assert mode(tmp_path / "home") == 0o700
             assert {p: oct(mode(p)) for p in found if p.is_file() and mode(p) != 0o600} == {}
     finally:
@@ -101,4 +110,14 @@ def test_a_store_of_the_first_version_is_opened_and_has_all_tables(tmp_path: Pat
     raw = sqlite3.connect(find_store(tmp_path / "home"))
     names = {name for (name,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     raw.close()
-    assert names >= {"meta", "owners", "events", "documents", "workflows", "executions", "job_executions", "subscriptions", "failed_events"}
+    assert names >= {
+        "meta",
+        "owners",
+        "events",
+        "documents",
+        "workflows",
+        "executions",
+        "job_executions",
+        "subscriptions",
+        "failed_events",
+    }

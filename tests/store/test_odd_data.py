@@ -2,21 +2,37 @@
 
 import contextlib
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests import invariants
 
 import aiflow as af
 from aiflow.testing import project_for_tests
-from tests import invariants
 
-ODD = ["\0", "a\0b", "🦑", "\ud800", "x\udfffy", "é" * 10_000, " ", "\n", "'; DROP TABLE events; --", "%s", "*", "[", "\u202e", "NULL"]
+ODD = [
+    "\0",
+    "a\0b",
+    "🦑",
+    "\ud800",
+    "x\udfffy",
+    "é" * 10_000,
+    " ",
+    "\n",
+    "'; DROP TABLE events; --",
+    "%s",
+    "*",
+    "[",
+    "\u202e",
+    "NULL",
+]
 texts = st.one_of(st.sampled_from(ODD), st.text(st.characters(exclude_categories=()), max_size=20))
 numbers = st.one_of(
-    st.integers(), st.floats(), st.sampled_from([2**63, -(2**63) - 1, 2**64, 10**400, math.nan, math.inf, -math.inf, -0.0, 5e-324])
+    st.integers(),
+    st.floats(),
+    st.sampled_from([2**63, -(2**63) - 1, 2**64, 10**400, math.nan, math.inf, -math.inf, -0.0, 5e-324]),
 )
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, texts),
@@ -152,7 +168,9 @@ def test_a_parameter_comes_back_as_it_was_given_or_is_refused(project: af.Projec
     ],
     ids=["set", "object", "number as key", "bytes", "function", "lock"],
 )
-def test_a_value_that_is_not_json_is_refused_by_name_and_stores_nothing(project: af.Project, value: Any, names: str) -> None:
+def test_a_value_that_is_not_json_is_refused_by_name_and_stores_nothing(
+    project: af.Project, value: Any, names: str
+) -> None:
     before = project.events.count()
     with pytest.raises(af.ParameterError, match=names):
         project.publish("odd", value)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-
-import aiflow as af
-from aiflow.store.store import Store
 from tests import invariants
 from tests.children import alone
 from tests.store import deeds
+
+import aiflow as af
+from aiflow.store.store import Store
 
 
 def test_eight_processes_that_write_at_once_meet_no_lock_and_lose_nothing(tmp_path: Path) -> None:
@@ -22,7 +22,9 @@ def test_eight_processes_that_write_at_once_meet_no_lock_and_lose_nothing(tmp_pa
 
 
 @pytest.mark.parametrize("standard_library", [False, True])
-def test_what_a_process_writes_is_not_lost_when_another_one_closes_the_home(tmp_path: Path, standard_library: bool) -> None:
+def test_what_a_process_writes_is_not_lost_when_another_one_closes_the_home(
+    tmp_path: Path, standard_library: bool
+) -> None:
     seen = alone(deeds.keep_writing_beside_one_who_closes, str(tmp_path / "home"), standard_library)
     assert seen == [2, 4, 6, 8]  # opening the database file beside SQLite would drop its locks, and the log with them
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.children import alone, until
+from tests.store import deeds
 
 import aiflow as af
 from aiflow.store.connection import find_store
 from aiflow.store.store import Store
-from tests.children import alone, until
-from tests.store import deeds
 
 
 def make(home: Path) -> Path:

@@ -160,7 +160,7 @@ def test_many_threads_pickle_at_once(write: Any) -> None:
                 function, _, _ = unpickle_call(pickle_call(modules[i].f, (), {}))
                 assert function is not modules[i].f
                 assert function() == i
-        except Exception as error:  # noqa: BLE001  # shown by the assertion below
+        except Exception as error:  # shown by the assertion below
             problems.append(error)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]

@@ -80,7 +80,7 @@ def carry_out(args: Sequence[str] | None) -> int:
     try:
         with _sigterm_raises(), aiflow.make_context("aiflow", words) as context:
             aiflow.invoke(context)
-    except BaseException as error:  # noqa: BLE001  # every end has an exit code, those by signals included
+    except BaseException as error:  # every end has an exit code, those by signals included
         code = outcome_of(error)
     try:
         if sys.stdout is not None:

@@ -123,10 +123,16 @@ def events(
         if failed:
             told = project.events.failed(limit or None)
             data = [
-                {**(event_record(t["event"]) if t["event"] else {"offset": t["offset"]}), **{k: t[k] for k in ("handler", "error")}}
+                {
+                    **(event_record(t["event"]) if t["event"] else {"offset": t["offset"]}),
+                    **{k: t[k] for k in ("handler", "error")},
+                }
                 for t in told
             ]
-            texts = [f"{t['offset']}  {t['event'].key if t['event'] else '(pruned)'}  {t['handler']}: {t['error']}" for t in told]
+            texts = [
+                f"{t['offset']}  {t['event'].key if t['event'] else '(pruned)'}  {t['handler']}: {t['error']}"
+                for t in told
+            ]
             write(asked.output, data, Lines("\n".join(texts) or "none failed"))
             return
         rows = [event_record(e) for e in _newest(project, asked.namespace, limit, keys, types, execution)]

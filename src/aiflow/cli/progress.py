@@ -210,5 +210,5 @@ class _Live:
         )
         try:
             return dict(self._project._store.rows(sql, (board.execution_id,)))
-        except Exception:  # noqa: BLE001  # a drawing must not end because the store is busy or being closed
+        except Exception:  # a drawing must not end because the store is busy or being closed
             return {}

@@ -68,7 +68,7 @@ def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Re
         value = execution.result(job)
     except AIFlowError as error:
         return Result(f"<{error}>", cell(f"<{error}>"))
-    except Exception as error:  # noqa: BLE001  # unpickling runs foreign code
+    except Exception as error:  # unpickling runs foreign code
         text = cell(f"<cannot be read: {type(error).__name__}: {error}>")
         return Result(text, text)
     text = short(value)
@@ -95,7 +95,7 @@ def short(value: Any) -> str:
         text = (
             _brief.repr(value) if isinstance(value, str | list | tuple | dict | set | frozenset | int) else repr(value)
         )
-    except Exception as error:  # noqa: BLE001  # a user's __repr__ may raise anything
+    except Exception as error:  # a user's __repr__ may raise anything
         text = f"<{type(value).__qualname__}: its repr raised {type(error).__name__}>"
     text = cell(" ".join(text.split()))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

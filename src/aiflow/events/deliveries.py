@@ -53,8 +53,22 @@ class Subscription:
         The offset of the last event that was handed over.
     """
 
-    def __init__(self, owner: Deliveries, callback: Callable[[Event], Any], wanted: Any, position: int, name: str | None, namespace: str) -> None:
-        self.callback, self.wanted, self.position, self.name, self.namespace = callback, wanted, position, name, namespace
+    def __init__(
+        self,
+        owner: Deliveries,
+        callback: Callable[[Event], Any],
+        wanted: Any,
+        position: int,
+        name: str | None,
+        namespace: str,
+    ) -> None:
+        self.callback, self.wanted, self.position, self.name, self.namespace = (
+            callback,
+            wanted,
+            position,
+            name,
+            namespace,
+        )
         self.begin = position
         self._owner = owner
         self._backlog: deque[Event] = deque()
@@ -76,7 +90,9 @@ class Subscription:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -97,7 +113,9 @@ class Deliveries:
         self._stuck = 0
         self._closed = False
 
-    def add(self, callback: Callable[[Event], Any], wanted: Any, position: int, name: str | None, namespace: str, live: bool) -> Subscription:
+    def add(
+        self, callback: Callable[[Event], Any], wanted: Any, position: int, name: str | None, namespace: str, live: bool
+    ) -> Subscription:
         """Add a subscription that begins after `position`; `live` if nothing has happened since."""
         subscription = Subscription(self, callback, wanted, position, name, namespace)
         subscription.live = live
@@ -219,7 +237,9 @@ class Deliveries:
     def _call(self, subscription: Subscription, event: Event) -> None:
         try:
             subscription.callback(event)
-        except BaseException as error:  # foreign code: recorded and passed over; sys.exit() in it ends no thread of ours
+        except (
+            BaseException
+        ) as error:  # foreign code: recorded and passed over; sys.exit() in it ends no thread of ours
             handler = subscription.name or getattr(subscription.callback, "__qualname__", repr(subscription.callback))
             logger.exception("The subscriber %s failed at event %s (offset %d)", handler, event.key, event.offset)
             self._keep(self.source.record_failure, event.offset, handler, f"{type(error).__name__}: {error}")

@@ -33,7 +33,9 @@ class Admission:
         Limit name to its size; absent for 1.
     """
 
-    def __init__(self, capacities: Mapping[str, int | None] | None = None, limits: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, capacities: Mapping[str, int | None] | None = None, limits: Mapping[str, int] | None = None
+    ) -> None:
         self.capacities: dict[str, int | None] = dict(capacities or {})
         self.sizes = dict(limits or {})
         self.used: dict[str, int] = {}

@@ -85,7 +85,20 @@ class Node(_Valueless):
         The `Job` that was called.
     """
 
-    __slots__ = ("after_nodes", "args", "body", "conditions_", "data", "index", "job", "kwargs", "mapped", "name", "options", "rules")
+    __slots__ = (
+        "after_nodes",
+        "args",
+        "body",
+        "conditions_",
+        "data",
+        "index",
+        "job",
+        "kwargs",
+        "mapped",
+        "name",
+        "options",
+        "rules",
+    )
 
     def __init__(self, body: Body, index: int, name: str, job: Job, options: JobOptions) -> None:
         self.body, self.index, self.name, self.job, self.options = body, index, name, job, options
@@ -146,11 +159,15 @@ class Node(_Valueless):
     def _rule(self, action: Action, condition: Condition) -> Node:
         verb = f"{action.lower()}_on"
         if isinstance(condition, Node | Output):
-            raise GraphError(f"{self!r}.{verb}(…) takes a condition: say {condition.name}.succeeded, .failed, .finished, …")
+            raise GraphError(
+                f"{self!r}.{verb}(…) takes a condition: say {condition.name}.succeeded, .failed, .finished, …"
+            )
         if not isinstance(condition, Condition):
             raise GraphError(f"{self!r}.{verb}(…) takes a condition such as af.event('go'), not {condition!r}")
         if any(getattr(leaf, "where", None) is not None for leaf in condition.leaves()):
-            raise GraphError(f"{self!r}.{verb}({condition}): where= is not supported yet; match on the value, or decide inside the job")
+            raise GraphError(
+                f"{self!r}.{verb}({condition}): where= is not supported yet; match on the value, or decide inside the job"
+            )
         self.rules += (Rule(action, condition),)
         return self
 
@@ -274,7 +291,9 @@ class Body:
         if self.defaults and any(getattr(options, k) is None for k in self.defaults):
             options = replace(options, **{k: v for k, v in self.defaults.items() if getattr(options, k) is None})
         if job.is_stream:
-            raise GraphError(f"job {name!r} is a stream job (a generator function), and streams are not supported yet; return a list")
+            raise GraphError(
+                f"job {name!r} is a stream job (a generator function), and streams are not supported yet; return a list"
+            )
         node = Node(self, len(self.nodes), name, job, options)
         found: list[Node] = []
         for what, value in [*enumerate(args), *kwargs.items()] if args or kwargs else ():
@@ -295,7 +314,9 @@ class Body:
         if other is None:
             return wanted
         if job.is_renamed or (job.spec.name is not None and other.job.function is not job.function):
-            raise GraphError(f"two nodes of workflow {self.root.name!r} are named {wanted!r}; give one of them another name")
+            raise GraphError(
+                f"two nodes of workflow {self.root.name!r} are named {wanted!r}; give one of them another name"
+            )
         number = self.counts.get(wanted, 1) + 1
         while f"{wanted}_{number}" in self.names:
             number += 1
@@ -325,7 +346,9 @@ class Body:
         try:
             node.job.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise GraphError(f"the call of {node!r} does not fit {node.job.name}{node.job.signature}: {error}") from None
+            raise GraphError(
+                f"the call of {node!r} does not fit {node.job.name}{node.job.signature}: {error}"
+            ) from None
         except ValueError:  # a builtin without a signature
             return
 
@@ -335,7 +358,9 @@ class Body:
             raise GraphError(f"{node.job.name}.map(…) needs a list to go through; all of its arguments are af.fixed")
         for value in walked:
             if not isinstance(value, Node | Output | list | tuple):
-                raise GraphError(f"{node.job.name}.map(…) goes through lists, and {value!r} is none; write af.fixed({value!r})")
+                raise GraphError(
+                    f"{node.job.name}.map(…) goes through lists, and {value!r} is none; write af.fixed({value!r})"
+                )
         if node.job.is_stream:
             raise GraphError(f"{node.job.name} is a stream job (a generator) and cannot be mapped")
 
@@ -440,7 +465,9 @@ class Graph:
             for rule in node.rules:
                 for leaf in rule.leaves:
                     if isinstance(leaf, StatusCondition) and leaf.job not in names:
-                        raise GraphError(f"a rule of {node!r} waits for the job {leaf.job!r}, which is not in workflow {self.name!r}{suggest(leaf.job, names)}")
+                        raise GraphError(
+                            f"a rule of {node!r} waits for the job {leaf.job!r}, which is not in workflow {self.name!r}{suggest(leaf.job, names)}"
+                        )
         if forward:
             from aiflow.graph.topology import find_cycle
 
@@ -448,11 +475,15 @@ class Graph:
             if cycle:
                 if len(cycle) > 24:
                     cycle = [*cycle[:12], f"… {len(cycle) - 24} more …", *cycle[-12:]]
-                raise GraphError(f"workflow {self.name!r} has a cycle: {' → '.join(cycle)}; only rules (start_on, …) may form cycles")
+                raise GraphError(
+                    f"workflow {self.name!r} has a cycle: {' → '.join(cycle)}; only rules (start_on, …) may form cycles"
+                )
 
     def upstream(self, names: set[str]) -> set[str]:
         """Give the names of what these jobs need directly by data."""
-        return {n.name for name in names for n in (*self.nodes[name].data, *(c.node for c in self.nodes[name].conditions_))}
+        return {
+            n.name for name in names for n in (*self.nodes[name].data, *(c.node for c in self.nodes[name].conditions_))
+        }
 
     def definition(self) -> dict[str, Any]:
         """Give the structure as JSON data: names, edges, rules, constants and the options that decide (rule 34)."""

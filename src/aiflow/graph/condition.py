@@ -17,7 +17,17 @@ from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.event import ANY, INTERNAL, Event
 from aiflow.graph.job import seconds
 
-__all__ = ["All", "Any_", "Condition", "EventCondition", "StatusCondition", "event", "is_glob", "matches_glob", "same_json"]
+__all__ = [
+    "All",
+    "Any_",
+    "Condition",
+    "EventCondition",
+    "StatusCondition",
+    "event",
+    "is_glob",
+    "matches_glob",
+    "same_json",
+]
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +68,9 @@ class Condition:
         return Any_(_parts(Any_, self, other))
 
     def __bool__(self) -> NoReturn:
-        raise GraphError(f"the condition {self} is true or false only when events come: use & and | (not and, or, not, if)")
+        raise GraphError(
+            f"the condition {self} is true or false only when events come: use & and | (not and, or, not, if)"
+        )
 
     def times(self, n: int) -> Condition:
         """Be met the n-th time that this is met, counted since the last firing."""

@@ -129,7 +129,9 @@ def check_draft(draft: Draft) -> Draft:
             try:
                 text.encode()
             except UnicodeEncodeError:
-                raise ParameterError(f"an event's {what} has a character that cannot be stored (half of a surrogate pair): {text!r}") from None
+                raise ParameterError(
+                    f"an event's {what} has a character that cannot be stored (half of a surrogate pair): {text!r}"
+                ) from None
     if kind in INTERNAL:
         raise ParameterError(f"events of the type {kind} are aiflow's own bookkeeping; publish with another type")
     return draft

@@ -173,6 +173,7 @@ class Job:
         self._signature: inspect.Signature | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function; inside a workflow body, add a node instead."""
         from aiflow.graph.building import current_body
 
         body = current_body()

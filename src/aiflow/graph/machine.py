@@ -701,8 +701,12 @@ def _resume(state: ExecutionState, event: Event) -> None:
         job.last, job.starts, job.feeds, job.starved = None, None, None, False
     state.unsettled, state.witness, state.stop_reason, state.busy = True, -1, None, 0
     for vertex in vertices:
-        ends = [(_is_good(vertices[up], jobs[up].last, needed), jobs[up].last is not None) for up, needed in vertex.needs]
-        jobs[vertex.index].need = sum(not (good or vertices[up].given) for (good, _), (up, _) in zip(ends, vertex.needs, strict=True))
+        ends = [
+            (_is_good(vertices[up], jobs[up].last, needed), jobs[up].last is not None) for up, needed in vertex.needs
+        ]
+        jobs[vertex.index].need = sum(
+            not (good or vertices[up].given) for (good, _), (up, _) in zip(ends, vertex.needs, strict=True)
+        )
         jobs[vertex.index].bad = sum(ended and not good for good, ended in ends)
     _say_execution(state, "RUNNING", event)
     started = set()

@@ -31,7 +31,9 @@ class Observation:
         return self.probe()
 
 
-def observe(probe: Callable[[], Any], *, name: str | None = None, interval: float | timedelta = 5.0, **options: Any) -> Node:
+def observe(
+    probe: Callable[[], Any], *, name: str | None = None, interval: float | timedelta = 5.0, **options: Any
+) -> Node:
     """Add a job that launches nothing: it stays RUNNING and shows what `probe()` says as its label, until stopped.
 
     Parameters

@@ -257,7 +257,13 @@ def _parse(text: str, what: str, expected: str) -> Any:
 def _convert_list(value: Any, target: type, args: tuple[Any, ...], what: str) -> Any:
     if isinstance(value, str):
         text = value.strip()
-        value = _parse(text, what, "a JSON list") if text.startswith("[") else [v.strip() for v in text.split(",")] if text else []
+        value = (
+            _parse(text, what, "a JSON list")
+            if text.startswith("[")
+            else [v.strip() for v in text.split(",")]
+            if text
+            else []
+        )
     if not isinstance(value, list | tuple | set | frozenset):
         raise ParameterError(f"{what} must be a list, not {value!r}")
     inner = args[0] if args else Any

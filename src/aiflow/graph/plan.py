@@ -50,7 +50,11 @@ class Vertex:
         self.parallel = options.max_parallel or 1 if self.policy is IfRunning.PARALLEL else 1
         self.retries = options.retries or 0
         self.delay, self.backoff = options.retry_delay, options.retry_backoff
-        self.allow_failure, self.runner, self.stream = options.allow_failure, options.runner or runner, node.job.is_stream
+        self.allow_failure, self.runner, self.stream = (
+            options.allow_failure,
+            options.runner or runner,
+            node.job.is_stream,
+        )
         if node.job.is_async and self.runner in ("thread", "inline"):
             self.runner = "async"
         self.timeout = options.timeout
@@ -164,7 +168,9 @@ class Plan:
                 if leaf.job in self.by_name:
                     self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
             elif isinstance(leaf, EventCondition):
-                self.hears_internal = self.hears_internal or (leaf.type is not None and (is_glob(leaf.type) or leaf.type in INTERNAL))
+                self.hears_internal = self.hears_internal or (
+                    leaf.type is not None and (is_glob(leaf.type) or leaf.type in INTERNAL)
+                )
                 if is_glob(leaf.key):
                     self.patterns.append((leaf, spot))
                 else:

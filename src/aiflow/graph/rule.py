@@ -147,7 +147,9 @@ class _Walk:
         meetings = progress.meetings.setdefault(number, [])
         if met and any(start <= leaf < self.numbers.leaf for leaf in self.touched):
             latched = [progress.latches[i] for i in range(start, self.numbers.leaf) if i in progress.latches]
-            counted = [o for i in range(inner_times, self.numbers.times) for _, os in progress.meetings.get(i, ()) for o in os]
+            counted = [
+                o for i in range(inner_times, self.numbers.times) for _, os in progress.meetings.get(i, ()) for o in os
+            ]
             moment = max((t for _, t in latched), default=0.0)
             meetings.append((moment, sorted({o for o, _ in latched} | set(counted))))
             del meetings[: -condition.n]  # the newest are enough: what never fires must not grow

@@ -55,7 +55,22 @@ class Run:
 class JobState:
     """Where one job of one execution stands."""
 
-    __slots__ = ("bad", "feeds", "last", "need", "number", "progress", "restart", "runs", "starts", "starved", "success", "ticketed", "truth", "used")
+    __slots__ = (
+        "bad",
+        "feeds",
+        "last",
+        "need",
+        "number",
+        "progress",
+        "restart",
+        "runs",
+        "starts",
+        "starved",
+        "success",
+        "ticketed",
+        "truth",
+        "used",
+    )
 
     def __init__(self, need: int) -> None:
         self.need = need  # one-shot upstreams that have not succeeded
@@ -130,7 +145,9 @@ class ExecutionState:
             "stop_reason": self.stop_reason,
             "stop": self.stop_progress.dump() if self.stop_progress else None,
             "outbox": [list(d) for d in self.outbox],
-            "jobs": {str(i): _dump_job(job) for i, job in enumerate(self.jobs) if _is_touched(job, self.plan.vertices[i])},
+            "jobs": {
+                str(i): _dump_job(job) for i, job in enumerate(self.jobs) if _is_touched(job, self.plan.vertices[i])
+            },
         }
 
     def load(self, data: dict[str, Any]) -> ExecutionState:

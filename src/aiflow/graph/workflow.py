@@ -68,14 +68,20 @@ class Workflow:
         if self.ends not in (None, "quiet", "never"):
             raise ParameterError(f"option 'ends' {what} must be None, 'quiet' or 'never', not {self.ends!r}")
         if self.if_running not in ("queue", "ignore", "parallel", "merge"):
-            raise ParameterError(f"option 'if_running' {what} must be queue, ignore, parallel or merge, not {self.if_running!r}")
+            raise ParameterError(
+                f"option 'if_running' {what} must be queue, ignore, parallel or merge, not {self.if_running!r}"
+            )
         for key in ("start_on", "context", "params"):
             if self.options.get(key) is not None:
-                raise ParameterError(f"option {key!r} {what} is not supported yet: workflows cannot be triggered by events; start them with run or start")
+                raise ParameterError(
+                    f"option {key!r} {what} is not supported yet: workflows cannot be triggered by events; start them with run or start"
+                )
         for key in ("start_on", "stop_on"):
             condition = self.options.get(key)
             if condition is not None and not isinstance(condition, Condition):
-                raise ParameterError(f"option {key!r} {what} must be a condition such as af.event('go'), not {condition!r}")
+                raise ParameterError(
+                    f"option {key!r} {what} must be a condition such as af.event('go'), not {condition!r}"
+                )
         if self.options.get("timeout") is not None:
             self.options["timeout"] = seconds(self.options["timeout"], f"option 'timeout' {what}")
 
@@ -122,13 +128,18 @@ class Workflow:
             deactivate(token)
         if inspect.iscoroutine(output) or inspect.isgenerator(output):
             output.close()
-            raise GraphError(f"the body of workflow {self.name!r} must be a plain function: it builds the graph, and jobs do the work")
+            raise GraphError(
+                f"the body of workflow {self.name!r} must be a plain function: it builds the graph, and jobs do the work"
+            )
         return Graph(self.name, body, output)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Inside another workflow's body, include this one; outside it is a `GraphError`."""
         outer = current_body()
         if outer is None:
-            raise GraphError(f"{self.name}() builds nothing outside a workflow body; run it with {self.name}.run(), look at it with {self.name}.graph")
+            raise GraphError(
+                f"{self.name}() builds nothing outside a workflow body; run it with {self.name}.run(), look at it with {self.name}.graph"
+            )
         inner = outer.include(self.name, self._defaults)
         token = activate(inner)
         try:

@@ -69,7 +69,9 @@ def finish(value: Any, options: JobOptions, asked: Sequence[int | str | None] = 
     if not asked:
         return Ended("SUCCESS", value)
     try:
-        truth: Any = bool(value) if tuple(asked) == (None,) else {str(o): bool(value if o is None else value[o]) for o in asked}
+        truth: Any = (
+            bool(value) if tuple(asked) == (None,) else {str(o): bool(value if o is None else value[o]) for o in asked}
+        )
     except Exception as error:  # the truth of a user's object: an array of several elements has none
         problem = f"run_if cannot tell whether the value is true: {error}"
         return Ended("FAILED", error=Failure(type(error).__name__, problem), retryable=False, reason=problem)
@@ -82,7 +84,10 @@ def _outputs(value: Any, declared: int | tuple[str, ...]) -> tuple[Any, str | No
     if isinstance(value, dict) and not isinstance(declared, int):
         if set(value) == set(declared):
             return {name: value[name] for name in declared}, None
-        return None, f"the job declares the outputs {', '.join(declared)} and returned a dict with {', '.join(map(str, value)) or 'nothing'}"
+        return (
+            None,
+            f"the job declares the outputs {', '.join(declared)} and returned a dict with {', '.join(map(str, value)) or 'nothing'}",
+        )
     if not isinstance(value, tuple | list):
         return None, f"the job declares {width} outputs{names} and returned 1 value, a {type(value).__name__}"
     if len(value) != width:

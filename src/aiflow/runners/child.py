@@ -195,7 +195,7 @@ class Child:
                 codec = Codec(Blobs(frame.head["home"] + "/blobs"), serializers=serializers)
                 stored = self._encode(codec, ended, context)
             self._in_users_code = False
-        except BaseException as error:  # noqa: BLE001  # what cannot be unpickled, and `Stopped` between two lines of ours
+        except BaseException as error:  # what cannot be unpickled, and `Stopped` between two lines of ours
             self._in_users_code = False
             ended, stored = judge(error, options), None
         return _report(ended, stored)

@@ -218,7 +218,9 @@ class _Program:
             stderr=subprocess.PIPE,
             bufsize=0,
             cwd=spec.cwd,
-            env=self._family.environment(self._mark, {**self._environment, **{name: self._plain(value) for name, value in spec.env}}),
+            env=self._family.environment(
+                self._mark, {**self._environment, **{name: self._plain(value) for name, value in spec.env}}
+            ),
             start_new_session=True,
         )
 

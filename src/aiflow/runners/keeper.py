@@ -190,7 +190,7 @@ class Keeper(threading.Thread):
             body = _pack_call(self.pool.host, work, call)
         except RunnerError as error:
             return self._end(_failed(str(error), retryable=False))
-        except BaseException as error:  # noqa: BLE001  # foreign code: reading a value may run anything
+        except BaseException as error:  # foreign code: reading a value may run anything
             return self._end(judge(error, work.options))
         self._task.frame = _head(self.pool.host, work, call), body
         return self._send(child, self._task)

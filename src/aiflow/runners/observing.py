@@ -23,7 +23,9 @@ class ObserveRunner:
 
     def start(self, work: Work, done: Callable[[Work, Ended], Any]) -> None:
         """Begin to ask."""
-        threading.Thread(target=self._watch, args=(work, done), name=f"aiflow-observe-{work.key.job}", daemon=True).start()
+        threading.Thread(
+            target=self._watch, args=(work, done), name=f"aiflow-observe-{work.key.job}", daemon=True
+        ).start()
 
     def _watch(self, work: Work, done: Callable[[Work, Ended], Any]) -> None:
         context, observation = work.context, work.job.function

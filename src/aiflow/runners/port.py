@@ -119,7 +119,7 @@ def answer(work: Work | None, head: dict[str, Any]) -> dict[str, Any]:
         if work is None or tuple(head.get("key", work.key)) != work.key:
             raise errors.Stopped("this job is over; nothing it does is recorded any more")
         reply["value"] = _ask_port(work.context.port, head)
-    except (Exception, errors.Stopped) as error:  # noqa: BLE001  # an engine's trouble is the asking job's
+    except (Exception, errors.Stopped) as error:  # an engine's trouble is the asking job's
         kind = type(error).__name__
         reply["error"] = [kind, str(error) if kind in _KINDS else f"{kind}: {error}"]
     return reply

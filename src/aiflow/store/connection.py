@@ -58,7 +58,9 @@ def create_home(home: Path) -> None:
             if not path.exists():
                 _create(path)
     except OSError as error:
-        raise StoreError(f"the home {home} cannot be made: {error.strerror or error}; choose another with home=… or AIFLOW_HOME") from error
+        raise StoreError(
+            f"the home {home} cannot be made: {error.strerror or error}; choose another with home=… or AIFLOW_HOME"
+        ) from error
 
 
 def _create(path: Path) -> None:
@@ -127,7 +129,9 @@ def _refuse_network(home: Path) -> None:
             if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
                 best, kind = point, fields[2]
     if kind in _NETWORK:
-        raise StoreError(f"the home {home} is on a network drive ({kind}), where SQLite's locks do not hold; choose a local one")
+        raise StoreError(
+            f"the home {home} is on a network drive ({kind}), where SQLite's locks do not hold; choose a local one"
+        )
 
 
 _KEEP = "move it away, or restore a backup (aiflow db backup makes them)"
@@ -154,22 +158,36 @@ def check_file(path: Path) -> None:
         with open(path, "rb") as file:
             head = file.read(100)
     except FileNotFoundError:
-        raise StoreError(f"there is no store at {path}; run a workflow there first, or name another home with --home or AIFLOW_HOME") from None
+        raise StoreError(
+            f"there is no store at {path}; run a workflow there first, or name another home with --home or AIFLOW_HOME"
+        ) from None
     except OSError as error:
         raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
     if not head.startswith(b"SQLite format 3\x00"):
         raise StoreError(f"{path} is not a SQLite database; {_KEEP}")
     _check_marks(path, int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big"))
-    page, pages, is_known = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big"), head[24:28] == head[92:96]
-    if is_known and stat.st_size < (65536 if page == 1 else page) * pages and not path.with_name(path.name + "-wal").exists():
-        raise StoreError(f"the store {path} is cut off: it should have {page * pages} bytes, and has {stat.st_size}; {_KEEP}")
+    page, pages, is_known = (
+        int.from_bytes(head[16:18], "big"),
+        int.from_bytes(head[28:32], "big"),
+        head[24:28] == head[92:96],
+    )
+    if (
+        is_known
+        and stat.st_size < (65536 if page == 1 else page) * pages
+        and not path.with_name(path.name + "-wal").exists()
+    ):
+        raise StoreError(
+            f"the store {path} is cut off: it should have {page * pages} bytes, and has {stat.st_size}; {_KEEP}"
+        )
 
 
 def _check_marks(path: Path, application: int, version: int) -> None:
     if application not in (APPLICATION_ID, 0) or (application == 0 and version == 0):
         raise StoreError(f"{path} is a SQLite database of another program, not a store of aiflow; {_KEEP}")
     if version > VERSION:
-        raise StoreError(f"the store {path} has schema {version}, made by a newer aiflow; this one knows {VERSION}: upgrade aiflow")
+        raise StoreError(
+            f"the store {path} has schema {version}, made by a newer aiflow; this one knows {VERSION}: upgrade aiflow"
+        )
 
 
 class _Rows(list[tuple[Any, ...]]):
@@ -219,11 +237,15 @@ class Reader(Connection):
             try:
                 return _Rows(super().execute(sql, tuple(values)).fetchall())
             except sqlite3.DatabaseError as error:
-                raise StoreError(f"the store {self.path} cannot be read: {error}; see what is wrong with: aiflow db check") from error
+                raise StoreError(
+                    f"the store {self.path} cannot be read: {error}; see what is wrong with: aiflow db check"
+                ) from error
             except OverflowError as error:
                 raise ParameterError(f"a number is too large to be found in the store: {error}") from error
             except UnicodeEncodeError as error:
-                raise ParameterError(f"a text has a character that cannot be stored (half of a surrogate pair): {error.object!r}") from error
+                raise ParameterError(
+                    f"a text has a character that cannot be stored (half of a surrogate pair): {error.object!r}"
+                ) from error
 
 
 def connect(home: Path, *, readonly: bool = False, durability: str = "normal", kind: Any = Connection) -> Any:
@@ -246,7 +268,9 @@ def connect(home: Path, *, readonly: bool = False, durability: str = "normal", k
                 raise StoreError(f"the store {path} cannot be written (permissions); it can be read only")
             return _open(path, mode, durability, kind)
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"the store {path} cannot be opened: {error}; see what is wrong with: aiflow db check") from error
+        raise StoreError(
+            f"the store {path} cannot be opened: {error}; see what is wrong with: aiflow db check"
+        ) from error
 
 
 def _open(path: Path, mode: str, durability: str, kind: Any) -> Any:
@@ -254,13 +278,23 @@ def _open(path: Path, mode: str, durability: str, kind: Any) -> Any:
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     stat = path.stat()
     connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=256, factory=kind
+        uri,
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_SECONDS,
+        check_same_thread=False,
+        cached_statements=256,
+        factory=kind,
     )
     connection.path, connection.file = str(path), (stat.st_dev, stat.st_ino)
     _opened[connection.file] += 1
-    connection.create_function("fits_glob", 2, matches_glob, deterministic=True)  # SQLite's own GLOB has other sets: [^a], [
+    connection.create_function(
+        "fits_glob", 2, matches_glob, deterministic=True
+    )  # SQLite's own GLOB has other sets: [^a], [
     try:
-        application, version = (connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("application_id", "user_version"))
+        application, version = (
+            connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("application_id", "user_version")
+        )
         _check_marks(path, application, version)
         if not readonly:
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":

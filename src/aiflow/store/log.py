@@ -41,8 +41,15 @@ class EventFilter:
         namespaces: str | Iterable[str] | None = None,
         senders: str | Iterable[str] | None = None,
     ) -> None:
-        self.fields = {"key": _many(keys), "type": _many(types), "namespace": _many(namespaces), "sender": _many(senders)}
-        self._checks = tuple((name, globs) for name, globs in self.fields.items() if globs is not None and "*" not in globs)
+        self.fields = {
+            "key": _many(keys),
+            "type": _many(types),
+            "namespace": _many(namespaces),
+            "sender": _many(senders),
+        }
+        self._checks = tuple(
+            (name, globs) for name, globs in self.fields.items() if globs is not None and "*" not in globs
+        )
 
     def fits(self, event: Event) -> bool:
         """Tell whether `event` is wanted."""
@@ -57,7 +64,9 @@ class EventFilter:
         for name, globs in self._checks:
             ors: list[str] = []
             for glob in globs:
-                ors.append(f"fits_glob(?, {name})" if "[" in glob else f"{name} GLOB ?" if is_glob(glob) else f"{name} = ?")
+                ors.append(
+                    f"fits_glob(?, {name})" if "[" in glob else f"{name} GLOB ?" if is_glob(glob) else f"{name} = ?"
+                )
                 values.append(glob)
             parts.append("(" + " OR ".join(ors or ["0"]) + ")")
         if self.fields["key"] and all(not is_glob(k) and not k.startswith("job:") for k in self.fields["key"]):
@@ -65,7 +74,14 @@ class EventFilter:
         return " AND ".join(parts), values
 
 
-def select(connection: Any, wanted: EventFilter, after: int = 0, until: int | None = None, limit: int | None = None, newest: bool = False) -> list[Event]:
+def select(
+    connection: Any,
+    wanted: EventFilter,
+    after: int = 0,
+    until: int | None = None,
+    limit: int | None = None,
+    newest: bool = False,
+) -> list[Event]:
     """Read events in the order of their offsets: those after `after`, up to and including `until`."""
     where, values = wanted.where()
     parts = ["offset > ?"] + ([where] if where else [])
@@ -103,7 +119,9 @@ def by_offsets(connection: Any, offsets: Iterable[int]) -> list[Event]:
 
 def offset_at(connection: Any, timestamp: float) -> int:
     """Give the offset of the last event before `timestamp`; 0 if there is none."""
-    row = connection.execute("SELECT offset FROM events WHERE time < ? ORDER BY offset DESC LIMIT 1", (timestamp,)).fetchone()
+    row = connection.execute(
+        "SELECT offset FROM events WHERE time < ? ORDER BY offset DESC LIMIT 1", (timestamp,)
+    ).fetchone()
     return int(row[0]) if row else 0
 
 

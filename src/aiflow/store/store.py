@@ -167,7 +167,9 @@ class Store:
         except OSError:
             is_there = False
         if not is_there:
-            raise StoreError(f"the store {self._path} was deleted or replaced while it was open; nothing is written any more: open it again")
+            raise StoreError(
+                f"the store {self._path} was deleted or replaced while it was open; nothing is written any more: open it again"
+            )
         door.begin(self.writer)
 
     # --- owners -----------------------------------------------------------------------------------------------------
@@ -185,7 +187,9 @@ class Store:
             os.set_inheritable(self._owner_lock, False)
             door.lock_file(self._owner_lock)
             door.begin(self.writer)
-            self.writer.execute("INSERT INTO owners VALUES (?, ?, ?, ?, ?)", (owner, os.getpid(), socket.gethostname(), now, now))
+            self.writer.execute(
+                "INSERT INTO owners VALUES (?, ?, ?, ?, ?)", (owner, os.getpid(), socket.gethostname(), now, now)
+            )
             self.writer.execute("COMMIT")
             self.owner_id = owner
         return self.owner_id
@@ -227,10 +231,13 @@ class Store:
             If it was not kept (`persist=False`) or is damaged.
         """
         row = self.row(
-            "SELECT codec, value, blob, size FROM job_executions WHERE execution_id = ? AND job = ? AND number = ?", (execution_id, job, number)
+            "SELECT codec, value, blob, size FROM job_executions WHERE execution_id = ? AND job = ? AND number = ?",
+            (execution_id, job, number),
         )
         if row is None or row[0] is None:
-            raise StoreError(f"the value of {job} (number {number}) of execution {execution_id} was not kept (persist=False)")
+            raise StoreError(
+                f"the value of {job} (number {number}) of execution {execution_id} was not kept (persist=False)"
+            )
         return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
 
     def cached(self, key: str) -> Stored | None:

@@ -339,7 +339,7 @@ def _blame(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     for key, value in [*enumerate(args), *kwargs.items()]:
         try:
             _picklers().dump_code(value)
-        except Exception as own:  # noqa: BLE001  # the same foreign code again
+        except Exception as own:  # the same foreign code again
             return (
                 f"argument {key!r} of job {name!r} is {_kind(value)} and cannot be sent to another process "
                 f"({_why(own)}); pass what it is made from, or use runner 'thread'"

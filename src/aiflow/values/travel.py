@@ -155,7 +155,7 @@ def _is_importable(name: str, file: str | None) -> bool:
     path = getattr(sys.modules.get(parent), "__path__", None) if parent else None
     try:
         spec = importlib.machinery.PathFinder.find_spec(name, path)
-    except Exception:  # noqa: BLE001  # a foreign finder or path hook
+    except Exception:  # a foreign finder or path hook
         return False
     return spec is not None and spec.origin == file
 
@@ -186,7 +186,7 @@ def _class_at_hand(module: str, qualname: str, definition: bytes) -> Any:
     if module != "__main__" and module not in sys.modules:
         try:
             importlib.import_module(module)
-        except Exception:  # noqa: BLE001  # foreign code; the definition came along for this case
+        except Exception:  # foreign code; the definition came along for this case
             return pickle.loads(definition)
     found = find(module, qualname)
     return found if isinstance(found, type) else pickle.loads(definition)
