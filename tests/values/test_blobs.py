@@ -110,7 +110,7 @@ def test_no_other_text_becomes_a_path(blobs: Blobs, text: str) -> None:
 def test_a_full_disk_is_a_clear_error_and_leaves_nothing(blobs: Blobs) -> None:
     with blobs.writer() as writer:
         writer._file.close()
-        writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115  # the writer closes it
+        writer._file = open("/dev/full", "wb", buffering=0)  # the writer closes it
         with pytest.raises(StoreError, match="could not be written") as caught:
             writer.write(b"y")
     assert isinstance(caught.value.__cause__, OSError)

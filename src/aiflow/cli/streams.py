@@ -31,7 +31,9 @@ def stdout_is_for_data() -> Iterator[None]:
             stream.flush()
             descriptor = os.dup(1)
             os.dup2(sys.stderr.fileno(), 1)
-            data = open(descriptor, "w", encoding=stream.encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115  # closed below
+            data = open(
+                descriptor, "w", encoding=stream.encoding, errors="backslashreplace", closefd=False
+            )  # closed below
     except (OSError, ValueError):  # streams without descriptors: in a notebook, or under a test runner
         pass
     _kept.append(data)

@@ -36,7 +36,7 @@ class BlobWriter:
         with _complaint(blobs.root):
             blobs.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file = open(descriptor, "wb")  # noqa: SIM115  # `__exit__` closes it
+        self._file = open(descriptor, "wb")  # `__exit__` closes it
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -183,7 +183,7 @@ class Blobs:
         """
         path = self.path(digest)
         try:
-            file = open(path, "rb")  # noqa: SIM115  # the caller closes it
+            file = open(path, "rb")  # the caller closes it
         except FileNotFoundError:
             raise StoreError(
                 f"the blob {path} is missing: restore {self.root} from a backup, or run the job again that made it"
