@@ -26,6 +26,7 @@ from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
 from aiflow.live import JobWork, Live, stop_request
+from aiflow.mapping import run_again
 from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
@@ -547,7 +548,7 @@ class Engine:
         self.submit(Entry(apply))
 
     def _adopt(self, live: Live) -> None:
-        live.port = self
+        live.port, live.run_again = self, run_again
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
             self.ticker.watch()

@@ -21,8 +21,7 @@ from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret, is_secret_name
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import ExecutionState, Run, Start
-from aiflow.runners.base import Call
-from aiflow.runners.calling import perform
+from aiflow.runners.base import Call, Ended
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
 
@@ -102,6 +101,7 @@ class Live:
         self.watchers: list[Callable[[], None]] = []
         self.on_failure: Any = None
         self.port: Any = None
+        self.run_again: Callable[[JobWork], Ended]  # set with `port`, by who adopts it
         self._again = threading.RLock()
 
     def fresh_state(self) -> ExecutionState:
@@ -130,9 +130,9 @@ class Live:
             if found is not self:
                 return found
             vertex = self.plan.vertices[index]
-            run = Run(number, self.state.jobs[index].used or Start(()))
-            work = JobWork(self, vertex, run, StartJob(index, number, 1), self.port)
-            ended = perform(work.load, work.context, work.options, work.asked_outputs)
+            job = self.state.jobs[index]
+            run = Run(number, job.used if job.used is not None and job.number == number else Start(()))
+            ended = self.run_again(JobWork(self, vertex, run, StartJob(index, number, 1), self.port))
             if ended.outcome != "SUCCESS":
                 told = ended.error or ended.reason
                 raise RunnerError(f"the value of {vertex.name} was lost, and computing it again failed: {told}")

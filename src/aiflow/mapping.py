@@ -16,7 +16,7 @@ from aiflow.live import ElementWork, JobWork
 from aiflow.runners.base import Ended, Runner, failure_of
 from aiflow.runners.calling import finish, judge, perform, perform_async
 
-__all__ = ["MappedRun", "elements_of", "run_elements_here", "run_here"]
+__all__ = ["MappedRun", "elements_of", "run_again", "run_here"]
 
 
 class MappedRun:
@@ -103,11 +103,11 @@ class MappedRun:
 def run_here(work: JobWork | ElementWork) -> Ended:
     """Run a work on this thread, whatever its runner; an `async def` on an event loop made for it."""
     if not work.job.is_async:
-        return perform(work.load, work.context, work.options, ())
+        return perform(work.load, work.context, work.options)
     found: list[Ended] = []
 
     def on_a_loop() -> None:
-        found.append(asyncio.run(perform_async(work.load, work.context, work.options, ())))
+        found.append(asyncio.run(perform_async(work.load, work.context, work.options)))
 
     thread = threading.Thread(target=on_a_loop, name="aiflow-again")  # this one may have a loop that is running
     thread.start()
@@ -115,15 +115,17 @@ def run_here(work: JobWork | ElementWork) -> Ended:
     return found[0]
 
 
-def run_elements_here(work: JobWork) -> Ended:
-    """Run all elements of a mapped job on this thread, one after the other."""
+def run_again(work: JobWork) -> Ended:
+    """Run a whole work on this thread, all of its elements one after the other if it is mapped."""
+    if not work.vertex.node.mapped:
+        return run_here(work)
     values = []
     for element in elements_of(work):
         ended = run_here(element)
         if ended.outcome != "SUCCESS":
             return ended
         values.append(ended.value)
-    return finish(values, work.options, ())
+    return finish(values, work.options)
 
 
 def elements_of(work: JobWork) -> list[ElementWork]:

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiflow.errors import StoreError
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission
 from aiflow.graph.commands import Command, EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.event import Draft, EventType, job_key
-from aiflow.graph.state import Run, Start
 from aiflow.live import JobWork, Live
-from aiflow.mapping import MappedRun, run_elements_here, run_here
+from aiflow.mapping import MappedRun
 from aiflow.runners.base import Ended, Runner, failure_of
 from aiflow.runners.calling import finish, judge
 from aiflow.turns import Entry
@@ -71,8 +69,9 @@ class Performer:
                     live.works[command.vertex, command.number] = work
                     starts.append(work)
             elif isinstance(command, StopJob):
-                if work := live.works.get((command.vertex, command.number)):
-                    work.context.stop_event.set()  # before it is started: both may be of one turn
+                running = live.works.get((command.vertex, command.number))
+                if running is not None:
+                    running.context.stop_event.set()  # before it is started: both may be of one turn
                 stops.append((live, command))
             elif isinstance(command, RetryLater):
                 self._retry_later(live, command)
@@ -128,26 +127,12 @@ class Performer:
                 if work.asked_outputs
                 else Ended("SUCCESS")
             )
-        except (
-            BaseException
-        ) as error:  # loading the inputs, a user's key function and a plugin's runner are foreign code
+        except BaseException as error:  # loading inputs, a user's key function and a plugin's runner are foreign code
             self.engine.report(work, judge(error, work.options))
             return
         work.cache_key = None
         ended.stored, ended.reason = found, "the value of an equal call was used again"
         self.engine.report(work, ended)
-
-    def compute_again(self, live: Live, index: int, number: int) -> Any:
-        """Compute a value that was not kept and that a crash lost, on the thread that needs it; nobody is told (rule 37)."""
-        job = live.state.jobs[index]
-        start = job.used if job.used is not None and job.number == number else Start(())
-        work = JobWork(live, live.plan.vertices[index], Run(number, start), StartJob(index, number, 1), self.engine)
-        ended = run_elements_here(work) if work.vertex.node.mapped else run_here(work)
-        if ended.outcome != "SUCCESS":
-            raise StoreError(
-                f"the value of {work.key.job} was lost with its process, and computing it again failed: {ended.reason}"
-            )
-        return ended.value
 
     # --- stopping, and times ----------------------------------------------------------------------------------------
 

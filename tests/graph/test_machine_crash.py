@@ -319,3 +319,43 @@ def test_34_a_running_execution_is_not_resumed_and_an_ended_one_is_not_stopped(a
     story = sim.state.dump()
     sim.ask(action)
     assert sim.state.dump() == story
+
+
+def test_33_what_fails_by_its_third_loss_is_not_stopped_in_the_same_turn():
+    sim = one()
+    sim.lose("a")
+    sim.lose("a")
+    sim.bring(sim.about_run("a", "JOB_LOST"), sim.asking("stop_job", "a"))
+    assert sim.changes("a")[-2:] == ["RUNNING", "FAILED"]
+
+
+def test_34_asking_twice_in_one_turn_does_not_forget_what_a_rule_had_started():
+    @workflow
+    def w():
+        a().start_on(event("go"))
+
+    sim = Sim(w)
+    sim.publish("go")
+    sim.end("a", "FAILED")
+    sim.bring(sim.asking("resume"), sim.asking("resume"))
+    assert sim.running() == [("a", 2)]
+
+
+def test_34_what_was_skipped_waits_for_the_new_run_of_its_upstream_not_for_an_old_value():
+    @workflow(ends="quiet")
+    def w():
+        b(a().start_on(event("go")))
+        c()
+
+    sim = Sim(w)
+    for outcome in ("SUCCESS", "FAILED"):
+        sim.publish("go")
+        sim.end("a", outcome)
+        if outcome == "SUCCESS":
+            sim.end("b")
+    sim.end("c")
+    assert sim.statuses() == {"a": "FAILED", "b": "SKIPPED", "c": "SUCCESS"}
+    sim.ask("resume")
+    assert sim.running() == [("a", 3)]
+    sim.end("a")
+    assert sim.starts["b", 3].inputs == ((0, 3),)
