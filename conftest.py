@@ -5,6 +5,7 @@ Each document is run from top to bottom, in a folder and a home of its own, what
 
 import os
 import tempfile
+from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,3 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test or docstring opens by default lies in its temporary folder."""
     monkeypatch.setenv("AIFLOW_HOME", str(tmp_path / ".aiflow"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Spell out what no UTF-8 can hold (tests print such things on purpose), so that reports can cross processes."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report

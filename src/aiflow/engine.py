@@ -689,12 +689,12 @@ class Engine:
         self.clock.detach(self)
         self.ticker.close()
         self.deliveries.close()
+        self.turns.close()  # before the jobs hear of it: how they end now is not how they ended
         for live in list(self.lives.values()):
             for work in list(live.works.values()):
                 work.context.is_over = True
                 work.context.stop_event.set()
         self.performer.close()
-        self.turns.close()
         for live in list(self.lives.values()):
             live.lost = True
             live.end()

@@ -40,7 +40,7 @@ def report(value):
     note("report")
     return f"value {{value}}"
 
-@af.workflow
+@af.workflow(name="story")
 def flow(k: int = {k}):
     report(train(load(), k)){more}
 """
@@ -101,7 +101,7 @@ def test_an_execution_whose_process_died_is_interrupted_and_says_what_to_do(stor
             with pytest.raises(af.Conflict, match="INTERRUPTED.*execution resume"):
                 act()
         assert project.recover() == [], "its workflow is not defined in this process"
-        with pytest.raises(af.NotFound, match=r"no workflow 'flow'"):
+        with pytest.raises(af.NotFound, match=r"no workflow 'story'"):
             execution.resume()
         assert execution.status == "INTERRUPTED"
     assert story.calls == ["load", "train"]

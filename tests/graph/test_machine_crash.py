@@ -262,6 +262,22 @@ def test_34_resume_gives_a_job_that_was_skipped_for_want_of_a_start_another_chan
     assert sim.status == "SUCCESS"
 
 
+def test_34_a_resumed_execution_waits_again_for_what_can_be_started_now():
+    @workflow
+    def w():
+        x = a()
+        b().start_on(x.succeeded & event("go"))
+
+    sim = Sim(w)
+    sim.end("a", "FAILED")
+    assert sim.status == "FAILED"
+    sim.ask("resume")
+    sim.end("a")
+    assert sim.status == "RUNNING"
+    sim.publish("go")
+    assert sim.running() == [("b", 2)]
+
+
 def test_34_resume_does_not_run_what_a_rule_stopped_before_it_ran():
     @workflow
     def w():

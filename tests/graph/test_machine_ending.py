@@ -412,6 +412,41 @@ def test_20_a_node_that_stopped_being_live_is_found_though_another_was_live_at_t
     assert sim.status == "SUCCESS"
 
 
+def test_20_a_node_whose_input_was_made_again_and_failed_is_not_live_any_more():
+    @workflow
+    def w():
+        x = a()
+        y = b(x).start_on(event("go"))
+        c().start_on(y.failed)
+
+    sim = Sim(w)
+    sim.end("a")
+    sim.publish("go")
+    sim.end("b")
+    assert sim.status == "RUNNING", "b may run again and fail"
+    sim.ask("start_job", "a")
+    sim.end("a", "FAILED")
+    assert sim.statuses() == {"a": "FAILED", "b": "SUCCESS", "c": "SKIPPED"}
+    assert sim.status == "FAILED"
+
+
+def test_20_a_start_whose_input_can_never_come_is_dropped_with_the_skip():
+    @workflow
+    def w():
+        x = a()
+        b(c().start_on(x.failed)).start_on(event("go"))
+        d()
+
+    sim = Sim(w)
+    sim.publish("go")
+    assert sim.state.job("b").starts
+    sim.end("a")
+    sim.end("d")
+    assert sim.statuses()["b"] == "SKIPPED"
+    assert not sim.state.job("b").starts
+    assert sim.status == "SUCCESS"
+
+
 def test_20_a_rule_that_is_met_for_good_but_that_nothing_touches_any_more_is_not_live():
     @workflow
     def w():
