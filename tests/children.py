@@ -141,6 +141,12 @@ class Child:
         assert line, f"the process ended with {self.process.wait()}"
         return line.rstrip("\n")
 
+    def hear_of(self, begin: str) -> str:
+        """Wait for a line that begins so, and give the rest of it; other lines are passed over."""
+        while not (line := self.hear()).startswith(begin):
+            pass
+        return line.removeprefix(begin)
+
     def tell(self, line: str) -> None:
         """Send it a line, which it reads from standard input."""
         assert self.process.stdin is not None
@@ -189,3 +195,11 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
         assert time.monotonic() < end, f"not within {seconds} s"
         pause.wait(0.002)
     return found
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -46,7 +46,7 @@ class Service:
 
     def __init__(self, process: Child, project: af.Project) -> None:
         self.process, self.project = process, project
-        self.execution = project.executions.get(process.hear()[3:])
+        self.execution = project.executions.get(process.hear_of("id "))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 import aiflow as af
 from tests import invariants
-from tests.children import child, until
+from tests.children import child, is_alive, until
 from tests.end_to_end import deeds
 
 RUNNERS = ["thread", "inline", "process"]
@@ -185,7 +186,7 @@ def test_a_process_that_dies_or_hangs_fails_its_job_and_no_other(project: af.Pro
     bad = execution.job("bad")
     assert bad is not None
     assert bad.status == "FAILED"
-    assert __import__("re").search(says, f"{bad.reason} {bad.error}")
+    assert re.search(says, f"{bad.reason} {bad.error}")
     assert execution.result("fine_2") == 3
 
 
@@ -231,4 +232,4 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
         pids = [int(p) for line in heard if not line.startswith("id") for p in line.split()]
         assert len(pids) == 2
         parent.kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    until(lambda: not any(map(is_alive, pids)))

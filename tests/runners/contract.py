@@ -241,12 +241,12 @@ class RunnerContract:
         ended = bench.run(skip)
         assert (ended.outcome, ended.reason) == ("SKIPPED", "no new rows")
 
-    def test_stopped_stops(self, bench: Bench) -> None:
+    def test_18_stopped_that_nobody_asked_for_is_a_failure_like_any_other(self, bench: Bench) -> None:
         def stop() -> None:
             raise Stopped("enough")
 
         ended = bench.run(stop)
-        assert (ended.outcome, ended.reason) == ("STOPPED", "enough")
+        assert (ended.outcome, str(ended.error)) == ("FAILED", "Stopped: enough")
 
     def test_a_wrong_number_of_outputs_fails_and_names_both_numbers(self, bench: Bench) -> None:
         ended = bench.run(lambda: (1, 2, 3), _options={"outputs": 2})
@@ -343,7 +343,7 @@ class RunnerContract:
         work = OneWork(bench, go_on, (), {}, JobOptions())
         bench.port.over.add(work.key)
         bench.runner.start(work, work.done)
-        assert work.wait().outcome == "STOPPED"
+        assert "is over" in str(work.wait().error)
         assert bench.port.log == []
 
     def test_a_label_is_shown(self, bench: Bench) -> None:
