@@ -31,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for figure in FIGURES.values():
             print(f"{figure.name:18} {figure.title}{' (--profile)' if figure.profile else ''}")
         return 0
-    if options.pin:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    _place(options.pin, options.realtime)
     with opened(options.folder, options.quick) as bench:
         if options.profile:
             print(_profile(bench, options.profile))
@@ -67,15 +66,29 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pin", action="store_true", help="use one processor only (Linux): steadier, and hand-overs are cheap"
     )
+    parser.add_argument(
+        "--realtime", action="store_true", help="run before all other programs (Linux, needs privileges)"
+    )
     parser.add_argument("--list", action="store_true", help="list the figures")
     options = parser.parse_args(arguments)
     for name in (*options.names, *filter(None, [options.profile])):
         if name not in FIGURES:
             close = get_close_matches(name, FIGURES, 3) or FIGURES
             parser.error(f"there is no figure {name!r}; did you mean {', '.join(close)}?")
-    if options.pin and not hasattr(os, "sched_setaffinity"):
-        parser.error("--pin needs Linux")
+    if (options.pin or options.realtime) and not hasattr(os, "sched_setaffinity"):
+        parser.error("--pin and --realtime need Linux")
     return options
+
+
+def _place(pin: bool, realtime: bool) -> None:
+    """Choose processors and precedence, for this process and all that it starts."""
+    if pin:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if realtime:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        except PermissionError:
+            sys.exit("--realtime: this user may not run programs before all others")
 
 
 def _profile(bench: Bench, name: str) -> str:

@@ -33,7 +33,13 @@ def describe(folder: Path) -> dict[str, Any]:
         "file_system": _file_system(folder),
         "hand_over_us": round(min(floors.hand_over(2000) for _ in range(3)), 1),
         "busy_with_others": busy_share(0.5),
+        "runs_first": _runs_first(),
     }
+
+
+def _runs_first() -> bool:
+    """Tell whether we run before all ordinary programs, so that it matters little what they do."""
+    return hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_FIFO
 
 
 def _file_system(folder: Path) -> str | None:
@@ -73,7 +79,7 @@ def warnings_of(facts: dict[str, Any]) -> list[str]:
     """Give the reasons not to quote these figures."""
     out = []
     busy = facts["busy_with_others"]
-    if busy is not None and busy > 0.1:
+    if busy is not None and busy > 0.1 and not facts["runs_first"]:
         out.append(
             f"other programs keep {busy:.0%} of the processors busy: all is slower, but hand-overs come out too cheap"
         )

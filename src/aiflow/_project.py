@@ -28,6 +28,7 @@ from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
 from aiflow.graph.workflow import Workflow, defined
+from aiflow.interrupting import Interrupts
 from aiflow.launching import Launcher
 from aiflow.live import log_path
 from aiflow.opening import guard, open_home
@@ -333,8 +334,13 @@ class Project:
         ExecutionFailed
             If it did not end in SUCCESS; the message has each failed job with the end of its traceback.
         """
-        execution = self._start_for_a_wait(workflow, more)
-        return self.wait_for(execution, check=check, timeout=timeout)
+        with Interrupts() as interrupts:
+            execution = self._start_for_a_wait(workflow, more)
+            interrupts.watch(execution)
+            self.wait_for(execution, check=False, timeout=timeout)
+        if interrupts.came:
+            raise KeyboardInterrupt
+        return execution.check() if check else execution
 
     def wait_for(
         self, execution: Execution, *, check: bool = True, timeout: float | timedelta | None = None

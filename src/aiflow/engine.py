@@ -92,6 +92,7 @@ class Engine:
         self._data_version: int | None = None
         self._bad: dict[int, int] = {}
         self._touched: dict[str, Live] = {}
+        self._stale: dict[str, Live] = {}
         self._fresh: list[Live] = []
         self._undo: list[Callable[[], None]] = []
         self._calls: list[Callable[[], Any]] = []
@@ -119,6 +120,8 @@ class Engine:
         self.record.now = self.clock.now()
         try:
             self.store.begin()
+            if self._stale:
+                self._restore()
             self._catch_up()
             for entry in entries:
                 entry.result = entry.apply()
@@ -147,11 +150,17 @@ class Engine:
         self._data_version = None
         for undo in reversed(self._undo):
             undo()
-        touched, self._touched = self._touched, {}
+        self._stale.update(self._touched)  # made anew at the next turn: now the store may be unreadable, too
+        self._touched = {}
         self._calls, self._fresh, self._undo = [], [], []
-        for live in touched.values():
+
+    def _restore(self) -> None:
+        """Make the states anew that a failed turn has spoilt."""
+        for live in self._stale.values():
             if live.execution_id in self.lives:
                 self._reload(live)
+                self._touched[live.execution_id] = live
+        self._stale = {}
 
     def _explain(self, error: BaseException) -> BaseException:
         if isinstance(error, DatabaseError):
@@ -565,6 +574,7 @@ class Engine:
         def apply() -> bool:
             if self.store.writer.execute(*epoch_sql).rowcount != 1:
                 return False
+            self.record.flush()  # what this turn has appended so far may concern it
             self._reload(live)
             self._adopt(live)
             taken = Draft(
@@ -600,7 +610,7 @@ class Engine:
     def _reload(self, live: Live) -> None:
         """Make the state of an execution anew from the log: it is a fold over its events, nothing else."""
         state = live.fresh_state()
-        after = live.snapshot[1] if live.snapshot else 0
+        after = live.snapshot[1] if live.snapshot else live.first_offset
         events = log.of_execution(self.store.writer, live.execution_id, after, live.plan.hears)
         replay(state, [e for e in events if e.offset <= self.record.head])
         for job in state.jobs:

@@ -171,6 +171,9 @@ class Execution:
     def provenance(self) -> dict[str, Any]:
         """Git commit and whether the tree was dirty, Python, packages, host, command."""
         self._refresh()
+        if self._provenance is None:
+            self._project._shared.await_records()
+            self._refresh()
         return dict(self._project._store.document(self._provenance) or {})
 
     @property

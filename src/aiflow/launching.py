@@ -74,6 +74,7 @@ class Launcher:
 
         def insert() -> None:
             now = engine.record.now
+            live.first_offset = engine.record.head
             writer = store.writer
             writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))
             writer.execute(
@@ -192,7 +193,7 @@ class Launcher:
         )
         live.secrets.update(_secrets(bound))
         live.on_failure = workflow.options.get("on_failure")
-        live.cause = execution._event_offset
+        live.cause, live.first_offset = execution._event_offset, execution.first_offset
         self._give(live, part, given)
         return live
 

@@ -84,6 +84,7 @@ class Live:
         self.workflow, self.params, self.store = workflow, dict(params), store
         self.state = ExecutionState(plan, execution_id, namespace, context)
         self.snapshot: tuple[dict[str, Any], int] | None = None
+        self.first_offset = 0  # what came before does not concern it
         self.given: dict[int, Any] = {}
         self.given_from: dict[int, tuple[str, int]] = {}
         self.cause: int | None = None

@@ -178,6 +178,11 @@ class Home:
         for bell in list(self.bells):
             bell.set()
 
+    def await_records(self) -> None:
+        """Wait until it is recorded where executions came from: that is done beside them, and takes a moment."""
+        for asked in list(self.pending):
+            asked.wait(3.0)
+
     def release(self) -> None:
         """One user less; the last one closes everything."""
         with guard:
@@ -186,8 +191,7 @@ class Home:
                 return
             _homes.pop(self.home, None)
             engine, self._engine = self._engine, None
-        for asked in list(self.pending):  # where executions came from is recorded beside them, and takes a moment
-            asked.wait(3.0)
+        self.await_records()
         if engine is not None:  # outside of the guard: a turn that is under way may want it
             engine.close()
             output.release()

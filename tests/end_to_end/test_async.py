@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import aiflow as af
 from tests import invariants
 from tests.children import until
+
+import aiflow as af
 
 
 @pytest.fixture

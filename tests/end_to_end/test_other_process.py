@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import aiflow as af
 from tests import invariants
 from tests.children import Child, alone, child, until
 from tests.end_to_end import deeds
 
-SERVICE = '''
+import aiflow as af
+
+SERVICE = """
 import threading
 import aiflow as af
 
@@ -38,7 +38,7 @@ def flow():
     rows = load()
     work(rows)
     react().start_on(af.event("go"))
-'''
+"""
 
 
 class Service:
@@ -122,7 +122,9 @@ def test_who_waits_here_hears_that_the_process_there_has_died(service: Service) 
 
 def test_subscribers_here_hear_of_jobs_there(service: Service) -> None:
     heard: list[Any] = []
-    with service.project.subscribe(lambda e: heard.append((e.key, e.value["status"])), types="JOB_STATUS_CHANGED", since="start"):
+    with service.project.subscribe(
+        lambda e: heard.append((e.key, e.value["status"])), types="JOB_STATUS_CHANGED", since="start"
+    ):
         service.project.publish("go", 1)
         until(lambda: ("job:react", "SUCCESS") in heard)
     assert heard.index(("job:load", "SUCCESS")) < heard.index(("job:work", "RUNNING"))

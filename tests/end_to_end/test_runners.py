@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import aiflow as af
 from tests import invariants
 from tests.children import child, is_alive, until
 from tests.end_to_end import deeds
+
+import aiflow as af
 
 RUNNERS = ["thread", "inline", "process"]
 
@@ -170,7 +170,8 @@ def hang_deaf() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "says"), [(die_by_signal, "SIGKILL|signal 9|killed"), (die_by_exit, "exit|0"), (hang_deaf, "timed out after 0.3 s")]
+    ("deed", "says"),
+    [(die_by_signal, "SIGKILL|signal 9|killed"), (die_by_exit, "exit|0"), (hang_deaf, "timed out after 0.3 s")],
 )
 def test_a_process_that_dies_or_hangs_fails_its_job_and_no_other(project: af.Project, deed: Any, says: str) -> None:
     @af.job(runner="process")

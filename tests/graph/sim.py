@@ -34,17 +34,21 @@ class Entry(NamedTuple):
     decided: bool
 
 
-made: list[Sim] | None = None
-"""The simulators of the test that runs now, if its module wants them looked at in the end."""
+_made: list[Sim] | None = None
+_reloading = False
 
 
-@pytest.fixture(autouse=True)
-def every_log_replays() -> Iterator[None]:
-    """When a test has ended, replay what happened in it (for modules that import this)."""
-    global made
-    made = sims = []
+@pytest.fixture(autouse=True, params=[False, True], ids=["kept", "reloaded"])
+def every_log_replays(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run each test twice, once with the state going through JSON all the time, and replay what happened in the end.
+
+    For modules that import this.
+    """
+    global _made, _reloading
+    sims: list[Sim] = []
+    _made, _reloading = sims, request.param
     yield
-    made = None
+    _made, _reloading = None, False
     for sim in sims:
         assert sim.replay().dump() == sim.state.dump()
 
@@ -63,7 +67,8 @@ class Sim:
     ends
         In the place of the workflow's own option, if given.
     reloading
-        Whether the state goes through JSON after each thing that happens, as if the process had been replaced.
+        Whether the state goes through JSON after each thing that happens, as if the process had been replaced (None:
+        as the fixture `every_log_replays` says, else no).
     checked
         Whether the invariants are looked at after each thing that happens (not for large graphs).
     """
@@ -76,14 +81,15 @@ class Sim:
         chosen: Collection[str] | None = None,
         given: Collection[str] = (),
         ends: str | None = "",
-        reloading: bool = False,
+        reloading: bool | None = None,
         checked: bool = True,
         **params: Any,
     ) -> None:
         graph = workflow.build(**params)
         ends = workflow.ends if ends == "" else ends
         self.plan = Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=ends)
-        self.hold, self.reloading, self.checked = hold, reloading, checked
+        self.hold, self.checked = hold, checked
+        self.reloading = (_reloading if reloading is None else reloading) and checked
         self.now = EPOCH
         self.log: list[Entry] = []
         self.commands: list[Any] = []
@@ -91,8 +97,8 @@ class Sim:
         self.announced: set[int] = set()
         self.starts: dict[tuple[str, int], Start] = {}
         self.state = self.fresh()
-        if made is not None:
-            made.append(self)
+        if _made is not None:
+            _made.append(self)
         self.bring(self.about_me("RUNNING"))
 
     # --- what happens -----------------------------------------------------------------------------------------------

@@ -65,6 +65,9 @@ def play(condition, story):
         (X.times(2).sticky() & Y, "xxyy", ["xxy", "xxy"]),
         ((X.sticky() & Y).times(2), "xyy", ["xyy"]),
         ((event("*") & X).times(2), "xx", ["xx"]),
+        # what is met for good is counted only when something touches it
+        (X.sticky().times(2) & Y, "xyx", ["xyx"]),
+        (X.sticky().times(2).within(5), "xx", ["xx"]),
         # within
         ((X & Y).within(5), ["x", 5, "y"], ["xy"]),
         ((X & Y).within(5), ["x", 6, "y", "x"], ["yx"]),

@@ -204,6 +204,7 @@ class Deliveries:
                 subscription._idle.set()
 
     def _deliver(self, subscription: Subscription) -> None:
+        pause = threading.Event()
         while not subscription.closed and not self._closed:
             batch = self._take(subscription)
             for event in batch:
@@ -211,6 +212,7 @@ class Deliveries:
                     break
                 self._call(subscription, event)
             if batch:
+                pause.wait(0.001)  # events come in bunches: one wake-up for each would slow down who brings them
                 continue
             with self._wake, subscription._guard:
                 if subscription.live and not subscription._backlog:

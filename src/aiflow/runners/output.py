@@ -157,6 +157,16 @@ class _LogHandler(logging.Handler):
                 self.handleError(record)
 
 
+class _Terminal(logging.Handler):
+    """Shows warnings on the terminal, as logging does where nobody has set it up; past the jobs' logs, which have them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream: Any = sys.stderr.stream if isinstance(sys.stderr, _Tee) else sys.stderr
+        if stream is not None:
+            stream.write(self.format(record) + "\n")
+
+
+_terminal = _Terminal(logging.WARNING)
 _users = 0
 _handler: _LogHandler | None = None
 _tees: list[_Tee] = []
@@ -173,9 +183,7 @@ def capture() -> None:
         _handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
         if not root.handlers:  # without this, warnings of jobs would no longer reach the terminal
-            last = logging.lastResort
-            if last is not None:
-                root.addHandler(last)
+            root.addHandler(_terminal)
         root.addHandler(_handler)
     _wrap()
 
@@ -206,9 +214,7 @@ def release() -> None:
         root = logging.getLogger()
         if _handler is not None:
             root.removeHandler(_handler)
-        last = logging.lastResort
-        if last is not None and last in root.handlers:
-            root.removeHandler(last)
+        root.removeHandler(_terminal)
         _handler = None
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)

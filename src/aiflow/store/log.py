@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aiflow.graph.condition import is_glob
+from aiflow.graph.condition import is_glob, matches_glob
 from aiflow.graph.event import Event
 
 __all__ = ["COLUMNS", "EventFilter", "Row", "event_of"]
@@ -53,9 +53,9 @@ class EventFilter:
 
     def fits(self, event: Event) -> bool:
         """Tell whether `event` is wanted."""
-        from aiflow.graph.condition import matches_glob
-
-        return all(any(matches_glob(glob, getattr(event, name)) for glob in globs) for name, globs in self._checks)
+        return not self._checks or all(
+            any(matches_glob(glob, getattr(event, name)) for glob in globs) for name, globs in self._checks
+        )
 
     def where(self) -> tuple[str, list[Any]]:
         """Give the condition for SQL, and its values."""
