@@ -305,7 +305,7 @@ class Home:
             inline = engine.performer.runners.get("inline")
             while inline is not None and inline.drive():  # type: ignore[attr-defined]
                 pass
-            if engine.is_idle() and not (inline is not None and inline.waiting):  # type: ignore[attr-defined]
+            if engine.turns.closed or (engine.is_idle() and not (inline is not None and inline.waiting)):  # type: ignore[attr-defined]
                 return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"something still runs after {timeout:g} s")

@@ -1,11 +1,12 @@
 """Whatever people do, and whenever the process dies, between any two commits or at rest: the store stays what it must be."""
 
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests import invariants
@@ -237,8 +238,8 @@ class Lives(RuleBasedStateMachine):
 
 
 Lives.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=25,
+    max_examples=int(os.environ.get("AIFLOW_EXAMPLES", "30")),
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import aiflow as af
 from aiflow.errors import ParameterError
 from aiflow.graph.params import Secret, bind, convert, is_secret_name, json_text, mask, stored
 
@@ -227,3 +228,24 @@ def test_what_holds_itself_is_refused():
 @pytest.mark.parametrize("value", [None, True, 3, 1.5, "x", [1, (2, [3])], {"a": {"b": []}}, "ü\u2028"])
 def test_json_data_reads_back_the_same(value):
     assert json.loads(json_text(value, "the value")) == json.loads(json.dumps(value))
+
+
+def test_arguments_of_a_sub_workflow_are_converted_and_checked_and_nodes_are_left_alone() -> None:
+    seen: list[object] = []
+
+    @af.job
+    def load() -> int:
+        return 1
+
+    @af.workflow
+    def inner(k: int, rows: object = None) -> None:
+        seen.extend([k, type(rows).__name__])
+
+    @af.workflow
+    def outer(k: str = "2") -> None:
+        inner(k=k, rows=load())
+
+    outer.build()
+    assert seen == [2, "Node"]
+    with pytest.raises(af.ParameterError, match="parameter 'k' of workflow 'inner' must be a whole number, not 'x'"):
+        outer.build(k="x")

@@ -18,7 +18,7 @@ from typing import Any
 
 from aiflow.errors import ParameterError, suggest
 
-__all__ = ["Secret", "bind", "hide", "is_secret_name", "json_text", "mask", "stored"]
+__all__ = ["Secret", "bind", "bind_call", "hide", "is_secret_name", "json_text", "mask", "stored"]
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_key", "private_key", "credential")
 
@@ -179,6 +179,33 @@ def bind(function: Callable[..., Any], params: Mapping[str, Any], owner: str) ->
     if open_ended:
         bound.update((n, v) for n, v in params.items() if n not in known)
     return bound
+
+
+def bind_call(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], owner: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Convert and check the arguments of a sub-workflow's call; what stands for a job's value is left as it is.
+
+    Raises
+    ------
+    ParameterError
+        If they do not fit the signature or an annotation.
+    """
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise ParameterError(f"the call of workflow {owner!r} does not fit its parameters: {error}") from None
+    hints = _hints(function)
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD) or not _is_plain(value):
+            continue
+        bound.arguments[name] = convert(value, hints.get(name, Any), f"parameter {name!r} of workflow {owner!r}")
+    return bound.args, bound.kwargs
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | Path | Enum | Secret)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

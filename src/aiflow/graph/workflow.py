@@ -15,7 +15,7 @@ from aiflow.errors import GraphError, ParameterError, suggest
 from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
 from aiflow.graph.condition import Condition
 from aiflow.graph.job import seconds
-from aiflow.graph.params import bind
+from aiflow.graph.params import bind, bind_call
 
 __all__ = ["Workflow", "defined", "workflow"]
 
@@ -143,7 +143,8 @@ class Workflow:
         inner = outer.include(self.name, self._defaults)
         token = activate(inner)
         try:
-            return self.function(*args, **kwargs)
+            given, named = bind_call(self.function, args, kwargs, self.name)
+            return self.function(*given, **named)
         finally:
             deactivate(token)
 
