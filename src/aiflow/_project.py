@@ -391,13 +391,14 @@ class Project:
         for execution in self.executions.list(status="INTERRUPTED", limit=None):
             if execution.workflow in defined:
                 try:
-                    taken.append(execution.resume())
+                    self._resume(execution, and_run=False)
+                    taken.append(execution)
                 except (Conflict, GraphError, NotFound, ParameterError) as error:  # that one stays; the others go on
                     logger.warning("execution %s stays INTERRUPTED: %s", execution.id, error)
         return taken
 
-    def _resume(self, execution: Execution) -> None:
-        self._launcher.resume(execution)
+    def _resume(self, execution: Execution, and_run: bool = True) -> None:
+        self._launcher.resume(execution, and_run)
         self._shared.drive_if_nobody_does()
 
     # --- opening and closing ----------------------------------------------------------------------------------------

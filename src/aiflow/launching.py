@@ -155,9 +155,12 @@ class Launcher:
         for name, (execution_id, number) in part["from"].items():
             live.given_from[live.plan.by_name[name]] = (execution_id, number)
 
-    def resume(self, execution: Execution) -> None:
-        """Take an execution that is INTERRUPTED, FAILED or STOPPED, and go on with it (rules 33 and 34)."""
-        status = execution.status
+    def resume(self, execution: Execution, and_run: bool = True) -> None:
+        """Take an execution that is INTERRUPTED, FAILED or STOPPED, and go on with it (rules 33 and 34).
+
+        One whose process died while it was being stopped is STOPPED first, and goes on only with `and_run`.
+        """
+        status, was_stopping = execution.status, execution._status == "STOPPING"
         if status in ("RUNNING", "STOPPING"):
             raise Conflict(f"execution {execution.id} is {status} in a living process; it cannot be resumed")
         if status == "SUCCESS":
@@ -180,6 +183,9 @@ class Launcher:
         values = (self._store.claim_owner(self._clock.now()), execution.id, execution._epoch, execution._owner)
         if not self._home.engine.take(live, (sql, values), request if ended else None):
             raise Conflict(f"execution {execution.id} was just taken by another process")
+        if was_stopping and and_run:
+            live.ended.wait(30.0)
+            self.resume(execution)
 
     def rebuilt(self, execution: Execution) -> Live:
         """Make what this process holds of an execution anew, from what is recorded; its state is not loaded yet."""

@@ -170,6 +170,19 @@ def test_jobs_that_end_while_the_disk_is_full_are_recorded_when_there_is_room(pr
     assert project.run(chain).result("add_2") == 3
 
 
+def test_a_disk_that_is_full_at_the_very_first_write_is_told_and_may_be_tried_again(tmp_path: Path) -> None:
+    with af.Project("first", home=tmp_path / "home") as project:
+        disk = Disk(project)
+        disk.full = True
+        for _ in range(2):
+            with pytest.raises(af.StoreError, match="could not be written.*full"):
+                project.publish("no room")
+        assert list((project.home / "owners").iterdir()) == []
+        disk.full = False
+        assert project.publish("room").offset == 1
+    invariants.check(tmp_path / "home")
+
+
 def test_a_retry_that_comes_due_while_the_disk_is_full_is_not_forgotten(still: af.Project, clock: ManualClock) -> None:
     @af.job(retries=1, retry_delay=10)
     def unsteady() -> int:

@@ -130,7 +130,7 @@ limits = st.dictionaries(st.sampled_from(("gpu", "disk")), st.integers(1, 3), ma
 tickets = st.tuples(st.sampled_from(("thread", "process", "other")), limits)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(tickets, max_size=15), st.lists(st.integers(0, 10**6), max_size=30), st.integers(1, 3))
 def test_36_no_place_or_limit_is_overdrawn_and_everybody_runs_in_the_end(offered, choices, places):
     admission = Admission({"thread": places, "process": 1}, {"gpu": 2})

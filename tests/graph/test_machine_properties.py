@@ -10,7 +10,7 @@ from tests.strategies import KEYS, histories, pipelines, workflows
 from aiflow.graph import machine
 from aiflow.graph.event import Draft
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ENDS = (None, None, None, "quiet", "never")
 ENDED = {"SUCCESS", "FAILED", "STOPPED", "SKIPPED"}
 STEPS = {

@@ -13,7 +13,7 @@ from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
 from aiflow.replaying import replay
 
-quick = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ENDS = (None, None, "quiet", "never")
 
 

@@ -105,7 +105,7 @@ def test_9_what_is_counted_does_not_pile_up():
 stories = st.lists(st.sampled_from(("go", "stop", "tick", 1, 3)), max_size=30)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(composites(event_leaves(own=False)), stories, st.integers(0, 30))
 def test_a_progress_that_went_through_json_goes_on_as_if_it_had_not(condition, story, at):
     progress = other = Progress(condition)
@@ -125,7 +125,7 @@ def test_a_progress_that_went_through_json_goes_on_as_if_it_had_not(condition, s
             assert other.dump() == progress.dump()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(composites(event_leaves(own=False), refined=False), stories)
 def test_a_condition_without_refinements_fires_as_plain_logic_says(condition, story):
     keys = [leaf.key for leaf in condition.leaves()]

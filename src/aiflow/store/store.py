@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,16 +183,20 @@ class Store:
         if self.owner_id is None:
             owner = f"{os.getpid()}-{os.urandom(6).hex()}"
             path = self._owner_path(owner)
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            self._owner_lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-            os.set_inheritable(self._owner_lock, False)
-            door.lock_file(self._owner_lock)
-            door.begin(self.writer)
-            self.writer.execute(
-                "INSERT INTO owners VALUES (?, ?, ?, ?, ?)", (owner, os.getpid(), socket.gethostname(), now, now)
-            )
-            self.writer.execute("COMMIT")
-            self.owner_id = owner
+            try:
+                path.parent.mkdir(exist_ok=True, mode=0o700)
+                lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StoreError(f"the home {self.home} cannot be written: {error.strerror}") from error
+            door.lock_file(lock)
+            row = (owner, os.getpid(), socket.gethostname(), now, now)
+            try:
+                self.write([("INSERT INTO owners VALUES (?, ?, ?, ?, ?)", row)])
+            except BaseException:
+                os.close(lock)
+                path.unlink(missing_ok=True)
+                raise
+            self.owner_id, self._owner_lock = owner, lock
         return self.owner_id
 
     def is_owner_alive(self, owner: str | None) -> bool:
@@ -258,9 +263,7 @@ class Store:
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep one fact about the home, unless it is there."""
-        door.begin(self.writer)
-        self.writer.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
-        self.writer.execute("COMMIT")
+        self.write([("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))])
 
     def head(self) -> int:
         """Give the offset of the newest event; 0 if there is none."""
@@ -268,15 +271,22 @@ class Store:
         return int(row[0] or 0) if row else 0
 
     def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
-        """Do small writes in one transaction; the caller holds the turn."""
-        door.begin(self.writer)
+        """Do small writes in one transaction; nobody else uses the writer meanwhile.
+
+        Raises
+        ------
+        StoreError
+            If they cannot be written; none of them is.
+        """
         try:
+            self.begin()
             for sql, values in statements:
                 self.writer.execute(sql, values)
             self.writer.execute("COMMIT")
-        except BaseException:
-            self.writer.execute("ROLLBACK")
-            raise
+        except door.DatabaseError as error:
+            with suppress(door.DatabaseError):  # there may be no transaction any more
+                self.writer.execute("ROLLBACK")
+            raise StoreError(f"the store in {self.home} could not be written: {error}") from error
 
     @property
     def size(self) -> Mapping[str, int]:
