@@ -239,6 +239,12 @@ class Turn:
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, 4096)
 
+    def wait(self, seconds: float = 0.02) -> None:
+        """Watch until a transaction is open, for a while."""
+        end = time.monotonic() + seconds
+        while not self.memory[0] and time.monotonic() < end:
+            pass
+
     def watch(self, project: af.Project) -> None:
         """Keep the byte up to date."""
 
@@ -296,6 +302,8 @@ def die_at_random(folder: str, kills: int, seed: int) -> dict[str, Any]:
                 turn.memory[0] = 0
                 run = Fork(run_mixture, home, turn, started)
                 time.sleep(rng.uniform(0, usual))
+                if aimed := rng.random() < 0.5:
+                    turn.wait()
                 run.kill()
                 outcome = run.wait()
                 assert not outcome.error, outcome.error
@@ -303,6 +311,7 @@ def die_at_random(folder: str, kills: int, seed: int) -> dict[str, Any]:
                     counted["came too late"] += 1
                     break
                 counted["kills"] += 1
+                counted["aimed at a turn"] += aimed
                 counted["inside a turn"] += turn.memory[0]
                 looks.append(fork(durable, home))
                 counted["before the start"] += not looks[-1]["statuses"]

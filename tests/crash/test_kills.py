@@ -31,4 +31,4 @@ def test_workflows_killed_at_random_moments_go_on() -> None:
     found = alone(deeds.die_at_random, FOLDER, KILLS, seed, timeout=900)
     print(found)
     assert found["kills"] >= KILLS
-    assert found.get("inside a turn", 0) >= KILLS // 50
+    assert found.get("inside a turn", 0) >= KILLS // 20, "the kills tested nothing"
