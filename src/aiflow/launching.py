@@ -22,7 +22,7 @@ from aiflow.graph.event import Draft, EventType
 from aiflow.graph.params import Secret, json_text
 from aiflow.graph.params import stored as stored_params
 from aiflow.graph.plan import Plan
-from aiflow.graph.workflow import Workflow, defined
+from aiflow.graph.workflow import Workflow, defined, find_defined
 from aiflow.live import Live
 from aiflow.opening import Home
 from aiflow.provenance import provenance
@@ -205,7 +205,7 @@ class Launcher:
 
     def _rebuild(self, execution: Execution) -> tuple[Graph, Mapping[str, Any], Workflow]:
         """Build the body again, and refuse if the structure is another than it was (rule 34)."""
-        workflow = defined.get(execution.workflow)
+        workflow = find_defined(execution.workflow, execution.source)
         if workflow is None:
             raise NotFound("workflow", execution.workflow, defined)
         try:

@@ -595,3 +595,17 @@ def test_every_step_of_a_recovered_log_is_json(story: Story) -> None:
         assert ("REQUESTED", "taken_over") in told
         assert [t for t, _ in told].count("JOB_LOST") == 1
         assert json.dumps([e.value for e in events])
+
+
+def test_of_two_workflows_with_one_name_the_one_of_the_executions_file_is_resumed(tmp_path: Path) -> None:
+    made: dict[str, Any] = {}
+    for name in ("first", "second"):
+        file = tmp_path / f"{name}.py"
+        file.write_text(
+            f"import aiflow as af\n\n@af.job\ndef {name}(): ...\n\n@af.workflow\ndef same():\n    {name}()\n"
+        )
+        exec(compile(file.read_text(), str(file), "exec"), made)
+        made[name + " workflow"] = made["same"]
+    with af.Project("two", home=tmp_path / "home") as project:
+        execution = project.run(made["first workflow"])
+        assert [n.name for n in project._launcher.graph_of(execution).nodes] == ["first"]

@@ -17,10 +17,18 @@ from aiflow.graph.condition import Condition
 from aiflow.graph.job import seconds
 from aiflow.graph.params import bind, bind_call
 
-__all__ = ["Workflow", "defined", "workflow"]
+__all__ = ["Workflow", "defined", "find_defined", "workflow"]
 
 defined: dict[str, Workflow] = {}
 """The workflows of this process by name; the latest definition of a name replaces the one before."""
+
+_by_file: dict[tuple[str, str], Workflow] = {}
+
+
+def find_defined(name: str, source: str = "") -> Workflow | None:
+    """Find a workflow of this process: the one that `source` defines, if two files have one of the same name."""
+    return _by_file.get((source, name)) or defined.get(name)
+
 
 open_project: Callable[[], Any] | None = None
 """Gives the current project; set by the composition root."""
@@ -61,7 +69,7 @@ class Workflow:
         self.start_condition: Condition | None = options.get("start_on")
         self._check()
         self._defaults = {k: options[k] for k in ("retries", "timeout", "runner") if options.get(k) is not None}
-        defined[self.name] = self
+        defined[self.name] = _by_file[self.source, self.name] = self
 
     def _check(self) -> None:
         what = f"of workflow {self.name!r}"
