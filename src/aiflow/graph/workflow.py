@@ -27,7 +27,7 @@ _by_file: dict[tuple[str, str], Workflow] = {}
 
 def find_defined(name: str, source: str = "") -> Workflow | None:
     """Find a workflow of this process: the one that `source` defines, if two files have one of the same name."""
-    return _by_file.get((source, name)) or defined.get(name)
+    return _by_file.get((source, name), defined[name]) if name in defined else None
 
 
 open_project: Callable[[], Any] | None = None
