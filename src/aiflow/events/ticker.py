@@ -73,6 +73,8 @@ class Ticker:
             try:
                 action()
             except StoreError as error:  # there may be room on the disk in a while
+                if self._closed:
+                    return ran
                 logger.error("A timer could not be handled, trying again: %s", error)
                 self.at(self.clock.now() + _AGAIN, action)
             except Exception:  # one timer's trouble must not end the others
