@@ -128,6 +128,9 @@ class Child:
             text=True,
             bufsize=1,
         )
+        self._patience = threading.Timer(120, self.process.kill)  # so that no test waits for ever
+        self._patience.daemon = True
+        self._patience.start()
 
     @property
     def pid(self) -> int:
@@ -141,11 +144,11 @@ class Child:
         assert line, f"the process ended with {self.process.wait()}"
         return line.rstrip("\n")
 
-    def hear_of(self, begin: str) -> str:
-        """Wait for a line that begins so, and give the rest of it; other lines are passed over."""
-        while not (line := self.hear()).startswith(begin):
+    def hear_of(self, sign: str) -> str:
+        """Wait for a line with this sign, and give what stands after it; jobs may print on the same line, and on others."""
+        while sign not in (line := self.hear()):
             pass
-        return line.removeprefix(begin)
+        return line.partition(sign)[2]
 
     def tell(self, line: str) -> None:
         """Send it a line, which it reads from standard input."""
@@ -171,6 +174,7 @@ class Child:
 
     def close(self) -> None:
         """Kill it, if it still runs, and let go of its pipes."""
+        self._patience.cancel()
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):

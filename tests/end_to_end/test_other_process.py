@@ -18,7 +18,7 @@ import aiflow as af
 
 @af.job
 def load():
-    print("loaded")
+    sys.stdout.write("loaded\\n")
     return {"rows": [1, 2, 3]}
 
 @af.job
