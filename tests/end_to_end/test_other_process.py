@@ -13,7 +13,7 @@ from tests.end_to_end import deeds
 import aiflow as af
 
 SERVICE = """
-import threading
+import sys
 import aiflow as af
 
 @af.job

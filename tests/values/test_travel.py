@@ -88,6 +88,15 @@ def test_modules_and_what_was_imported_from_them_stay_the_same_thing(write: Any)
     assert elsewhere(module.check) == ("True", "")
 
 
+def test_code_that_travels_knows_its_file_so_that_tracebacks_show_its_lines(write: Any) -> None:
+    module = write(
+        "users_o", "def outer():\n    def inner(): return outer.__code__, inner.__code__\n    return inner()\n"
+    )
+    function, *_ = unpickle_call(pickle_call(module.outer, (), {}))
+    assert function.__code__ is not module.outer.__code__
+    assert [code.co_filename for code in function()] == [module.__file__] * 2
+
+
 def test_a_module_that_cannot_travel_by_value_goes_by_name(write: Any, tmp_path: Path) -> None:
     module = write("users_e", "import threading\nlock = threading.Lock()\ndef held():\n    with lock: return 'held'\n")
     assert elsewhere(module.held, path=(tmp_path / "code",)) == ("'held'", "users_e")

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType, ModuleType, SimpleNamespace
+from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 from aiflow.graph.job import Job
@@ -49,6 +49,8 @@ def picklers(cloudpickle: Any) -> SimpleNamespace:
                 return getattr, (dataclasses, obj.name)
             if kind is _LRU and not self.goes_by_name(obj):
                 return _cached_again, (obj.__wrapped__, tuple(obj.cache_parameters().values()))
+            if kind is CodeType:  # cloudpickle from 3.1.3 on leaves the file out; tracebacks show its lines
+                return _code_of_file, (obj.co_filename, *self.dispatch_table[CodeType](obj))
             return super().reducer_override(obj)
 
         def goes_by_name(self, obj: Any) -> bool:
@@ -179,6 +181,11 @@ def _function_at(module: str, qualname: str) -> Any:
 
 def _cached_again(function: Any, parameters: tuple[Any, ...]) -> Any:
     return functools.lru_cache(*parameters)(function)
+
+
+def _code_of_file(file: str, make: Any, parts: tuple[Any, ...]) -> CodeType:
+    code: CodeType = make(*parts)
+    return code.replace(co_filename=file)
 
 
 def _class_at_hand(module: str, qualname: str, definition: bytes) -> Any:
