@@ -58,19 +58,14 @@ class Progress:
         self.meetings: dict[int, list[tuple[float, list[int]]]] = {}
 
     def take(self, leaves: Sequence[int], offset: int, time: float) -> list[int] | None:
-        """Latch these leaves; if the whole condition is met now, consume and give the offsets that met it."""
+        """Latch these leaves; if the whole condition is met now, consume all and give the offsets that met it."""
         for leaf in leaves:
             self.latches[leaf] = (offset, time)
-        if not _Walk(self, leaves).met(self.condition):
+        met = _Walk(self, leaves).met(self.condition)
+        if not met:
             return None
-        fired = sorted(set(self.offsets()))
         _consume(self, self.condition, _Numbers())
-        return fired
-
-    def offsets(self) -> list[int]:
-        """Give the offsets of all events that are latched or counted now."""
-        counted = [o for meetings in self.meetings.values() for _, offsets in meetings for o in offsets]
-        return counted + [offset for offset, _ in self.latches.values()]
+        return sorted(set(met))
 
     def dump(self) -> dict[str, Any]:
         """Give the progress as JSON data."""
@@ -102,12 +97,15 @@ class _Walk:
         self.progress, self.touched = progress, leaves
         self.numbers = _Numbers()
 
-    def met(self, condition: Condition) -> bool:
+    def met(self, condition: Condition) -> list[int]:
+        """Give the offsets of the events that meet a condition, as often as they do; none if it is not met.
+
+        What is latched in an alternative that is not met, as `a` in ``(a & b) | c`` met by `c`, is not among them.
+        """
         numbers = self.numbers
-        if isinstance(condition, All):
-            return all([self.met(p) for p in condition.parts])  # a list: every part is walked, so that all are numbered
-        if isinstance(condition, Any_):
-            return any([self.met(p) for p in condition.parts])
+        if isinstance(condition, All | Any_):
+            parts = [self.met(p) for p in condition.parts]  # every part is walked, so that all are numbered
+            return [o for p in parts for o in p] if isinstance(condition, Any_) or all(parts) else []
         if isinstance(condition, Sticky):
             return self.met(condition.inner)
         if isinstance(condition, Within):
@@ -115,9 +113,9 @@ class _Walk:
         if isinstance(condition, Times):
             return self._times(condition)
         number, numbers.leaf = numbers.leaf, numbers.leaf + 1
-        return number in self.progress.latches
+        return [self.progress.latches[number][0]] if number in self.progress.latches else []
 
-    def _within(self, condition: Within) -> bool:
+    def _within(self, condition: Within) -> list[int]:
         """Forget what is older than the window before the newest latch, then ask again."""
         leaf, times = self.numbers.leaf, self.numbers.times
         self.met(condition.inner)
@@ -126,7 +124,7 @@ class _Walk:
         moments = [progress.latches[i][1] for i in leaves if i in progress.latches]
         moments += [t for i in counts for t, _ in progress.meetings.get(i, ())]
         if not moments:
-            return False
+            return []
         oldest = max(moments) - condition.seconds
         for i in leaves:
             if i in progress.latches and progress.latches[i][1] < oldest:
@@ -139,7 +137,7 @@ class _Walk:
         self.touched = touched
         return met
 
-    def _times(self, condition: Times) -> bool:
+    def _times(self, condition: Times) -> list[int]:
         progress = self.progress
         number, self.numbers.times = self.numbers.times, self.numbers.times + 1
         start, inner_times = self.numbers.leaf, self.numbers.times
@@ -147,16 +145,13 @@ class _Walk:
         meetings = progress.meetings.setdefault(number, [])
         if met and any(start <= leaf < self.numbers.leaf for leaf in self.touched):
             latched = [progress.latches[i] for i in range(start, self.numbers.leaf) if i in progress.latches]
-            counted = [
-                o for i in range(inner_times, self.numbers.times) for _, os in progress.meetings.get(i, ()) for o in os
-            ]
             moment = max((t for _, t in latched), default=0.0)
-            meetings.append((moment, sorted({o for o, _ in latched} | set(counted))))
+            meetings.append((moment, sorted(set(met))))
             del meetings[: -condition.n]  # the newest are enough: what never fires must not grow
             at = _Numbers()
             at.leaf, at.times = start, inner_times
             _consume(progress, condition.inner, at)
-        return len(meetings) >= condition.n
+        return [o for _, offsets in meetings for o in offsets] if len(meetings) >= condition.n else []
 
 
 def _consume(progress: Progress, condition: Condition, at: _Numbers, sticky: bool = False) -> None:
