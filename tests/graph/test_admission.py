@@ -116,6 +116,66 @@ def test_36_several_limits_are_taken_together_or_not_at_all():
     assert owners(admitted(admission)) == ["b"]
 
 
+def test_36_who_needs_much_of_a_limit_is_not_passed_by_those_who_need_little_and_came_later():
+    admission = Admission({}, {"gpu": 4})
+    for owner in "abcd":
+        admission.offer(ticket(owner, gpu=1))
+    running = admitted(admission)
+    admission.offer(ticket("large", gpu=4))
+    assert admitted(admission) == []
+    for later in range(4):
+        admission.offer(ticket(later, gpu=1))
+        admission.release(running.pop())
+        assert owners(admitted(admission)) == (["large"] if later == 3 else [])
+
+
+def test_36_who_waits_for_a_limit_is_not_passed_on_another_runner_either():
+    admission = Admission({"thread": 1, "process": 1}, {"gpu": 1})
+    admission.offer(ticket("first", "process", gpu=1))
+    (first,) = admitted(admission)
+    admission.offer(ticket("second", "thread", gpu=1))
+    assert admitted(admission) == []
+    admission.offer(ticket("other", "thread"))
+    (other,) = admitted(admission)
+    admission.release(first)
+    admission.offer(ticket("third", "process", gpu=1))
+    assert admitted(admission) == [], "the second waits for a thread, and its turn at the limit is kept"
+    admission.release(other)
+    assert owners(admitted(admission)) == ["second"]
+
+
+def test_36_who_waits_for_two_limits_comes_to_both_in_its_turn():
+    admission = Admission({}, {"gpu": 1, "disk": 1})
+    for owner, limits in (("g", {"gpu": 1}), ("d", {"disk": 1}), ("both", {"gpu": 1, "disk": 1})):
+        admission.offer(ticket(owner, **limits))
+    on_gpu, on_disk = admitted(admission)
+    for round in range(5):
+        admission.offer(ticket(f"g{round}", gpu=1))
+        admission.offer(ticket(f"d{round}", disk=1))
+    admission.release(on_gpu)
+    assert admitted(admission) == [], "nobody who came later passes the one that needs both"
+    admission.release(on_disk)
+    assert owners(admitted(admission)) == ["both"]
+
+
+def test_36_those_who_wait_for_a_limit_are_forgotten_with_their_owner_and_the_next_ones_go_on():
+    admission = Admission({}, {"gpu": 2})
+    for owner, amount in (("a", 1), ("b", 2), ("c", 1)):
+        admission.offer(ticket(owner, gpu=amount))
+    assert owners(admitted(admission)) == ["a"]
+    admission.forget("b")
+    assert owners(admitted(admission)) == ["c"]
+
+
+def test_36_one_release_looks_at_few_of_those_who_wait():
+    admission = Admission({}, {"gpu": 1})
+    for owner in range(1000):
+        admission.offer(ticket(owner, gpu=1))
+    (running,) = admitted(admission)
+    admission.release(running)
+    assert sum(map(len, admission.waiting.values())) == 1
+
+
 def test_a_place_given_back_by_mistake_can_be_taken_back():
     admission = Admission({"thread": 1})
     admission.offer(ticket("a"))
