@@ -262,6 +262,11 @@ class Project:
         -------
         Subscription
             A context manager; `close()` ends it.
+
+        Raises
+        ------
+        Conflict
+            If a subscription of that name is open, in whatever process of the home.
         """
         self._check_open()
         if not callable(callback):

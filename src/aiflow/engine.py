@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from aiflow.clock import Clock
-from aiflow.errors import ParameterError, StoreError
+from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
 from aiflow.graph import machine
@@ -621,9 +621,7 @@ class Engine:
         for key in [k for k in live.tickets if k not in live.works]:  # it was to start in the turn that failed
             self.admission.release(live.tickets.pop(key))
         self._fresh.append(live)
-        for line in (*self.admission.waiting.values(), *self.admission.blocked.values()):
-            for ticket in [t for t in line if t.owner is live]:
-                line.remove(ticket)
+        self.admission.forget(live)
 
     def _taken_over(self, live: Live, event: Event) -> None:
         if event.value.get("owner") == self.store.owner_id:
@@ -641,7 +639,15 @@ class Engine:
     def subscribe(
         self, callback: Callable[[Event], Any], wanted: EventFilter, since: int | None, name: str | None, namespace: str
     ) -> Subscription:
-        """Add a subscription that begins after `since` (None: now)."""
+        """Add a subscription that begins after `since` (None: now).
+
+        Raises
+        ------
+        Conflict
+            If one of that name is open already, here or in another process.
+        """
+        if name is not None:
+            self._hold_name(namespace, name)
 
         def apply() -> Subscription:
             start, position = self.record.head if since is None else since, since
@@ -660,9 +666,23 @@ class Engine:
             self._undo.append(lambda: self.deliveries.remove(added))
             return added
 
-        subscription: Subscription = self.submit(Entry(apply)).result
+        try:
+            subscription: Subscription = self.submit(Entry(apply)).result
+        except BaseException:
+            if name is not None:
+                self.store.names.free(namespace, name)
+            raise
         self.ticker.watch()
         return subscription
+
+    def _hold_name(self, namespace: str, name: str) -> None:
+        """Hold the name of a durable subscription: it has one position, so two could not share it."""
+        holder = self.store.names.hold(namespace, name)
+        if holder is not None:
+            raise Conflict(
+                f"the subscription {name!r} of {namespace!r} is open already, in {holder}, and a name has one position in "
+                "the log: close that one first, or give this one another name"
+            )
 
     def read(self, wanted: EventFilter, after: int, limit: int) -> list[Event]:
         """Read past events for a subscriber."""
@@ -678,8 +698,10 @@ class Engine:
 
         return bool(self.submit(Entry(apply)).result)
 
-    def left(self) -> None:
+    def left(self, subscription: Subscription) -> None:
         """A subscriber has gone."""
+        if subscription.name is not None:
+            self.store.names.free(subscription.namespace, subscription.name)
         self.ticker.unwatch()
 
     def save_position(self, subscription: Subscription, offset: int) -> None:

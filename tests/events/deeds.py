@@ -44,3 +44,13 @@ def handle_and_die(home: str, name: str, until: int) -> None:
 
     project.subscribe(handle, keys="work", name=name, since="start")
     threading.Event().wait()
+
+
+def subscribe_and_wait(home: str, name: str) -> None:
+    """Subscribe by name, say so, and wait to be killed."""
+    import threading
+
+    project = af.Project("events", home=home)
+    project.subscribe(print, name=name)
+    print("subscribed", flush=True)
+    threading.Event().wait()

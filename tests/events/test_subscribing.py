@@ -232,6 +232,40 @@ def test_a_named_one_goes_on_after_the_last_event_whose_callback_returned(tmp_pa
     assert third.values == [1, 2, 3, 4], "names are per namespace"
 
 
+def test_a_name_is_held_by_one_subscription_at_a_time(project: af.Project, seen: Collector) -> None:
+    with project.subscribe(seen, keys="k", name="worker"):
+        with pytest.raises(af.Conflict, match=r"'worker' of 'events' is open already, in this process.*another name"):
+            project.subscribe(seen, name="worker")
+        project.subscribe(seen, keys="none", name="another").close()
+        publish(project, 1)
+    with project.subscribe(seen, keys="k", name="worker"):
+        publish(project, 2)
+        settled(project)
+    assert seen.values == [1, 2]
+
+
+def test_a_name_that_another_process_holds_is_free_when_that_dies(tmp_path: Path, seen: Collector) -> None:
+    home = str(tmp_path / "home")
+    with child(deeds.subscribe_and_wait, home, "worker") as one, af.Project("events", home=home) as project:
+        one.hear_of("subscribed")
+        with pytest.raises(af.Conflict, match=rf"is open already, in process {one.pid} on "):
+            project.subscribe(seen, name="worker")
+        one.kill()
+        with project.subscribe(seen, name="worker"):
+            publish(project, 1)
+            settled(project)
+    assert seen.values == [1]
+
+
+def test_a_name_of_a_subscription_that_could_not_be_made_is_free(project: af.Project, seen: Collector) -> None:
+    disk = Disk(project)
+    disk.full = True
+    with pytest.raises(af.StoreError):
+        project.subscribe(seen, name="worker")
+    disk.full = False
+    project.subscribe(seen, name="worker").close()
+
+
 def test_a_named_one_passes_over_what_it_failed_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def fail(event: af.Event) -> None:
         raise ValueError(event.value)

@@ -38,7 +38,7 @@ class EventSource(Protocol):
     def record_failure(self, offset: int, handler: str, error: str) -> None:
         """Keep a callback's failure."""
 
-    def left(self) -> None:
+    def left(self, subscription: Subscription) -> None:
         """Take note that a subscriber has gone."""
 
 
@@ -80,12 +80,13 @@ class Subscription:
 
     def close(self, timeout: float = 5.0) -> None:
         """End the subscription, after what is being handed over (`timeout` seconds at most)."""
-        if not self.closed:
-            self.closed = True
+        is_first, self.closed = not self.closed, True
+        if is_first:
             self._owner.remove(self)
-            self._owner.source.left()
         if self._scheduled and not self._owner.is_own_thread():
             self._idle.wait(timeout)
+        if is_first:  # now: what it was at is saved, so that the next one of its name goes on after it
+            self._owner.source.left(self)
 
     def __enter__(self) -> Self:
         return self

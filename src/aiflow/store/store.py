@@ -16,6 +16,7 @@ from typing import Any
 
 from aiflow.errors import StoreError
 from aiflow.store import connection as door
+from aiflow.store.names import Names
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
 
@@ -68,6 +69,7 @@ class Store:
         self._inode = 0 if readonly else os.stat(self._path).st_ino
         self.blobs = Blobs(home / "blobs")
         self.codec = Codec(self.blobs)
+        self.names = Names(home / "subscriptions")
         self._local = threading.local()
         self._readers: list[Any] = []
         self._guard = threading.Lock()
@@ -126,6 +128,7 @@ class Store:
         if self._owner_lock >= 0:
             os.close(self._owner_lock)  # the lock stays with the parent, and must not outlive it here
         self.owner_id, self._owner_lock = None, -1
+        self.names.close()
 
     def reopen(self) -> None:
         """Open the writer again, if it was let go of after a fork."""
@@ -133,7 +136,8 @@ class Store:
             self.writer = door.connect(self.home, durability=self.durability)
 
     def close(self) -> None:
-        """Close all connections and free the owner's lock."""
+        """Close all connections, and free the owner's lock and all names."""
+        self.names.close()
         with self._guard:
             for reader in self._readers:
                 reader.close()
