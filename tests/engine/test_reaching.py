@@ -173,7 +173,7 @@ def test_an_event_of_bookkeeping_meets_a_condition_only_if_that_names_its_type(s
     run_until_idle(still)
     assert execution.job("any") is None
     assert execution.results("typed") == [1]
-    still.publish("job:one", {"status": "SUCCESS"})
+    still.publish("one", {"status": "SUCCESS"})
     run_until_idle(still)
     assert execution.results("any") == [1]
     assert execution.results("typed") == [1]

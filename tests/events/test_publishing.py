@@ -101,6 +101,8 @@ def test_publish_many_stores_all_or_none(project: af.Project) -> None:
         {"key": "k", "context": 7},
         {"key": "k", "dedupe_key": ""},
         {"key": "\ud800"},
+        {"key": "job:train", "value": {"status": "SUCCESS"}},
+        {"key": "execution:iris"},
         {"key": "k", "type": "JOB_STATUS_CHANGED"},
         {"key": "k", "type": "REQUESTED", "value": {"action": "stop"}},
         {"key": "k", "type": "EXECUTION_STATUS_CHANGED"},

@@ -83,6 +83,10 @@ BROADCAST: Any = _Broadcast()
 """Returned by a workflow's `context` function: the event is for all of its executions."""
 
 
+OWN_KEYS = ("job:", "execution:")
+"""What the keys of aiflow's own events begin with; nobody else publishes such (`docs/adr/0003`)."""
+
+
 def job_key(job: str) -> str:
     """Give the key under which a job's own events stand in the log.
 
@@ -114,7 +118,7 @@ def check_draft(draft: Draft) -> Draft:
     Raises
     ------
     ParameterError
-        If a text is empty, no text or cannot be stored, or if its type is one of the engine's own.
+        If a text is empty, no text or cannot be stored, or if its type or the beginning of its key is one of aiflow's own.
     """
     key, _, kind, namespace, sender, context, _, _, dedupe_key = draft
     for text, what, may_miss in (
@@ -132,6 +136,11 @@ def check_draft(draft: Draft) -> Draft:
                 raise ParameterError(
                     f"an event's {what} has a character that cannot be stored (half of a surrogate pair): {text!r}"
                 ) from None
+    if key.startswith(OWN_KEYS):
+        raise ParameterError(
+            f"keys that begin with {' or '.join(map(repr, OWN_KEYS))} are aiflow's own, so {key!r} cannot be published; "
+            "take another key"
+        )
     if kind in INTERNAL:
         raise ParameterError(f"events of the type {kind} are aiflow's own bookkeeping; publish with another type")
     return draft
