@@ -84,9 +84,8 @@ class MappedRun:
             if ended.outcome == "SUCCESS":
                 self.results[element.element] = ended.stored if ended.stored is not None else (ended.value,)
             elif self._failed is None:
-                ended.reason = (
-                    f"element {element.element} of {self._count}: {ended.reason or ended.error or ended.outcome}"
-                )
+                which = f"element [{element.element}] (the {ordinal(element.element + 1)} of {self._count})"
+                ended.reason = f"{which}: {ended.reason or ended.error or ended.outcome}"
                 self._failed = ended
         self._advance()
 
@@ -98,6 +97,18 @@ class MappedRun:
         store = self.work.live.store
         values = [v[0] if type(v) is tuple else store.codec.decode(v) for _, v in sorted(self.results.items())]
         return finish(values, self.work.options, self.work.asked_outputs)
+
+
+def ordinal(number: int) -> str:
+    """Write a place in a row as people say it.
+
+    Examples
+    --------
+    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
+    ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '102nd', '111th']
+    """
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def run_here(work: JobWork | ElementWork) -> Ended:

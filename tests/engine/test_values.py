@@ -225,7 +225,7 @@ def test_a_failed_element_fails_the_job_with_its_index_and_only_what_failed_runs
 
     assert project.run(mapping).result("picky") == [0, 1, 2, 3]
     assert sorted(calls) == [0, 1, 2, 2, 3]
-    with pytest.raises(af.ExecutionFailed, match=r"element 1 of 3.*one"):
+    with pytest.raises(af.ExecutionFailed, match=r"element \[1\] \(the 2nd of 3\): .*one"):
         project.run(failing)
 
 
