@@ -126,7 +126,7 @@ def test_20_two_that_wait_for_the_skip_of_each_other_are_let_go_one_by_one():
 def test_20_a_given_job_is_neither_lost_nor_alive():
     @workflow(ends="never")
     def w():
-        b().start_on(a().succeeded)
+        b().start_on(a().failed)
 
     sim = Sim(w, given={"a"})
     assert [sim.plan.vertices[i].name for i, _ in unreachable(sim.state)] == ["b"]

@@ -103,15 +103,36 @@ def test_given_jobs_have_no_upstreams_and_no_rules():
     assert state.unended == 2
 
 
-def test_a_part_with_a_rule_on_a_job_that_is_left_out_never_meets_it():
+@pytest.mark.parametrize("part", [{"given": {"a"}}, {"chosen": {"b", "c", "d"}}], ids=["given", "left out"])
+def test_11_a_job_that_does_not_run_in_this_part_counts_as_having_succeeded_before_it_began(part):
     @workflow
     def w():
-        b().start_on(a().succeeded)
+        x = a()
+        b().start_on(x.succeeded)
+        c().start_on(x.finished & event("go"))
+        d().start_on(x.failed)
+
+    sim = Sim(w, **part)
+    assert sim.running() == [("b", 1)]
+    assert sim.causes("b") == ["execution:w"]
+    sim.publish("go")
+    assert sim.running() == [("b", 1), ("c", 1)]
+    sim.end("b")
+    sim.end("c")
+    assert sim.statuses()["d"] == "SKIPPED"
+    waited = "it waited for a.failed (a did not run in this execution)"
+    assert sim.reason("d") == f"nothing can start it any more; {waited}"
+    assert sim.status == "SUCCESS"
+
+
+def test_11_what_stops_when_a_given_job_has_succeeded_is_started_and_stopped():
+    @workflow
+    def w():
+        b().stop_on(a().succeeded)
         c()
 
-    sim = Sim(w, chosen={"b", "c"})
-    sim.end("c")
-    assert sim.statuses() == {"b": "SKIPPED", "c": "SUCCESS"}
+    sim = Sim(w, given={"a"}, hold=True)
+    assert sim.startable() == ["c"]
 
 
 def test_several_places_are_for_the_parallel_policy_only():

@@ -131,9 +131,12 @@ class _Place:
 
 
 def _missed(state: ExecutionState, vertex: Vertex, live: set[int]) -> str:
-    waits = [str(r.condition) for r in vertex.rules if r.action is Action.START]
-    if waits:
-        return f"nothing can start it any more; it waited for {' or for '.join(waits)}"
+    rules = [r for r in vertex.rules if r.action is Action.START]
+    if rules:
+        named = (leaf.job for r in rules for leaf in r.leaves if isinstance(leaf, StatusCondition))
+        absent = [job for job in dict.fromkeys(named) if not state.plan.runs(job)]
+        note = f" ({', '.join(absent)} did not run in this execution)" if absent else ""
+        return f"nothing can start it any more; it waited for {' or for '.join(str(r.condition) for r in rules)}{note}"
     names = [state.plan.vertices[up].name for up, _ in (*vertex.needs, *vertex.feeds) if up not in live]
     if not names:
         return "nothing can start it any more; it was stopped before it ran"

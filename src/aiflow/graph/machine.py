@@ -657,10 +657,12 @@ def _execution_changed(state: ExecutionState, event: Event) -> None:
 
 
 def _begin(state: ExecutionState, event: Event) -> None:
-    """Start what needs nothing (rule 11)."""
+    """Start what needs nothing (rule 11); jobs that do not run in this part count as having succeeded before."""
     for vertex in state.plan.vertices:
         if not vertex.given and not vertex.has_start and not vertex.feeds and state.jobs[vertex.index].need <= 0:
             _start_or_skip(state, vertex, state.jobs[vertex.index], Start((event.offset,)), None, event)
+    if state.plan.met_before:
+        _fire(state, state.plan.met_before, event)
 
 
 def _settle_quiet(state: ExecutionState, event: Event) -> None:

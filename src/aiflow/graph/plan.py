@@ -107,6 +107,7 @@ class Plan:
         self.by_key: dict[str, list[tuple[EventCondition, Spot]]] = {}
         self.patterns: list[tuple[EventCondition, Spot]] = []
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
+        self.met_before: list[Spot] = []  # leaves that wait for the success of a job that does not run in this part
         self.hears_internal = False
         for vertex in self.vertices:
             for number, rule in enumerate(vertex.rules):
@@ -165,8 +166,10 @@ class Plan:
         for number, leaf in enumerate(leaves):
             spot = (vertex, rule, number)
             if isinstance(leaf, StatusCondition):
-                if leaf.job in self.by_name:
+                if self.runs(leaf.job):
                     self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
+                elif "SUCCESS" in leaf.statuses:
+                    self.met_before.append(spot)
             elif isinstance(leaf, EventCondition):
                 self.hears_internal = self.hears_internal or (
                     leaf.type is not None and (is_glob(leaf.type) or leaf.type in INTERNAL)
@@ -175,6 +178,11 @@ class Plan:
                     self.patterns.append((leaf, spot))
                 else:
                     self.by_key.setdefault(leaf.key, []).append((leaf, spot))
+
+    def runs(self, job: str) -> bool:
+        """Tell whether a job is one of those to run: neither given nor left out."""
+        index = self.by_name.get(job)
+        return index is not None and not self.vertices[index].given
 
     @property
     def hears(self) -> bool:
