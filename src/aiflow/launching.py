@@ -62,7 +62,7 @@ class Launcher:
         plan = self._plan(workflow, graph, chosen, given)
         self._home.check_runners(plan)
         part = self._part(workflow, plan, chosen, given)
-        text = json.dumps(graph.definition(), separators=(",", ":"))
+        text = json.dumps(workflow.definition(graph), separators=(",", ":"))
         params, execution_id = json_text(stored_params(bound), "the parameters"), _new_id()
         namespace = workflow.namespace or self.namespace
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
@@ -216,7 +216,7 @@ class Launcher:
                 f"execution {execution.id} cannot be resumed: its workflow cannot be built any more: {error}"
             ) from error
         old = self._store.document(execution._definition)
-        found = differences(old, graph.definition()) if old else []
+        found = differences(old, workflow.definition(graph)) if old else []
         if found:
             raise Conflict(
                 f"execution {execution.id} cannot be resumed: the workflow {workflow.name!r} is not what it was started with:\n  "

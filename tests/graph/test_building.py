@@ -515,7 +515,7 @@ def test_nodes_are_found_by_name_and_place():
 
 
 def definition(**changes):
-    @workflow
+    @workflow(ends=changes.get("ends"), stop_on=changes.get("stop_on"))
     def w(n: int = 1):
         a = load(k=changes.get("k", 5))
         b = report(a) if changes.get("edge", True) else report()
@@ -524,7 +524,7 @@ def definition(**changes):
         if changes.get("more"):
             load()
 
-    return w.graph.definition()
+    return w.definition(w.graph)
 
 
 def test_a_definition_is_json_and_the_same_each_time():
@@ -539,8 +539,10 @@ def test_a_definition_is_json_and_the_same_each_time():
         ({"edge": False}, "data of job 'report' was ['load'] and is None"),
         ({"rule": True}, "rules of job 'report' was None and is ['STOP on load.failed']"),
         ({"more": True}, "job 'load_2' is new"),
+        ({"ends": "never"}, "ends of the workflow was None and is 'never'"),
+        ({"stop_on": event("enough")}, "stop_on of the workflow was None and is \"event('enough')\""),
     ],
-    ids=["constant", "edge", "rule", "node"],
+    ids=["constant", "edge", "rule", "node", "ends", "stop_on"],
 )
 def test_differences_are_told_in_sentences(changes, words):
     found = differences(definition(), definition(**changes))

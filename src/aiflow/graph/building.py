@@ -558,6 +558,9 @@ def differences(old: dict[str, Any], new: dict[str, Any], limit: int = 5) -> lis
     after = {n["name"]: n for n in json.loads(json.dumps(new["nodes"]))}
     found = [f"job {name!r} is gone" for name in before if name not in after]
     found += [f"job {name!r} is new" for name in after if name not in before]
+    for what in sorted({*old, *new} - {"nodes"}):
+        if old.get(what) != new.get(what):
+            found.append(f"{what} of the workflow was {old.get(what)!r} and is {new.get(what)!r}")
     for name, was in before.items():
         now = after.get(name)
         if now is None or now == was:

@@ -141,6 +141,11 @@ class Workflow:
             )
         return Graph(self.name, body, output)
 
+    def definition(self, graph: Graph) -> dict[str, Any]:
+        """Give as JSON data what an execution of `graph` keeps: its structure, and what ends or stops it (rule 34)."""
+        own = {"ends": self.ends, "stop_on": None if self.stop_condition is None else str(self.stop_condition)}
+        return graph.definition() | {key: value for key, value in own.items() if value is not None}
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Inside another workflow's body, include this one; outside it is a `GraphError`."""
         outer = current_body()
