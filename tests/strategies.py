@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from aiflow.graph.condition import Condition, StatusCondition, event
+from aiflow.graph.condition import AskedCondition, Condition, StatusCondition, event
 from aiflow.graph.job import Job, JobOptions, check_options
 from aiflow.graph.workflow import Workflow
 
@@ -75,7 +75,20 @@ def event_leaves(keys: Sequence[str] = KEYS, own: bool | None = None) -> st.Sear
     """An event with one of these keys; `own` tells whether only those of the execution itself count (None: either)."""
     owns = st.booleans() if own is None else st.just(own)
     globs = st.sampled_from((*keys, "t*"))
-    return st.builds(lambda key, own: event(key).own() if own else event(key), globs, owns)
+    kinds = st.sampled_from((event, event, event, _with_where, _custom))
+    return st.builds(lambda kind, key, own: kind(key).own() if own else kind(key), kinds, globs, owns)
+
+
+def _with_where(key: str) -> Condition:
+    return event(key, where=_is_never_called)
+
+
+def _custom(key: str) -> Condition:
+    return AskedCondition(_is_never_called, (key, "never"))
+
+
+def _is_never_called(*_: Any) -> bool:
+    raise AssertionError("functions of the user are not called while it is decided")
 
 
 def composites(leaves: st.SearchStrategy[Condition], refined: bool = True) -> st.SearchStrategy[Condition]:

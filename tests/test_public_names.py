@@ -45,6 +45,7 @@ NAMES = [
     "Workflow",
     "__version__",
     "command",
+    "condition",
     "current",
     "event",
     "fixed",

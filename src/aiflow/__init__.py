@@ -28,7 +28,7 @@ from aiflow.graph import building as _building_room
 from aiflow.graph import workflow as _workflow_room
 from aiflow.graph.building import Graph, Node
 from aiflow.graph.command import command
-from aiflow.graph.condition import Condition, event
+from aiflow.graph.condition import Condition, condition, event
 from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.job import Job, fixed, job
@@ -85,6 +85,7 @@ __all__ = [
     "Workflow",
     "__version__",
     "command",
+    "condition",
     "current",
     "event",
     "fixed",

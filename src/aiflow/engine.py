@@ -17,9 +17,9 @@ from aiflow.clock import Clock
 from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
-from aiflow.graph import machine
+from aiflow.graph import asking, machine
 from aiflow.graph.admission import Admission, Ticket
-from aiflow.graph.commands import RetryLater, StopJob
+from aiflow.graph.commands import Ask, RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import RunKey
 from aiflow.graph.machine import Report
@@ -256,7 +256,7 @@ class Engine:
     def _hear(self, listeners: dict[str, Live], event: Event) -> None:
         context = event.context
         for live in list(listeners.values()):
-            if context is None or live.context == context or live.execution_id == context:
+            if context is None or live.context == context or live.execution_id == context or live.plan.asks_context:
                 self._step(live, event)
 
     def _drain(self) -> None:
@@ -428,6 +428,22 @@ class Engine:
         if status != "RETRYING":
             live.used(index, number)
 
+    def insist(self, apply: Callable[[], Any]) -> None:
+        """Have something done in a turn, however often the store cannot be written first; not once the project is closed."""
+        while not self.turns.closed:
+            try:
+                self.submit(Entry(apply))
+                return
+            except StoreError as error:
+                if not self.turns.closed:
+                    logger.error("What was learned could not be recorded, trying again: %s", error)
+                    threading.Event().wait(0.5)
+
+    def take_answer(self, live: Live, question: Ask, draft: Draft) -> None:
+        """Append what a function of the user answered, unless nobody waits for it any more; only inside a turn."""
+        if live.execution_id in self.lives and asking.is_open(live.state, question):
+            self.publish_now([draft])
+
     def _untake(self, work: JobWork, mapped: Any, ticket: Ticket | None) -> None:
         live, key = work.live, (work.vertex.index, work.key.number)
         live.works[key] = work
@@ -525,7 +541,7 @@ class Engine:
         return (
             self.turns.is_idle
             and self.ticker.is_idle
-            and not any(live.works for live in self.lives.values())
+            and not any(live.works or live.questions for live in self.lives.values())
             and self.deliveries.is_idle()
         )
 
@@ -617,6 +633,7 @@ class Engine:
             job.ticketed = False
         state.ready = [i for i, _ in enumerate(state.jobs) if machine.can_start(state, i)]
         state.commands = []
+        asking.ask_again(state)
         live.state = state
         for key in [k for k in live.tickets if k not in live.works]:  # it was to start in the turn that failed
             self.admission.release(live.tickets.pop(key))

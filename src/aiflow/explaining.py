@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from aiflow.graph.condition import All, Any_, Condition, Sticky, Times, Within
-from aiflow.graph.event import Event, job_key
+from aiflow.graph.event import Event, EventType, job_key
 from aiflow.graph.execution import JobStatus
 from aiflow.graph.rule import Progress
 from aiflow.graph.state import REQUESTED
@@ -77,6 +77,7 @@ def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
         lines += [f"  {rule}" for rule in definition.get("rules", ())]
     else:
         lines += _progress(live, job)
+    lines += _answers(execution, job)
     latest = {j.job: str(j.status) for j in execution.jobs}
     ups = [*definition.get("data", ()), *definition.get("after", ()), *definition.get("run_if", ())]
     lines += [
@@ -92,7 +93,22 @@ def _progress(live: Live, job: str) -> list[str]:
     for number, rule in enumerate(live.plan.vertices[index].rules):
         lines.append(f"  {rule.action}:")
         lines += _tree(rule.condition, progress.get(number), [0], 2)
+        for held in live.state.held.get(index, ()):
+            if any(rule == number for rule, _ in held.open):
+                lines.append(f"    ? a function is asked about event {held.offset} and has not answered yet")
     return lines
+
+
+def _answers(execution: Execution, job: str, most: int = 3) -> list[str]:
+    """Tell where functions of the user raised, the newest last."""
+    failed = [
+        e
+        for e in execution.events()
+        if e.type == EventType.CONDITION_ANSWERED
+        and e.value.get("error")
+        and (e.key == job_key(job) or e.value.get("about") == "context")
+    ]
+    return [f"  ! at event {e.value['offset']}, a function raised {e.value['error']}" for e in failed[-most:]]
 
 
 def _tree(condition: Condition, progress: Progress | None, number: list[int], depth: int) -> list[str]:

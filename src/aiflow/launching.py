@@ -67,7 +67,7 @@ class Launcher:
         namespace = workflow.namespace or self.namespace
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
         live.secrets.update(_secrets(bound))
-        live.on_failure = workflow.options.get("on_failure")
+        live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
         self._give(live, part, given)
         engine, store = self._home.engine, self._store
         source = workflow.source
@@ -103,6 +103,7 @@ class Launcher:
             stop_on=workflow.stop_condition,
             ends=workflow.ends,
             runner=self._home.default_runner,
+            asks_context=workflow.context_function is not None,
         )
 
     def _record_provenance(self, engine: Engine, execution_id: str, source: str, recorded: threading.Event) -> None:
@@ -198,7 +199,7 @@ class Launcher:
             plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name
         )
         live.secrets.update(_secrets(bound))
-        live.on_failure = workflow.options.get("on_failure")
+        live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
         live.cause, live.first_offset = execution._event_offset, execution.first_offset
         self._give(live, part, given)
         return live

@@ -91,6 +91,7 @@ class Live:
         self.values: dict[tuple[int, int], Any] = {}
         self.uses: dict[tuple[int, int], int] = {}
         self.works: dict[tuple[int, int], JobWork] = {}
+        self.questions: set[Any] = set()  # what functions of the user are being asked
         self.mapped: dict[tuple[int, int], Any] = {}
         self._elements: dict[tuple[int, int], dict[int, Any]] = {}
         self.tickets: dict[tuple[int, int], Any] = {}
@@ -101,6 +102,7 @@ class Live:
         self.lost = False
         self.watchers: list[Callable[[], None]] = []
         self.on_failure: Any = None
+        self.context_function: Any = None
         self.port: Any = None
         self.run_again: Callable[[JobWork], Ended]  # set with `port`, by who adopts it
         self._again = threading.RLock()

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aiflow.consulting import consult, memory_for
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission
-from aiflow.graph.commands import Command, EndExecution, RetryLater, StartJob, StopJob
+from aiflow.graph.commands import Ask, Command, EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.event import Draft, EventType, job_key
 from aiflow.live import JobWork, Live
 from aiflow.mapping import MappedRun
@@ -75,8 +76,25 @@ class Performer:
                 stops.append((live, command))
             elif isinstance(command, RetryLater):
                 self._retry_later(live, command)
+            elif isinstance(command, Ask):
+                self._ask(live, command)
             elif isinstance(command, EndExecution):
                 self.engine.end(live)
+
+    def _ask(self, live: Live, question: Ask) -> None:
+        """Have a function of the user asked on a worker; its answer is brought as an event (rule 9)."""
+        engine, memory = self.engine, memory_for(live, question)
+        live.questions.add(question)
+
+        def answer() -> None:
+            try:
+                if live.execution_id in engine.lives:
+                    draft = consult(live, question, engine.events((question.offset,))[0], memory)
+                    engine.insist(lambda: engine.take_answer(live, question, draft))
+            finally:
+                live.questions.discard(question)
+
+        self.later(answer)
 
     # --- starting ---------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,9 @@ def replay(state: ExecutionState, events: Iterable[Event]) -> list[Draft]:
     begun = state.status != "INIT"
     for event in events:
         own = event.execution_id == execution_id and event.type in INTERNAL
-        if not own and (not begun or event.type in INTERNAL or event.context not in (None, context, execution_id)):
+        if not own and (not begun or event.type in INTERNAL):
+            continue
+        if not own and event.context not in (None, context, execution_id) and not state.plan.asks_context:
             continue
         if own and event.type == EventType.REQUESTED and event.value.get("action") == "taken_over":
             continue

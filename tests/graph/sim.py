@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aiflow.graph import machine
-from aiflow.graph.commands import RetryLater, StartJob
+from aiflow.graph import asking, machine
+from aiflow.graph.commands import Ask, RetryLater, StartJob
 from aiflow.graph.event import Draft, Event, EventType, job_key
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.machine import Report
-from aiflow.graph.plan import Plan
+from aiflow.graph.plan import GATE, Plan
 from aiflow.graph.state import ExecutionState, Run, Start
 from aiflow.graph.workflow import Workflow
 
@@ -71,6 +71,8 @@ class Sim:
         as the fixture `every_log_replays` says, else no).
     checked
         Whether the invariants are looked at after each thing that happens (not for large graphs).
+    context
+        The context of the execution.
     """
 
     def __init__(
@@ -83,17 +85,22 @@ class Sim:
         ends: str | None = "",
         reloading: bool | None = None,
         checked: bool = True,
+        context: str | None = None,
         **params: Any,
     ) -> None:
         graph = workflow.build(**params)
         ends = workflow.ends if ends == "" else ends
-        self.plan = Plan(graph, chosen, given=given, stop_on=workflow.stop_condition, ends=ends)
-        self.hold, self.checked = hold, checked
+        asks_context = workflow.context_function is not None
+        self.plan = Plan(
+            graph, chosen, given=given, stop_on=workflow.stop_condition, ends=ends, asks_context=asks_context
+        )
+        self.hold, self.checked, self.context = hold, checked, context
         self.reloading = (_reloading if reloading is None else reloading) and checked
         self.now = EPOCH
         self.log: list[Entry] = []
         self.commands: list[Any] = []
         self.timers: list[RetryLater] = []
+        self.asked: dict[Ask, None] = {}
         self.announced: set[int] = set()
         self.starts: dict[tuple[str, int], Start] = {}
         self.state = self.fresh()
@@ -141,6 +148,17 @@ class Sim:
         draft = machine.settle(self.state, Report(job, run.number, run.attempt, outcome, **fields), self.now)
         assert draft is not None, f"{job} does not run: {run.status}"
         self.bring(draft)
+
+    def answer(self, said: Any = True, question: Ask | None = None, **fields: Any) -> Ask:
+        """Let a function of the user answer (the question that was asked first, if none is given)."""
+        ask = question or self.questions[0]
+        del self.asked[ask]
+        own = f"execution:{self.plan.graph.name}"
+        key = own if ask.vertex < 0 else self.plan.vertices[ask.vertex].key
+        about = {"about": "context"} if ask.vertex == GATE else {"rule": ask.rule, "leaf": ask.leaf}
+        value = {**about, "offset": ask.offset, "answer": said, **fields}
+        self.bring(Draft(key, value, str(EventType.CONDITION_ANSWERED), context=ME, execution_id=ME))
+        return ask
 
     def come_due(self) -> None:
         """Turn the clock to the first retry that waits, and let it come."""
@@ -240,15 +258,20 @@ class Sim:
         return [v.name for v in self.plan.vertices if machine.can_start(self.state, v.index)]
 
     @property
+    def questions(self) -> list[Ask]:
+        """What functions of the user were asked and have not answered."""
+        return [ask for ask in self.asked if asking.is_open(self.state, ask)]
+
+    @property
     def is_quiet(self) -> bool:
         """Whether nothing happens any more unless somebody outside does something."""
-        return not (self.running() or self.startable() or self.timers)
+        return not (self.running() or self.startable() or self.timers or self.questions)
 
     # --- again ------------------------------------------------------------------------------------------------------
 
     def fresh(self) -> ExecutionState:
         """A state in which nothing has happened."""
-        return ExecutionState(self.plan, ME)
+        return ExecutionState(self.plan, ME, context=self.context)
 
     def replay(self) -> ExecutionState:
         """Take the whole log into a fresh state; what the machine decides must be what the log has, and no more."""
@@ -280,6 +303,9 @@ class Sim:
                 good = [up.given or machine._is_good(up, last, needed) for up, last, needed in ends]
                 assert job.need == good.count(False)
                 assert job.bad == sum(last is not None and not g for (_, last, _), g in zip(ends, good, strict=True))
+        opened = [held.open for all_held in state.held.values() for held in all_held]
+        busy += sum(map(len, opened)) + sum(gated.is_open for gated in state.gated)
+        assert bool(self.questions) == bool(any(opened) or state.gated), "nobody was asked"
         assert state.busy == busy >= 0
         assert state.unended == sum(j.last is None for j in state.jobs)
         if state.status.is_ended:
@@ -304,6 +330,8 @@ class Sim:
         for command in commands:
             if isinstance(command, RetryLater):
                 self.timers.append(command)
+            elif isinstance(command, Ask):
+                self.asked[command] = None
             elif isinstance(command, StartJob):
                 job = self.plan.vertices[command.vertex].name
                 run = self.run_of(job, command.number)
@@ -346,7 +374,7 @@ def wander(sim: Sim, numbers: Iterable[int], *, keys: Sequence[str] = (), calm: 
 def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     running, startable = sim.running(), sim.startable()
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
-    verbs += ["publish"] * (2 * bool(keys))
+    verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
     if not calm:
         verbs += ["ask", "batch"] + ["lose"] * bool(running) + ["time out"] * bool(_timed(sim))
     if not verbs:
@@ -364,6 +392,8 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         )
     elif verb == "come due":
         sim.come_due()
+    elif verb == "answer":
+        sim.answer(choice.among((True, True, False)), choice.among(sim.questions))
     elif verb == "publish":
         sim.now += choice.among((0, 1, 10))
         sim.publish(choice.among(keys), execution_id=choice.among((None, ME)) if running else None)
@@ -407,6 +437,9 @@ def finish(sim: Sim, outcome: str = "SUCCESS", limit: int = 300) -> bool:
         for job, number in sim.running():
             if sim.run_of(job, number):
                 sim.end(job, outcome, number, truth=True)
+        for question in sim.questions:
+            if asking.is_open(sim.state, question):
+                sim.answer(True, question)
         if sim.timers:
             sim.come_due()
     return sim.is_quiet

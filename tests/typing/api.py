@@ -39,7 +39,14 @@ def flow(path: str = "rows.csv", token: str | af.Secret = TOKEN) -> None:
     condition: af.Condition = af.event("go", af.ANY, type=af.EventType.UNDEFINED) & rows.succeeded
     load("other").start_on(condition.within(60).own()).stop_on(parts.failed | parts.stopped).run_if(parts["x"])
     split.map(rows, k=af.fixed(3)).after(af.command(["echo", "hi"], name="hi"))
+    load("more").start_on(enough & af.event("go", where=lambda event: event.offset > 3))
     af.observe(lambda: "fine", name="watch", interval=1.0)
+
+
+@af.condition(keys=["num"])
+def enough(event: af.Event, state: dict[str, int]) -> bool:
+    state["sum"] = state.get("sum", 0) + int(event.value)
+    return state["sum"] > 3
 
 
 def build(workflow: af.Workflow, one: af.Job) -> af.Graph:

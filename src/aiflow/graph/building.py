@@ -164,10 +164,6 @@ class Node(_Valueless):
             )
         if not isinstance(condition, Condition):
             raise GraphError(f"{self!r}.{verb}(…) takes a condition such as af.event('go'), not {condition!r}")
-        if any(getattr(leaf, "where", None) is not None for leaf in condition.leaves()):
-            raise GraphError(
-                f"{self!r}.{verb}({condition}): where= is not supported yet; match on the value, or decide inside the job"
-            )
         self.rules += (Rule(action, condition),)
         return self
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Command", "EndExecution", "RetryLater", "StartJob", "StopJob"]
+__all__ = ["Ask", "Command", "EndExecution", "RetryLater", "StartJob", "StopJob"]
 
 
 class StartJob(NamedTuple):
@@ -36,10 +36,22 @@ class RetryLater(NamedTuple):
     due: float
 
 
+class Ask(NamedTuple):
+    """Ask a function of the user about an event, on a worker, and append its answer (rule 9).
+
+    `vertex` and `rule` and `leaf` say where the condition stands; `vertex` is `plan.GATE` for the workflow's `context`.
+    """
+
+    vertex: int
+    rule: int
+    leaf: int
+    offset: int
+
+
 class EndExecution(NamedTuple):
     """The execution has ended: release who waits for it."""
 
     status: str
 
 
-Command = StartJob | StopJob | RetryLater | EndExecution
+Command = StartJob | StopJob | RetryLater | Ask | EndExecution

@@ -6,12 +6,12 @@ Knows nothing of jobs, executions or of what happens when it is met (that is a r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import translate
 from functools import lru_cache
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar, overload
 
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.event import ANY, INTERNAL, Event
@@ -20,14 +20,19 @@ from aiflow.graph.job import seconds
 __all__ = [
     "All",
     "Any_",
+    "AskedCondition",
     "Condition",
     "EventCondition",
     "StatusCondition",
+    "condition",
     "event",
     "is_glob",
     "matches_glob",
     "same_json",
 ]
+
+
+V = TypeVar("V")
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +93,7 @@ class Condition:
 
     def own(self) -> Condition:
         """Count only events that the same execution caused."""
-        return self.each_leaf(lambda leaf: replace(leaf, own_only=True) if isinstance(leaf, EventCondition) else leaf)
+        return self.each_leaf(lambda leaf: leaf.only_own() if isinstance(leaf, Heard) else leaf)
 
     def now(self) -> Condition:
         """Count also what is true already when the execution starts."""
@@ -117,6 +122,31 @@ class Leaf(Condition):
         yield self
 
 
+class Heard(Leaf):
+    """A leaf that is met by events of the log, and may leave the last word to a function of the user."""
+
+    __slots__ = ()
+    own_only: bool
+
+    def only_own(self) -> Any:
+        """Give the same leaf, met only by events that the same execution caused."""
+        return replace(self, own_only=True)  # type: ignore[type-var]  # its kinds are dataclasses
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a function of the user is asked, after the commit, about each event that fits (rule 9)."""
+        return False
+
+    @property
+    def keys_heard(self) -> tuple[str, ...]:
+        """The keys that fit, as texts or globs."""
+        raise NotImplementedError
+
+    def fits(self, event: Event, namespace: str, execution_id: str) -> bool:
+        """Tell whether `event` fits, seen from an execution in `namespace`; no function of the user is asked."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, slots=True)
 class StatusCondition(Leaf):
     """A job of the same execution reaching one of some statuses; made by ``node.succeeded`` and its like."""
@@ -130,7 +160,7 @@ class StatusCondition(Leaf):
 
 
 @dataclass(frozen=True, slots=True)
-class EventCondition(Leaf):
+class EventCondition(Heard):
     """An event that fits; made by `af.event`."""
 
     key: str = "*"
@@ -154,6 +184,16 @@ class EventCondition(Leaf):
             parts.append(f"where={getattr(self.where, '__name__', 'function')}")
         return f"event({', '.join(parts)})" + ".own()" * self.own_only + ".now()" * self.from_now
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether `where` has the last word."""
+        return self.where is not None
+
+    @property
+    def keys_heard(self) -> tuple[str, ...]:
+        """The key, as text or glob."""
+        return (self.key,)
+
     def fits(self, event: Event, namespace: str, execution_id: str) -> bool:
         """Tell whether `event` fits, seen from an execution in `namespace`; `where` is not asked here."""
         if not matches_glob(self.key, event.key):
@@ -173,6 +213,48 @@ class EventCondition(Leaf):
         if self.sender is not None and not matches_glob(self.sender, event.sender):
             return False
         return self.value is ANY or same_json(self.value, event.value)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCondition(Heard):
+    """A fold of the user over events; made by `af.condition`. Calling it calls the function, so it can be tested."""
+
+    function: Callable[[Event, dict[str, Any]], bool]
+    keys: tuple[str, ...] = ("*",)
+    own_only: bool = False
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.keys, self.own_only))
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(repr, self.keys))})" + ".own()" * self.own_only
+
+    def __call__(self, event: Event, state: dict[str, Any]) -> bool:
+        """Call the function as it is."""
+        return self.function(event, state)
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @property
+    def is_asked(self) -> bool:
+        """Always: nothing but its function decides."""
+        return True
+
+    @property
+    def keys_heard(self) -> tuple[str, ...]:
+        """The keys of the events that it is asked about, as texts or globs."""
+        return self.keys
+
+    def fits(self, event: Event, namespace: str, execution_id: str) -> bool:
+        """Tell whether the function is to be asked about `event`."""
+        if event.type in INTERNAL or event.namespace != namespace:
+            return False
+        if self.own_only and event.execution_id != execution_id:
+            return False
+        return any(matches_glob(key, event.key) for key in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +352,9 @@ def event(
     value
         The JSON value that the event must have; `af.ANY` (default) for any.
     where
-        A function of the event that must return True. It is asked after the event is durable, once or more.
+        A function of the event that must return True. It is asked on a worker when the event is durable; its answer is
+        recorded once, and decides. After a crash it may be asked again. An exception in it counts as False, and
+        ``execution.why(job)`` shows it.
 
     Examples
     --------
@@ -282,3 +366,59 @@ def event(
         if text is not None and (not isinstance(text, str) or not text):
             raise ParameterError(f"af.event({name}=…) takes a text that is not empty, not {text!r}")
     return EventCondition(key, value, type, namespace, sender, where)
+
+
+Fold = Callable[[Event, dict[str, Any]], bool]
+"""A function of an event and of what it remembers."""
+
+
+@overload
+def condition(function: Fold, /, *, keys: str | Iterable[str] = "*") -> AskedCondition: ...
+@overload
+def condition(
+    function: None = None, /, *, keys: str | Iterable[str] = "*"
+) -> Callable[[Callable[[Event, dict[str, V]], bool]], AskedCondition]: ...
+def condition(function: Fold | None = None, /, *, keys: str | Iterable[str] = "*") -> Any:
+    """Make a condition of a function that sees events one after the other and remembers what it wants.
+
+    Parameters
+    ----------
+    function
+        Called as ``function(event, state)`` for each event that fits, in order; what it returns says whether the
+        condition is met by that event. `state` is a dict of JSON data, empty at first, which the function may change: it
+        is kept per rule and execution, saved with the answer, and survives a crash. It is kept after the rule has
+        fired, too, unless the function clears it.
+    keys
+        Which events it is asked about: a key or several; globs work.
+
+    Raises
+    ------
+    ParameterError
+        If `keys` are no texts, or if it is not used as a decorator of a function.
+
+    Notes
+    -----
+    It is asked on a worker thread after the event is durable, never while aiflow decides. The answer is recorded once
+    and decides; the function may be called again after a crash. An exception in it, or a state that is not JSON data,
+    counts as False, leaves the state as it was, and is shown by ``execution.why(job)``.
+
+    Examples
+    --------
+    >>> import aiflow as af
+    >>> @af.condition(keys=["num"])
+    ... def enough(event, state):
+    ...     state["sum"] = state.get("sum", 0) + event.value
+    ...     return state["sum"] >= 100
+    >>> print(enough & af.event("go"))
+    all(enough('num'), event('go'))
+    """
+    wanted = (keys,) if isinstance(keys, str) else tuple(keys) if isinstance(keys, Iterable) else ()
+    if not wanted or not all(isinstance(key, str) and key for key in wanted):
+        raise ParameterError(f"af.condition(keys=…) takes one or more texts that are not empty, not {keys!r}")
+
+    def decorate(f: Fold) -> AskedCondition:
+        if not callable(f) or isinstance(f, Condition):
+            raise ParameterError(f"@af.condition is for functions of (event, state), not for {f!r}")
+        return AskedCondition(f, wanted)
+
+    return decorate if function is None else decorate(function)

@@ -8,16 +8,19 @@ what is to be done after the commit to `state.commands`. The rule numbers are th
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from aiflow.graph import asking
+from aiflow.graph.asking import progress_of
 from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
-from aiflow.graph.condition import EventCondition
+from aiflow.graph.condition import Heard
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
-from aiflow.graph.rule import Action, Progress
+from aiflow.graph.rule import Action
 from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
 
 __all__ = ["MAX_LOSSES", "Report", "can_start", "dispatch", "retry", "settle", "step"]
@@ -64,6 +67,8 @@ def step(state: ExecutionState, event: Event) -> None:
         _requested(state, event)
     elif kind == EventType.JOB_TIMED_OUT:
         _timed_out(state, event)
+    elif kind == EventType.CONDITION_ANSWERED:
+        _answered(state, event)
     elif state.status is ExecutionStatus.RUNNING:
         _heard(state, event)
     if not state.busy and not state.outbox:
@@ -502,8 +507,19 @@ def _restart(state: ExecutionState, vertex: Vertex, job: JobState, start: Start,
 
 def _heard(state: ExecutionState, event: Event) -> None:
     spots = _spots(state, event)
-    if spots:
+    if spots and not asking.gate(state, spots, event):
         _fire(state, spots, event)
+
+
+def _answered(state: ExecutionState, event: Event) -> None:
+    """Go on with the events that waited for this answer (rule 9)."""
+    for through in asking.answered(state, event):
+        if state.status is not ExecutionStatus.RUNNING or (state.outbox and state.outbox[-1].type == _EXECUTION):
+            return
+        then = replace(event, offset=through.offset, timestamp=through.time)
+        spots = asking.hold(state, through.spots, then) if through.is_new else through.spots
+        if spots:
+            _decide(state, spots, then, event)
 
 
 def _spots(state: ExecutionState, event: Event) -> list[Spot]:
@@ -515,18 +531,29 @@ def _spots(state: ExecutionState, event: Event) -> list[Spot]:
     return [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)]
 
 
-def _fits(state: ExecutionState, leaf: EventCondition, event: Event) -> bool:
+def _fits(state: ExecutionState, leaf: Heard, event: Event) -> bool:
     return leaf.fits(event, state.namespace, state.execution_id)
 
 
 def _fire(state: ExecutionState, spots: list[Spot], event: Event) -> None:
-    """Latch the leaves at `spots`; of each job, the first declared rule that is met acts (rules 5 to 8)."""
+    """Let an event meet the leaves at `spots`; those that ask a function of the user wait for its answer."""
+    if state.plan.asked:
+        spots = asking.hold(state, spots, event)
+    if spots:
+        _decide(state, spots, event, event)
+
+
+def _decide(state: ExecutionState, spots: list[Spot], met_by: Event, event: Event) -> None:
+    """Latch the leaves at `spots`; of each job, the first declared rule that is met acts (rules 5 to 8).
+
+    `met_by` is what meets them; `event` is what is stepped now, the same or the answer that was waited for.
+    """
     by_rule: dict[tuple[int, int], list[int]] = {}
     for place, rule, leaf in spots:
         by_rule.setdefault((place, rule), []).append(leaf)
     met: dict[int, list[tuple[int, list[int]]]] = {}
     for (index, rule), leaves in sorted(by_rule.items()):
-        offsets = _progress(state, index, rule).take(leaves, event.offset, event.timestamp)
+        offsets = progress_of(state, index, rule).take(leaves, met_by.offset, met_by.timestamp)
         state.unsettled = True
         if offsets is not None:
             met.setdefault(index, []).append((rule, offsets))
@@ -545,20 +572,6 @@ def _fire(state: ExecutionState, spots: list[Spot], event: Event) -> None:
             _stop(state, vertex, job, event, f"stop_on {vertex.rules[rule].condition}")
         else:
             _restart(state, vertex, job, start, event)
-
-
-def _progress(state: ExecutionState, index: int, rule: int) -> Progress:
-    if index == WORKFLOW:
-        if state.stop_progress is None:
-            assert state.plan.stop_on is not None
-            state.stop_progress = Progress(state.plan.stop_on)
-        return state.stop_progress
-    job = state.jobs[index]
-    if job.progress is None:
-        job.progress = {}
-    if rule not in job.progress:
-        job.progress[rule] = Progress(state.plan.vertices[index].rules[rule].condition)
-    return job.progress[rule]
 
 
 # --- requests, losses, timeouts -------------------------------------------------------------------------------------
@@ -644,6 +657,7 @@ def _execution_changed(state: ExecutionState, event: Event) -> None:
         state.status = status
     elif status is ExecutionStatus.STOPPING:
         state.status = status
+        asking.drop(state)
         for vertex in state.plan.vertices:
             job = state.jobs[vertex.index]
             for run in (job.runs or {}).values():

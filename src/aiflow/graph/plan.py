@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from aiflow.graph.building import Graph, Node
-from aiflow.graph.condition import Condition, EventCondition, Leaf, StatusCondition, is_glob
+from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, StatusCondition, is_glob
 from aiflow.graph.event import INTERNAL, job_key
 from aiflow.graph.job import IfRunning
 from aiflow.graph.rule import Action, Rule, is_external
 
-__all__ = ["WORKFLOW", "Plan", "Spot", "Vertex"]
+__all__ = ["GATE", "WORKFLOW", "Plan", "Spot", "Vertex"]
 
 WORKFLOW = -1
 """In a `Spot`: the rule is the workflow's own `stop_on`, not a node's."""
+
+GATE = -2
+"""In a question: the workflow's `context` function is asked, not a rule."""
 
 Spot = tuple[int, int, int]
 """Where a leaf stands: (vertex or WORKFLOW, rule, leaf)."""
@@ -79,6 +82,8 @@ class Plan:
         The workflow's `ends` option.
     runner
         The runner of jobs that name none.
+    asks_context
+        Whether the workflow has a `context` function, which decides whom an event is for.
     """
 
     def __init__(
@@ -90,8 +95,9 @@ class Plan:
         stop_on: Condition | None = None,
         ends: str | None = None,
         runner: str = "thread",
+        asks_context: bool = False,
     ) -> None:
-        self.graph, self.ends, self.stop_on = graph, ends, stop_on
+        self.graph, self.ends, self.stop_on, self.asks_context = graph, ends, stop_on, asks_context
         self.vertices: list[Vertex] = []
         self.by_name: dict[str, int] = {}
         self._runner = runner
@@ -104,11 +110,12 @@ class Plan:
             vertex.feeds = tuple(u for u in ups if self.vertices[u[0]].recurring)
             if not all(needed for _, needed in ups):
                 vertex.after_only = frozenset(up for up, needed in ups if not needed)
-        self.by_key: dict[str, list[tuple[EventCondition, Spot]]] = {}
-        self.patterns: list[tuple[EventCondition, Spot]] = []
+        self.by_key: dict[str, list[tuple[Heard, Spot]]] = {}
+        self.patterns: list[tuple[Heard, Spot]] = []
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
         self.met_before: list[Spot] = []  # leaves that wait for the success of a job that does not run in this part
         self.hears_internal = False
+        self.asked: set[Spot] = set()  # the leaves that leave the last word to a function of the user
         for vertex in self.vertices:
             for number, rule in enumerate(vertex.rules):
                 self._index_leaves(rule.leaves, vertex.index, number)
@@ -170,14 +177,20 @@ class Plan:
                     self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
                 elif "SUCCESS" in leaf.statuses:
                     self.met_before.append(spot)
-            elif isinstance(leaf, EventCondition):
-                self.hears_internal = self.hears_internal or (
-                    leaf.type is not None and (is_glob(leaf.type) or leaf.type in INTERNAL)
-                )
-                if is_glob(leaf.key):
-                    self.patterns.append((leaf, spot))
-                else:
-                    self.by_key.setdefault(leaf.key, []).append((leaf, spot))
+            elif isinstance(leaf, Heard):
+                self._index_heard(leaf, spot)
+
+    def _index_heard(self, leaf: Heard, spot: Spot) -> None:
+        if leaf.is_asked:
+            self.asked.add(spot)
+        if isinstance(leaf, EventCondition) and leaf.type is not None:
+            self.hears_internal = self.hears_internal or is_glob(leaf.type) or leaf.type in INTERNAL
+        keys = set(leaf.keys_heard)
+        if any(map(is_glob, keys)):
+            self.patterns.append((leaf, spot))
+        else:
+            for key in keys:
+                self.by_key.setdefault(key, []).append((leaf, spot))
 
     def runs(self, job: str) -> bool:
         """Tell whether a job is one of those to run: neither given nor left out."""

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aiflow.graph.condition import All, Any_, Condition, EventCondition, Leaf, StatusCondition, Sticky, Times, Within
+from aiflow.graph.condition import (
+    All,
+    Any_,
+    Condition,
+    EventCondition,
+    Heard,
+    Leaf,
+    StatusCondition,
+    Sticky,
+    Times,
+    Within,
+)
 from aiflow.graph.event import INTERNAL, EventType
 
 __all__ = ["Action", "Progress", "Rule"]
@@ -50,12 +61,13 @@ class Progress:
     Leaves are numbered from left to right, `times` likewise; so two equal conditions never share anything (rule 10).
     """
 
-    __slots__ = ("condition", "latches", "meetings")
+    __slots__ = ("condition", "latches", "meetings", "memories")
 
     def __init__(self, condition: Condition) -> None:
         self.condition = condition
         self.latches: dict[int, Latch] = {}
         self.meetings: dict[int, list[tuple[float, list[int]]]] = {}
+        self.memories: dict[int, dict[str, Any]] = {}  # the states of functions of the user, by leaf; kept after firing
 
     def take(self, leaves: Sequence[int], offset: int, time: float) -> list[int] | None:
         """Latch these leaves; if the whole condition is met now, consume all and give the offsets that met it."""
@@ -72,12 +84,14 @@ class Progress:
         return {
             "latches": {str(k): list(v) for k, v in self.latches.items()},
             "meetings": {str(k): [[t, o] for t, o in v] for k, v in self.meetings.items()},
+            "memories": {str(k): v for k, v in self.memories.items()},
         }
 
     def load(self, data: dict[str, Any]) -> Progress:
         """Take the progress from JSON data that `dump` gave."""
         self.latches = {int(k): (v[0], v[1]) for k, v in data["latches"].items()}
         self.meetings = {int(k): [(t, list(o)) for t, o in v] for k, v in data["meetings"].items()}
+        self.memories = {int(k): v for k, v in data["memories"].items()}
         return self
 
 
@@ -178,4 +192,6 @@ def is_external(leaf: Leaf) -> bool:
     """Tell whether something outside of the execution can meet this leaf (rule 20)."""
     if isinstance(leaf, EventCondition):
         return not leaf.own_only and (leaf.type not in INTERNAL or leaf.type == EventType.REQUESTED)
+    if isinstance(leaf, Heard):
+        return not leaf.own_only
     return not isinstance(leaf, StatusCondition)

@@ -13,7 +13,7 @@ from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.rule import Progress
 
-__all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "JobState", "Run", "Start"]
+__all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "Gated", "Held", "JobState", "Run", "Start"]
 
 IMPLIED, REQUESTED = -1, -2
 """In `Start.rule`: started by its upstreams, or because somebody asked."""
@@ -36,6 +36,43 @@ class Feed(NamedTuple):
     offset: int
     reason: str | None = None
     truth: Any = None
+
+
+class Held:
+    """An event that concerns rules of one job and waits until functions of the user have said what they think of it."""
+
+    __slots__ = ("asked", "met", "offset", "open", "time")
+
+    def __init__(self, offset: int, time: float) -> None:
+        self.offset, self.time = offset, time
+        self.met: list[tuple[int, ...]] = []  # (rule, leaf): met without asking, or by a True
+        self.open: list[tuple[int, ...]] = []  # (rule, leaf): not answered yet
+        self.asked: set[tuple[int, ...]] = set()  # of these, what this process has asked for
+
+    @property
+    def rules(self) -> set[int]:
+        """The rules that it concerns."""
+        return {rule for rule, _ in (*self.met, *self.open)}
+
+    def dump(self) -> list[Any]:
+        """Give it as JSON data."""
+        return [self.offset, self.time, [list(m) for m in self.met], [list(o) for o in self.open]]
+
+    @classmethod
+    def load(cls, data: list[Any]) -> Held:
+        """Take it from JSON data that `dump` gave."""
+        held = cls(data[0], data[1])
+        held.met, held.open = [tuple(m) for m in data[2]], [tuple(o) for o in data[3]]
+        return held
+
+
+class Gated(NamedTuple):
+    """An event that waits for the workflow's `context` function (`is_open`), or for those before it."""
+
+    offset: int
+    time: float
+    spots: list[tuple[int, int, int]]
+    is_open: bool
 
 
 class Run:
@@ -103,20 +140,22 @@ class ExecutionState:
     """
 
     __slots__ = (
-        "busy", "commands", "context", "execution_id", "jobs", "namespace", "outbox", "plan", "ready", "status", "stop_progress",
-        "stop_reason", "unended", "unsettled", "witness",
+        "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "namespace", "outbox", "plan", "ready", "status",
+        "stop_progress", "stop_reason", "unended", "unsettled", "witness",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, execution_id: str, namespace: str = "default", context: str | None = None) -> None:
         self.plan, self.execution_id, self.namespace, self.context = plan, execution_id, namespace, context
         self.status = ExecutionStatus.INIT
         self.jobs = [JobState(len(v.needs)) for v in plan.vertices]
-        self.busy = 0  # starts and runs that have not ended
+        self.busy = 0  # starts and runs that have not ended, and questions that have no answer
         self.unended = sum(not v.given for v in plan.vertices)  # jobs that never ended
         self.unsettled = True  # whether liveness must be looked at again
         self.witness = -1  # a job that never ended and that something outside can still start
         self.stop_progress: Progress | None = None
         self.stop_reason: str | None = None
+        self.held: dict[int, list[Held]] = {}
+        self.gated: deque[Gated] = deque()
         self.outbox: deque[Draft] = deque()
         self.ready: list[int] = []
         self.commands: list[Any] = []
@@ -144,6 +183,8 @@ class ExecutionState:
             "witness": self.witness,
             "stop_reason": self.stop_reason,
             "stop": self.stop_progress.dump() if self.stop_progress else None,
+            "held": {str(i): [h.dump() for h in held] for i, held in self.held.items()},
+            "gated": [list(g) for g in self.gated],
             "outbox": [list(d) for d in self.outbox],
             "jobs": {
                 str(i): _dump_job(job) for i, job in enumerate(self.jobs) if _is_touched(job, self.plan.vertices[i])
@@ -158,6 +199,10 @@ class ExecutionState:
         self.stop_reason = data["stop_reason"]
         if data["stop"] is not None and self.plan.stop_on is not None:
             self.stop_progress = Progress(self.plan.stop_on).load(data["stop"])
+        self.held = {int(i): [Held.load(h) for h in held] for i, held in data["held"].items()}
+        self.gated = deque(
+            Gated(o, t, [(v, r, n) for v, r, n in spots], is_open) for o, t, spots, is_open in data["gated"]
+        )
         self.outbox = deque(Draft(*d) for d in data["outbox"])
         self.ready, self.commands = [], []
         for key, value in data["jobs"].items():

@@ -67,6 +67,7 @@ class Workflow:
         self.if_running: str = options.get("if_running", "queue")
         self.stop_condition: Condition | None = options.get("stop_on")
         self.start_condition: Condition | None = options.get("start_on")
+        self.context_function: Callable[[Any], Any] | None = options.get("context")
         self._check()
         self._defaults = {k: options[k] for k in ("retries", "timeout", "runner") if options.get(k) is not None}
         defined[self.name] = _by_file[self.source, self.name] = self
@@ -79,7 +80,11 @@ class Workflow:
             raise ParameterError(
                 f"option 'if_running' {what} must be queue, ignore, parallel or merge, not {self.if_running!r}"
             )
-        for key in ("start_on", "context", "params"):
+        for key in ("context", "params"):
+            function = self.options.get(key)
+            if function is not None and not callable(function):
+                raise ParameterError(f"option {key!r} {what} must be a function of an event, not {function!r}")
+        for key in ("start_on", "params"):
             if self.options.get(key) is not None:
                 raise ParameterError(
                     f"option {key!r} {what} is not supported yet: workflows cannot be triggered by events; start them with run or start"
