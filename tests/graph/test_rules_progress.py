@@ -131,7 +131,7 @@ def test_a_progress_that_went_through_json_goes_on_as_if_it_had_not(condition, s
 @settings(max_examples=60, deadline=None)
 @given(composites(event_leaves(own=False), refined=False), stories)
 def test_a_condition_without_refinements_fires_as_plain_logic_says(condition, story):
-    keys = [leaf.key for leaf in condition.leaves()]
+    keys = [leaf.keys_heard[0] for leaf in condition.leaves()]
 
     def met_by(part, seen, numbers):
         parts = getattr(part, "parts", None)
