@@ -87,6 +87,15 @@ class JobExecution:
         end = self.ended or (as_datetime(self._project._clock.now()) if self._project is not None else self.started)
         return max(0.0, (end - self.started).total_seconds())
 
+    def story(self, brief: bool = False) -> str:
+        """Say what went wrong, once; `brief`: in about a line, without what its process wrote."""
+        reason, error = self.reason, self.error
+        if not reason or not error:
+            return error or reason or "failed"
+        if brief or error in reason:
+            return reason
+        return error if reason in error else f"{reason}: {error}"
+
 
 def _job_of(row: tuple[Any, ...], execution_id: str, project: Any) -> JobExecution:
     job, number, attempt, status, started, ended, reason, error, label, offset = row
@@ -387,7 +396,8 @@ class Execution:
             raise ExecutionFailed(self._story(status), self)
         return self
 
-    def _story(self, status: ExecutionStatus) -> str:
+    def _story(self, status: ExecutionStatus, brief: bool = False) -> str:
+        """Tell how it ended; `brief`: without the output of processes, for those who have seen it already."""
         lines = [
             f"execution {self.id} of workflow {self.workflow!r} is {status}"
             + (f": {self._reason}" if self._reason else "")
@@ -396,10 +406,9 @@ class Execution:
         for one in latest.values():
             if one.status is JobStatus.FAILED:
                 tries = f" (attempt {one.attempt})" if one.attempt > 1 else ""
-                where = f"{one.reason}: " if one.reason and one.error and one.error not in one.reason else ""
-                lines.append(f"  {one.job}{tries}: {where}{one.error or one.reason or 'failed'}")
-                tail = one.traceback.rstrip().splitlines()[-9:-1]
-                lines += [f"    {line}" for line in tail]
+                head, *more = one.story(brief).splitlines()
+                lines.append(f"  {one.job}{tries}: {head}")
+                lines += [f"    {line}" for line in (*more, *one.traceback.rstrip().splitlines()[-9:-1])]
         if status is ExecutionStatus.INTERRUPTED:
             lines.append(f"  go on with it: aiflow execution resume {self.id}")
         return "\n".join(lines)

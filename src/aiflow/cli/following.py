@@ -16,7 +16,7 @@ from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
 from aiflow.cli.records import execution_header, execution_record, job_records, job_table
 from aiflow.cli.results import masked, results_of
-from aiflow.errors import AIFlowError, ExecutionFailed, StoreError
+from aiflow.errors import AIFlowError, StoreError
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project
@@ -85,7 +85,6 @@ def report(project: Project, execution: Execution, form: str) -> None:
     data = {**record, "jobs": jobs, "results": {job: result.data for job, result in results.items()}}
     texts = {job: result.text for job, result in results.items()}
     write(form, data, Fields(execution_header(record)), job_table(jobs, texts))
-    try:
-        execution.check()
-    except ExecutionFailed as failed:
-        say(f"Error: {masked(str(failed), execution.params)}", "red")
+    status = execution.status
+    if status != "SUCCESS":
+        say(f"Error: {masked(execution._story(status, brief=True), execution.params)}", "red")

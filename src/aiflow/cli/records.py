@@ -107,7 +107,10 @@ def _name(row: Record) -> str:
 
 
 def _note(row: Record) -> str:
-    return row["error"] or row["reason"] or row["label"] or ""
+    """Give one line; the whole error is for programs."""
+    text = (row["reason"] or row["error"] or row["label"] or "").strip()
+    line, _, more = text.partition("\n")
+    return f"{line} …" if more else line
 
 
 def execution_record(execution: Execution) -> dict[str, Any]:
