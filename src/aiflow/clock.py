@@ -10,11 +10,25 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "as_datetime", "as_timestamp"]
+__all__ = ["PATIENCE", "Clock", "SystemClock", "as_datetime", "as_timestamp"]
+
+PATIENCE = 5.0
+"""Seconds of quiet after which it is said what is waited for (rule 20)."""
 
 
 class Clock(Protocol):
-    """What the rest of aiflow needs to know of time."""
+    """What the rest of aiflow needs to know of time.
+
+    Attributes
+    ----------
+    patience
+        Seconds of real time in which nothing happens, after which who waits says what for.
+    stands_still
+        Whether it moves only when somebody moves it.
+    """
+
+    patience: float
+    stands_still: bool
 
     def now(self) -> float:
         """Return seconds since 1970-01-01 UTC."""
@@ -30,7 +44,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock.
+
+    Parameters
+    ----------
+    patience
+        See `Clock`.
+    """
+
+    stands_still = False
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
 
     now = staticmethod(time.time)
 

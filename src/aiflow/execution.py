@@ -9,7 +9,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -222,6 +222,35 @@ class Execution:
             raise NotFound("job", name, names)
 
     @property
+    def not_begun(self) -> list[JobExecution]:
+        """The jobs that have not run yet, in the order of the body, with what they wait for as their `reason`.
+
+        QUEUED if only a place or a limit is missing, else INIT; their `number` is 0. They do not stand in `jobs`.
+        """
+        return self._not_begun(self.jobs)
+
+    @property
+    def all_jobs(self) -> list[JobExecution]:
+        """What `jobs` and `not_begun` have, as of one moment; for displays."""
+        jobs = self.jobs
+        return [*jobs, *self._not_begun(jobs)]
+
+    def _not_begun(self, jobs: list[JobExecution]) -> list[JobExecution]:
+        from aiflow.waiting import not_begun
+
+        shared, statuses = self._project._shared, {one.job: str(one.status) for one in jobs}
+        found = not_begun(self, statuses, shared.engine.admission if shared.has_engine else None)
+        return [
+            JobExecution(job, 0, 0, JobStatus.QUEUED if queued else JobStatus.INIT, reason=waits, execution_id=self.id)
+            for job, queued, waits in found
+        ]
+
+    def takes_part(self, job: str) -> bool:
+        """Tell whether a job of the workflow is one of those to run: neither given nor left out."""
+        part = self._part or {"only": None, "given": ()}
+        return job not in part["given"] and (part["only"] is None or job in part["only"])
+
+    @property
     def definition(self) -> dict[str, Any]:
         """The structure that it was started with, as JSON data: names, edges, rules, constants."""
         return dict(self._project._store.document(self._definition) or {"nodes": []})
@@ -358,20 +387,31 @@ class Execution:
     def wait(self, timeout: float | timedelta | None = None) -> Execution:
         """Wait until it has ended; `TimeoutError` after `timeout` seconds leaves it running.
 
+        With a clock that stands still, it is also raised when nothing is under way that could ever end it.
+
         Raises
         ------
         OwnershipLost
             If another process took it over.
         """
-        with self._project._shared.place_lent():
-            return self._wait(timeout)
+        return self._wait(timeout)
 
-    def _wait(self, timeout: float | timedelta | None) -> Execution:
+    def _wait(
+        self, timeout: float | timedelta | None = None, quiet: Callable[[str, bool], None] | None = None
+    ) -> Execution:
+        """Wait; tell `quiet` what is waited for, and whether a job is busy, if nothing happens for a while."""
+        with self._project._shared.place_lent():
+            return self._await_end(timeout, quiet)
+
+    def _await_end(self, timeout: float | timedelta | None, quiet: Callable[[str, bool], None] | None) -> Execution:
+        from aiflow.waiting import Quiet
+
         timeout = None if timeout is None else seconds(timeout, "timeout")
         deadline = None if timeout is None else time.monotonic() + timeout
         live = self._project._shared.live(self.id)
         if live is not None:
-            if not self._project._shared.drive_until(live.ended, deadline, live):
+            watch = Quiet(self._project._shared, live, quiet)
+            if not self._project._shared.drive_until(live.ended, deadline, live, watch.look):
                 raise TimeoutError(
                     f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on"
                 )

@@ -106,6 +106,25 @@ def test_what_a_program_wrote_before_it_failed_is_told_once(aiflow: Aiflow, tmp_
     assert str(failed.value).endswith("    so sad")
 
 
+def test_a_job_that_has_not_begun_is_a_row_of_the_table(aiflow: Aiflow, sums: str) -> None:
+    from aiflow.testing import project_for_tests, run_until_idle
+
+    @af.job
+    def told() -> int:
+        return 1
+
+    @af.workflow
+    def telling() -> None:
+        told().start_on(af.event("go"))
+
+    with project_for_tests(".aiflow") as project:
+        execution = project.start(telling)
+        run_until_idle(project)
+        shown = aiflow("execution", "show", execution.id).out.splitlines()
+        execution.stop()
+    assert shown[-1].split() == ["told", "INIT", "waits", "for", "event('go')"]
+
+
 def test_what_is_not_there_is_wrong_usage(aiflow: Aiflow) -> None:
     af.Project().close()
     assert "no execution 'nothing'" in aiflow("execution", "show", "nothing", code=2).err
