@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aiflow.graph.condition import AskedCondition, Condition, StatusCondition, event
 from aiflow.graph.job import Job, JobOptions, check_options
+from aiflow.graph.timing import At, Cron, Every, Misfire
 from aiflow.graph.workflow import Workflow
 
 KEYS = ("go", "stop", "tick")
@@ -91,6 +92,14 @@ def _is_never_called(*_: Any) -> bool:
     raise AssertionError("functions of the user are not called while it is decided")
 
 
+def time_leaves() -> st.SearchStrategy[Condition]:
+    """A condition on time: soon, for a `Sim` begins at 1,000 seconds; some are past by then."""
+    misfire, now = st.sampled_from(tuple(Misfire)), st.booleans()
+    every = st.builds(Every, st.sampled_from((1.0, 7.5)), misfire, now)
+    cron = st.builds(Cron, st.just("* * * * *"), st.just("UTC"), misfire, now)
+    return every | cron | st.builds(At, st.sampled_from((990.0, 1_000.0, 1_005.0, 1_030.0)), now)
+
+
 def composites(leaves: st.SearchStrategy[Condition], refined: bool = True) -> st.SearchStrategy[Condition]:
     """All and any of `leaves`; `refined`: also times, within and sticky."""
 
@@ -142,6 +151,8 @@ def workflows(
     """
     size = draw(st.integers(1, most))
     leaves = status_leaves(size) | event_leaves(own=None if external else True)
+    if external:
+        leaves |= time_leaves()
     rule = st.tuples(st.sampled_from(tuple(actions)), composites(leaves, refined))
     nodes = [
         DrawnNode(

@@ -17,11 +17,11 @@ from aiflow.clock import Clock
 from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
-from aiflow.graph import asking, machine
+from aiflow.graph import asking, machine, ticking
 from aiflow.graph.admission import Admission, Ticket
-from aiflow.graph.commands import Ask, RetryLater, StopJob
+from aiflow.graph.commands import Ask, Command, RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
-from aiflow.graph.execution import RunKey
+from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
@@ -228,6 +228,11 @@ class Engine:
         if state.outbox or state.ready:
             self._fresh.append(live)
 
+    def ask(self, live: Live, command: Command) -> None:
+        """Have one more thing done after the commit; only inside a turn."""
+        live.state.commands.append(command)
+        self._touched[live.execution_id] = live
+
     def _note_failure(self, live: Live, draft: Draft) -> None:
         """Remember to call the `on_failure` of a job or of the workflow, after the commit."""
         action, job = live.on_failure, None
@@ -247,15 +252,22 @@ class Engine:
                 else:
                     self._step(live, event)
             return
+        own = None
+        if event.type == EventType.TIMER_FIRED:  # a tick is for whoever armed the timer; others may listen
+            own = self.lives.get(event.execution_id or "")
+            if own is not None:
+                self._step(own, event)
         by_key = self._listeners.get(event.key)
         if by_key:
-            self._hear(by_key, event)
+            self._hear(by_key, event, own)
         if self._pattern_listeners:
-            self._hear(self._pattern_listeners, event)
+            self._hear(self._pattern_listeners, event, own)
 
-    def _hear(self, listeners: dict[str, Live], event: Event) -> None:
+    def _hear(self, listeners: dict[str, Live], event: Event, told: Live | None) -> None:
         context = event.context
         for live in list(listeners.values()):
+            if live is told:
+                continue
             if context is None or live.context == context or live.execution_id == context or live.plan.asks_context:
                 self._step(live, event)
 
@@ -344,6 +356,9 @@ class Engine:
         if self.lives.pop(live.execution_id, None) is None:
             return
         self.ticker.unwatch()
+        for timer in live.timers.values():
+            self.ticker.cancel(timer)
+        live.timers.clear()
         for key in live.plan.by_key:
             listeners = self._listeners.get(key)
             if listeners is not None:
@@ -615,6 +630,8 @@ class Engine:
                     self._step(live, self.record.append(loss))
                 elif run.status == "RETRYING":
                     live.state.commands.append(RetryLater(index, run.number, run.attempt, run.due))
+            if live.state.status is ExecutionStatus.RUNNING:
+                ticking.arm(live.state)
             if request is not None:
                 self._step(live, self.record.append(request))
             self._fresh.append(live)

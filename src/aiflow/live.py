@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiflow.errors import RunnerError
+from aiflow.events.ticker import Timer
 from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
 from aiflow.graph.event import Draft, EventType
@@ -101,6 +102,7 @@ class Live:
         self.ended = threading.Event()
         self.lost = False
         self.watchers: list[Callable[[], None]] = []
+        self.timers: dict[str, Timer] = {}  # of conditions on time, by key; touched only in a turn and after its commit
         self.on_failure: Any = None
         self.context_function: Any = None
         self.port: Any = None

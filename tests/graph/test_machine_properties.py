@@ -97,6 +97,8 @@ def test_6_unrelated_events_change_nothing(drawn, history, key):
     for draft in (sim.asking("stop"), sim.asking("resume"), sim.asking("start_job", "j0")):
         sim.bring(draft._replace(execution_id="another"))
     sim.bring(Draft("job:j0", {"status": "FAILED", "number": 1, "attempt": 1}, JOB, execution_id="another"))
+    for tick in sim.plan.timers:
+        sim.bring(sim.about_time(tick, sim.now, execution_id="another"))
     assert json.dumps(sim.state.dump()) == before
 
 
@@ -150,8 +152,11 @@ def test_20_what_an_execution_still_waits_for_can_come(drawn, history):
         return
     starts = len(sim.starts)
     for outcome in ("SUCCESS", "FAILED", "STOPPED", "SKIPPED") * 3:
-        for key in KEYS:
-            sim.publish(key, execution_id=ME)
+        for key in (*KEYS, *sim.clocks):
+            if key in sim.clocks:
+                sim.tick(key)
+            else:
+                sim.publish(key, execution_id=ME)
             if not finish(sim, outcome):
                 return
     assert len(sim.starts) > starts or sim.state.status.is_ended, sim.story()

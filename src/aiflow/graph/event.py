@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from aiflow.errors import ParameterError
 
-__all__ = ["ANY", "BROADCAST", "Draft", "Event", "EventType", "check_draft", "job_key"]
+__all__ = ["ANY", "BROADCAST", "INTERNAL", "RESERVED", "Draft", "Event", "EventType", "check_draft", "job_key"]
 
 
 class EventType(StrEnum):
@@ -50,6 +50,9 @@ INTERNAL = frozenset(
 )
 """The engine's own bookkeeping: it reaches its own execution only, and a condition only if that names the type."""
 
+RESERVED = INTERNAL | {str(EventType.TIMER_FIRED)}
+"""What only aiflow writes. A condition sees it only if it names the type: `*` would fire at each tick of everybody."""
+
 
 class _Any:
     """The value that every value equals, in a condition."""
@@ -83,7 +86,7 @@ BROADCAST: Any = _Broadcast()
 """Returned by a workflow's `context` function: the event is for all of its executions."""
 
 
-OWN_KEYS = ("job:", "execution:")
+OWN_KEYS = ("job:", "execution:", "timer:")
 """What the keys of aiflow's own events begin with; nobody else publishes such (`docs/adr/0003`)."""
 
 
@@ -141,7 +144,7 @@ def check_draft(draft: Draft) -> Draft:
             f"keys that begin with {' or '.join(map(repr, OWN_KEYS))} are aiflow's own, so {key!r} cannot be published; "
             "take another key"
         )
-    if kind in INTERNAL:
+    if kind in RESERVED:
         raise ParameterError(f"events of the type {kind} are aiflow's own bookkeeping; publish with another type")
     return draft
 

@@ -11,14 +11,14 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from aiflow.graph import asking
+from aiflow.graph import asking, ticking
 from aiflow.graph.asking import progress_of
 from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.condition import Heard
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.job import IfRunning
-from aiflow.graph.liveness import unreachable
+from aiflow.graph.liveness import stays_open, unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
 from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
@@ -70,6 +70,8 @@ def step(state: ExecutionState, event: Event) -> None:
     elif kind == EventType.CONDITION_ANSWERED:
         _answered(state, event)
     elif state.status is ExecutionStatus.RUNNING:
+        if ticking.is_own_tick(state, event):
+            ticking.take(state, event)
         _heard(state, event)
     if not state.busy and not state.outbox:
         _settle_quiet(state, event)
@@ -273,7 +275,7 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
     job.need += was_good - good
     job.bad += (not good) - was_bad
     if not good:
-        state.witness = -1
+        state.witness = state.keeper = -1
         if job.bad == 1 and not was_bad:
             _upstream_failed(state, vertex, job, _because(up, status, event), event)
     elif job.need == 0:
@@ -415,17 +417,22 @@ def _offer(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, e
     if not job.runs and not job.starts and job.restart is None:
         _enqueue(state, vertex, job, start)
         return
-    policy = vertex.policy or IfRunning.QUEUE
+    policy = vertex.policy or (IfRunning.MERGE if start.merges else IfRunning.QUEUE)
     if policy is IfRunning.IGNORE:
         return
     if policy is IfRunning.RESTART:
         _restart(state, vertex, job, start, event)
-    elif policy is IfRunning.MERGE and job.starts:
-        waiting = job.starts[-1]
-        events = tuple(sorted({*waiting.events, *start.events}))
-        job.starts[-1] = start._replace(events=events)
+    elif policy is IfRunning.MERGE and job.starts and (at := _joined(vertex, job.starts)) is not None:
+        events = tuple(sorted({*job.starts[at].events, *start.events}))
+        job.starts[at] = start._replace(events=events)
     else:
         _enqueue(state, vertex, job, start)
+
+
+def _joined(vertex: Vertex, starts: deque[Start]) -> int | None:
+    """Say which of the starts that wait a merged one joins: none that wants its own events, as `queue` promises."""
+    every = vertex.policy is IfRunning.MERGE
+    return next((at for at in reversed(range(len(starts))) if every or starts[at].merges), None)
 
 
 def _enqueue(state: ExecutionState, vertex: Vertex, job: JobState, start: Start) -> None:
@@ -526,9 +533,10 @@ def _spots(state: ExecutionState, event: Event) -> list[Spot]:
     """Give the leaves that an event meets, those of statuses excepted."""
     plan = state.plan
     exact = plan.by_key.get(event.key, ())
-    if not exact and not plan.patterns:
-        return []
-    return [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)]
+    found = [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)] if exact or plan.patterns else []
+    if ticking.is_own_tick(state, event):
+        found += plan.by_timer.get(event.key, ())
+    return found
 
 
 def _fits(state: ExecutionState, leaf: Heard, event: Event) -> bool:
@@ -564,7 +572,8 @@ def _decide(state: ExecutionState, spots: list[Spot], met_by: Event, event: Even
     for index, fired in met.items():
         vertex, job = state.plan.vertices[index], state.jobs[index]
         (rule, offsets), *others = fired
-        start = Start(tuple(offsets), rule, (), tuple(r for r, _ in others))
+        merges = any((index, rule, leaf) in state.plan.merging for leaf in by_rule[index, rule])
+        start = Start(tuple(offsets), rule, (), tuple(r for r, _ in others), merges=merges)
         action = vertex.rules[rule].action
         if action is Action.START:
             _start_or_skip(state, vertex, job, start, None, event)
@@ -652,9 +661,10 @@ def _execution_changed(state: ExecutionState, event: Event) -> None:
     status = ExecutionStatus(event.value["status"])
     if status is ExecutionStatus.RUNNING:
         if state.status is ExecutionStatus.INIT:
-            state.status = status
+            state.status, state.began = status, event.timestamp
             _begin(state, event)
         state.status = status
+        ticking.arm(state)
     elif status is ExecutionStatus.STOPPING:
         state.status = status
         asking.drop(state)
@@ -694,6 +704,8 @@ def _settle_quiet(state: ExecutionState, event: Event) -> None:
                 _drop_starts(state, state.jobs[index])
                 _skip(state, state.plan.vertices[index], state.jobs[index], reason, event)
         return
+    if state.plan.keepers and state.plan.ends is None and stays_open(state):
+        return
     vertices = state.plan.vertices
     failed = any(job.last == "FAILED" and not vertices[i].allow_failure for i, job in enumerate(state.jobs))
     _say_execution(state, "FAILED" if failed else "SUCCESS", event)
@@ -715,7 +727,7 @@ def _resume(state: ExecutionState, event: Event) -> None:
         job = jobs[index]
         state.unended += job.last is not None
         job.last, job.starts, job.feeds, job.starved = None, None, None, False
-    state.unsettled, state.witness, state.stop_reason, state.busy = True, -1, None, 0
+    state.unsettled, state.witness, state.keeper, state.stop_reason, state.busy = True, -1, -1, None, 0
     for vertex in vertices:
         ends = [
             (_is_good(vertices[up], jobs[up].last, needed), jobs[up].last is not None) for up, needed in vertex.needs

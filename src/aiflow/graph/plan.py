@@ -12,6 +12,7 @@ from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, Statu
 from aiflow.graph.event import INTERNAL, job_key
 from aiflow.graph.job import IfRunning
 from aiflow.graph.rule import Action, Rule, is_external
+from aiflow.graph.timing import TimeCondition, timer_key
 
 __all__ = ["GATE", "WORKFLOW", "Plan", "Spot", "Vertex"]
 
@@ -114,11 +115,17 @@ class Plan:
         self.patterns: list[tuple[Heard, Spot]] = []
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
         self.met_before: list[Spot] = []  # leaves that wait for the success of a job that does not run in this part
+        self.timers: dict[str, TimeCondition] = {}  # by key: equal conditions share one
+        self.by_timer: dict[str, list[Spot]] = {}
+        self.keepers: list[tuple[int, int]] = []  # (vertex, rule): they can start a job for ever, by themselves
+        self.merging: set[Spot] = set()  # leaves of whose starts only one waits, unless the job says otherwise
         self.hears_internal = False
         self.asked: set[Spot] = set()  # the leaves that leave the last word to a function of the user
         for vertex in self.vertices:
             for number, rule in enumerate(vertex.rules):
                 self._index_leaves(rule.leaves, vertex.index, number)
+                if rule.action is not Action.STOP and any(leaf.keeps_open for leaf in rule.leaves):
+                    self.keepers.append((vertex.index, number))
         if stop_on is not None:
             self._index_leaves(tuple(stop_on.leaves()), WORKFLOW, 0)
 
@@ -172,11 +179,16 @@ class Plan:
     def _index_leaves(self, leaves: tuple[Leaf, ...], vertex: int, rule: int) -> None:
         for number, leaf in enumerate(leaves):
             spot = (vertex, rule, number)
+            if leaf.merges:
+                self.merging.add(spot)
             if isinstance(leaf, StatusCondition):
                 if self.runs(leaf.job):
                     self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
                 elif "SUCCESS" in leaf.statuses:
                     self.met_before.append(spot)
+            elif isinstance(leaf, TimeCondition):
+                self.timers.setdefault(timer_key(leaf), leaf)
+                self.by_timer.setdefault(timer_key(leaf), []).append(spot)
             elif isinstance(leaf, Heard):
                 self._index_heard(leaf, spot)
 

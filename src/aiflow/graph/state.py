@@ -27,6 +27,7 @@ class Start(NamedTuple):
     inputs: tuple[tuple[int, int], ...] = ()
     shadowed: tuple[int, ...] = ()
     skip: str | None = None  # why it will be SKIPPED when its turn has come
+    merges: bool = False  # whether a later one of its kind joins it
 
 
 class Feed(NamedTuple):
@@ -140,8 +141,8 @@ class ExecutionState:
     """
 
     __slots__ = (
-        "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "namespace", "outbox", "plan", "ready", "status",
-        "stop_progress", "stop_reason", "unended", "unsettled", "witness",
+        "began", "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "keeper", "namespace", "outbox", "plan", "ready",
+        "status", "stop_progress", "stop_reason", "ticked", "unended", "unsettled", "witness",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, execution_id: str, namespace: str = "default", context: str | None = None) -> None:
@@ -152,6 +153,9 @@ class ExecutionState:
         self.unended = sum(not v.given for v in plan.vertices)  # jobs that never ended
         self.unsettled = True  # whether liveness must be looked at again
         self.witness = -1  # a job that never ended and that something outside can still start
+        self.keeper = -1  # a job that time can start again, whatever happens
+        self.began = 0.0
+        self.ticked: dict[str, float] = {}  # by the key of a condition on time: when it was due last
         self.stop_progress: Progress | None = None
         self.stop_reason: str | None = None
         self.held: dict[int, list[Held]] = {}
@@ -181,6 +185,9 @@ class ExecutionState:
             "unended": self.unended,
             "unsettled": self.unsettled,
             "witness": self.witness,
+            "keeper": self.keeper,
+            "began": self.began,
+            "ticked": dict(self.ticked),
             "stop_reason": self.stop_reason,
             "stop": self.stop_progress.dump() if self.stop_progress else None,
             "held": {str(i): [h.dump() for h in held] for i, held in self.held.items()},
@@ -195,7 +202,8 @@ class ExecutionState:
         """Take the state from JSON data that `dump` gave for the same plan."""
         self.status = ExecutionStatus(data["status"])
         self.busy, self.unended = data["busy"], data["unended"]
-        self.unsettled, self.witness = data["unsettled"], data["witness"]
+        self.unsettled, self.witness, self.keeper = data["unsettled"], data["witness"], data["keeper"]
+        self.began, self.ticked = data["began"], dict(data["ticked"])
         self.stop_reason = data["stop_reason"]
         if data["stop"] is not None and self.plan.stop_on is not None:
             self.stop_progress = Progress(self.plan.stop_on).load(data["stop"])
@@ -219,14 +227,16 @@ def _is_touched(job: JobState, vertex: Vertex) -> bool:
 def _dump_start(start: Start | None) -> list[Any] | None:
     if start is None:
         return None
-    return [list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed), start.skip]
+    return [
+        list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed), start.skip, start.merges,
+    ]  # fmt: skip
 
 
 def _load_start(data: list[Any] | None) -> Start | None:
     if data is None:
         return None
-    events, rule, inputs, shadowed, skip = data
-    return Start(tuple(events), rule, tuple((up, number) for up, number in inputs), tuple(shadowed), skip)
+    events, rule, inputs, shadowed, skip, merges = data
+    return Start(tuple(events), rule, tuple((up, number) for up, number in inputs), tuple(shadowed), skip, merges)
 
 
 def _dump_job(job: JobState) -> dict[str, Any]:
