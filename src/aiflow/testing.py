@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiflow._project import Project
-from aiflow.clock import as_datetime, as_timestamp
+from aiflow.clock import PATIENCE, as_datetime, as_timestamp
 from aiflow.execution import Execution
 from aiflow.graph.job import seconds
 from aiflow.graph.state import ExecutionState
@@ -28,6 +28,8 @@ class ManualClock:
     ----------
     start
         The time that it shows first.
+    patience
+        Seconds of real time after which a wait in which nothing happens is given up: nothing would ever come.
 
     Examples
     --------
@@ -38,8 +40,10 @@ class ManualClock:
     60.0
     """
 
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = as_timestamp(start)
+    stands_still = True
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), patience: float = PATIENCE) -> None:
+        self._now, self.patience = as_timestamp(start), patience
         self._set = 0.0  # by how much it was set
         self._engines: list[Any] = []
         self._guard = threading.Lock()
