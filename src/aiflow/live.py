@@ -21,7 +21,7 @@ from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret, is_secret_name
 from aiflow.graph.plan import Plan, Vertex
-from aiflow.graph.state import ExecutionState, Run, Start
+from aiflow.graph.state import IMPLIED, ExecutionState, Run, Start
 from aiflow.runners.base import Call, Ended
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
@@ -229,7 +229,7 @@ class JobWork:
         context = self._context
         if context is None:
             live = self.live
-            start = self.run.start
+            start, vertex = self.run.start, self.vertex
             context = self._context = JobContext(
                 self.key,
                 self.port,
@@ -237,7 +237,7 @@ class JobWork:
                 workflow=live.workflow,
                 params=live.params,
                 context=live.context,
-                event_offsets=start.events,
+                event_offsets=start.events if start.rule != IMPLIED or vertex.needs or vertex.feeds else (),
                 cause=live.cause,
                 scratch=partial(
                     scratch_path, live.store.home, self.key

@@ -1,6 +1,7 @@
 """The public interface, sentence by sentence: 1. Jobs."""
 
 import asyncio
+import itertools
 import json
 import sys
 import threading
@@ -286,7 +287,7 @@ def test_retries_come_after_a_delay_that_grows_and_only_for_what_retry_on_covers
 
     execution = aiflow_project.start(w)
     aiflow_clock.advance(100)
-    assert [b - a for a, b in zip(times, times[1:], strict=False)] == [10, 30]
+    assert [b - a for a, b in itertools.pairwise(times)] == [10, 30]
     job = execution.job("flaky")
     assert job is not None
     assert (job.number, job.attempt, job.status, job.error) == (1, 3, "FAILED", "ValueError: never again")

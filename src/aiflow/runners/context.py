@@ -110,7 +110,7 @@ class JobContext:
 
     @property
     def events(self) -> list[Event]:
-        """All events that met the rule which started this job, in offset order."""
+        """All events that met the rule which started this job, in offset order; none if it began with the execution."""
         return self.port.events(self.event_offsets)
 
     @property
