@@ -544,6 +544,7 @@ class Engine:
     def look(self) -> None:
         """Take a turn if another process has appended events."""
         self.deliveries.relieve()
+        self.store.check_log_size()
         if self.store.head() > self.record.head and not self.turns.closed:
             self.submit(Entry(lambda: None))
 

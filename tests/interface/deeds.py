@@ -20,3 +20,15 @@ def run_service(home: str) -> str:
         execution = project.start(service)
         print(f"id {execution.id}", flush=True)
         return str(execution.wait().status)
+
+
+def lose_service(home: str) -> str:
+    """Run until somebody takes the execution over; give what the one who waited was told."""
+    with af.Project("shop", home=home) as project:
+        execution = project.start(service)
+        print(f"id {execution.id}", flush=True)
+        try:
+            execution.wait()
+        except af.OwnershipLost as error:
+            return str(error)
+        return "nobody took it"

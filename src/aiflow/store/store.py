@@ -6,6 +6,7 @@ Knows nothing of what events mean; the engine decides what is written, and when.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -21,6 +22,10 @@ from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
 
 __all__ = ["Store", "document_hash"]
+
+logger = logging.getLogger(__name__)
+LARGE_LOG = 100_000_000
+"""Bytes of write-ahead log after which something is wrong; SQLite empties it at about 16 MB."""
 
 APPEND = "INSERT INTO events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, status, execution_id, job, number)
@@ -66,6 +71,7 @@ class Store:
             door.create_home(home)
         self._path = door.find_store(home)
         self.writer: Any = None if readonly else door.connect(home, durability=durability)
+        self._told_size = 0
         self._inode = 0 if readonly else os.stat(self._path).st_ino
         self.blobs = Blobs(home / "blobs")
         self.codec = Codec(self.blobs)
@@ -176,6 +182,20 @@ class Store:
                 f"the store {self._path} was deleted or replaced while it was open; nothing is written any more: open it again"
             )
         door.begin(self.writer)
+
+    def check_log_size(self, most: int = LARGE_LOG) -> None:
+        """Warn if the write-ahead log has grown beyond `most` bytes, and again at each doubling."""
+        try:
+            size = os.stat(f"{self._path}-wal").st_size
+        except OSError:  # nothing was written yet
+            return
+        if size > max(most, 2 * self._told_size):
+            self._told_size = size
+            logger.warning(
+                "The write-ahead log of %s has grown to %d MB: some process keeps a reading transaction open, so that it "
+                "cannot be emptied; find it with `fuser %s`, and end it",
+                self._path, size >> 20, self._path,
+            )  # fmt: skip
 
     # --- owners -----------------------------------------------------------------------------------------------------
 
