@@ -22,7 +22,6 @@ __all__ = [
     "execution_table",
     "job_records",
     "job_table",
-    "not_begun_records",
 ]
 
 Record = Mapping[str, Any]
@@ -71,10 +70,10 @@ def event_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
-    """Give executions of jobs, each with the event that started it; those that have not run yet are left out."""
+    """Give executions of jobs, each with the event that started it."""
     from aiflow.store import log
 
-    jobs = [j for j in jobs if j.number]
+    jobs = list(jobs)
     offsets = {j.event_offset for j in jobs if j.event_offset is not None}
     events = {e.offset: event_record(e) for e in log.by_offsets(project._store.reader(), offsets)}
     return [
@@ -85,16 +84,6 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
         }
         for j in jobs
     ]  # fmt: skip
-
-
-def not_begun_records(jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
-    """Give the jobs that have not run yet, with what they wait for; fields as those of `job_records`."""
-    nothing = dict.fromkeys(("attempt", "started", "ended", "seconds", "error", "label", "event"))
-    return [
-        {"execution_id": j.execution_id, "job": j.job, "number": 0, "status": j.status, "reason": j.reason, **nothing}
-        for j in jobs
-        if not j.number
-    ]
 
 
 def job_table(
@@ -114,14 +103,11 @@ def job_table(
 
 
 def _name(row: Record) -> str:
-    return row["job"] if row["number"] < 2 else f"{row['job']} ({row['number']})"
+    return row["job"] if row["number"] == 1 else f"{row['job']} ({row['number']})"
 
 
 def _note(row: Record) -> str:
-    """Give one line; the whole error is for programs."""
-    text = (row["reason"] or row["error"] or row["label"] or "").strip()
-    line, _, more = text.partition("\n")
-    return f"{line} …" if more else line
+    return row["error"] or row["reason"] or row["label"] or ""
 
 
 def execution_record(execution: Execution) -> dict[str, Any]:
