@@ -95,7 +95,7 @@ def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.P
     assert "1 neighbors are too many" in page.text
     assert rows["last"] == ["SKIPPED", "", "1", "middle failed"]
     assert "k = 5" in page.text
-    assert "not run yet: check" in page.text
+    assert rows["check"] == ["INIT", "", "", "waits for event('go')"]
     assert "<svg" in execution_html(execution)
     execution.stop()
 

@@ -42,13 +42,15 @@ NAMES = [
     "Skip",
     "Stopped",
     "StoreError",
-    "Stream",
     "Workflow",
     "__version__",
+    "at",
     "command",
     "condition",
+    "cron",
     "current",
     "event",
+    "every",
     "fixed",
     "job",
     "observe",
@@ -95,7 +97,18 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_importing_aiflow_imports_nothing_heavy() -> None:
-    heavy = ("networkx", "sqlite_utils", "cloudpickle", "click", "rich", "watchdog", "asyncio", "pyflink", "numpy")
+    heavy = (
+        "networkx",
+        "sqlite_utils",
+        "cloudpickle",
+        "click",
+        "rich",
+        "watchdog",
+        "cronsim",
+        "asyncio",
+        "pyflink",
+        "numpy",
+    )
     code = f"import sys, aiflow; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -25,6 +25,7 @@ from aiflow.errors import (
     StoreError,
 )
 from aiflow.graph import building as _building_room
+from aiflow.graph import timing as _timing_room
 from aiflow.graph import workflow as _workflow_room
 from aiflow.graph.building import Graph, Node
 from aiflow.graph.command import command
@@ -34,7 +35,7 @@ from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.job import Job, fixed, job
 from aiflow.graph.observing import observe
 from aiflow.graph.params import Secret
-from aiflow.graph.stream import Stream
+from aiflow.graph.timing import at, cron, every
 from aiflow.graph.workflow import Workflow, workflow
 
 if TYPE_CHECKING:
@@ -83,13 +84,15 @@ __all__ = [
     "Skip",
     "Stopped",
     "StoreError",
-    "Stream",
     "Workflow",
     "__version__",
+    "at",
     "command",
     "condition",
+    "cron",
     "current",
     "event",
+    "every",
     "fixed",
     "job",
     "observe",
@@ -118,8 +121,15 @@ def _check_constant(value: Any) -> None:
     check_constant(value)
 
 
+def _check_cron(expression: str, zone: str) -> None:
+    from aiflow.events.timetable import check_cron
+
+    check_cron(expression, zone)
+
+
 _workflow_room.open_project = _open_project
 _building_room.check_constant = _check_constant
+_timing_room.check_cron = _check_cron
 
 
 def __dir__() -> list[str]:

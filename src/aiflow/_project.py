@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -348,9 +349,21 @@ class Project:
         return execution.check() if check else execution
 
     def wait_for(
-        self, execution: Execution, *, check: bool = True, timeout: float | timedelta | None = None
+        self,
+        execution: Execution,
+        *,
+        check: bool = True,
+        timeout: float | timedelta | None = None,
+        quiet: Callable[[str, bool], None] | None = None,
     ) -> Execution:
-        """Wait as `run` does: an interrupt stops the execution gracefully, a second one at once."""
+        """Wait as `run` does: an interrupt stops the execution gracefully, a second one at once.
+
+        Parameters
+        ----------
+        quiet
+            Called after 5 s in which nothing happened, with what is waited for and whether a job is busy; by default
+            that is logged: as a warning, or as information if a job is busy.
+        """
         timeout = None if timeout is None else seconds(timeout, "timeout")
         took_too_long = f"took longer than {timeout:g} s" if timeout is not None else ""
         timer = None
@@ -359,7 +372,7 @@ class Project:
             timer.daemon = True
             timer.start()
         try:
-            execution.wait()
+            execution._wait(quiet=quiet or partial(_log_quiet, execution))
         except KeyboardInterrupt:
             execution.stop("interrupted").wait()
             raise
@@ -465,6 +478,11 @@ class Project:
         with contextlib.suppress(ValueError):  # left in another context than it was entered in
             _within.reset(self._tokens.pop())
         self.close(timeout=10.0 if kind is None else 0.0)
+
+
+def _log_quiet(execution: Execution, text: str, is_busy: bool) -> None:
+    level = logging.INFO if is_busy else logging.WARNING
+    logger.log(level, "execution %s of %s waits for %s", execution.id, execution.workflow, text)
 
 
 def project() -> Project:

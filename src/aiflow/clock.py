@@ -8,16 +8,34 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "as_datetime", "as_timestamp"]
+__all__ = ["PATIENCE", "Clock", "SystemClock", "as_datetime", "as_timestamp"]
+
+PATIENCE = 5.0
+"""Seconds of quiet after which it is said what is waited for (rule 20)."""
 
 
 class Clock(Protocol):
-    """What the rest of aiflow needs to know of time."""
+    """What the rest of aiflow needs to know of time.
+
+    Attributes
+    ----------
+    patience
+        Seconds of real time in which nothing happens, after which who waits says what for.
+    stands_still
+        Whether it moves only when somebody moves it.
+    """
+
+    patience: float
+    stands_still: bool
 
     def now(self) -> float:
         """Return seconds since 1970-01-01 UTC."""
+
+    def elapsed(self) -> float:
+        """Return seconds since some moment; they pass evenly, whatever somebody sets the time of day to."""
 
     def wait(self, condition: threading.Condition, until: float | None) -> None:
         """Wait on `condition` (held by the caller) until it is notified or the time is `until`."""
@@ -29,10 +47,26 @@ class Clock(Protocol):
         """Forget that engine."""
 
 
+# Time that the machine sleeps counts: CLOCK_BOOTTIME on Linux and CLOCK_MONOTONIC on macOS, where time.monotonic omits it.
+_STEADY = next((getattr(time, name) for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC") if hasattr(time, name)), None)
+
+
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock.
+
+    Parameters
+    ----------
+    patience
+        See `Clock`.
+    """
+
+    stands_still = False
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
 
     now = staticmethod(time.time)
+    elapsed = staticmethod(time.monotonic if _STEADY is None else partial(time.clock_gettime, _STEADY))
 
     def wait(self, condition: threading.Condition, until: float | None) -> None:
         """Wait on `condition` until notified or `until`, whichever comes first."""

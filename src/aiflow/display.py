@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["duration", "events_html", "execution_html", "execution_text"]
 
 _T = TypeVar("_T")
-_MOST_ROWS, _MOST_ERRORS, _MOST_NAMES = 200, 20, 12
+_MOST_ROWS, _MOST_ERRORS = 200, 20
 _LONGEST_VALUE, _LONGEST_TRACEBACK = 200, 6_000
 
 _STYLE = """
@@ -60,7 +60,7 @@ def execution_html(execution: Execution) -> str:
     execution
         What to show, as it stands now.
     """
-    status, jobs = str(execution.status), execution.jobs
+    status, jobs = str(execution.status), execution.all_jobs
     parts = [
         f"<p>{_pill(status)} <strong>{_text(execution.workflow)}</strong> "
         f'<span class="soft">execution <code>{_text(execution.id)}</code>{_when(execution)}</span></p>',
@@ -68,7 +68,6 @@ def execution_html(execution: Execution) -> str:
         _params(execution.shown_params),
         _picture(execution),
         _job_table(jobs),
-        _not_run(execution, jobs, status),
         _errors(jobs),
     ]
     return _view(parts)
@@ -106,7 +105,7 @@ def execution_text(execution: Execution) -> str:
       k = 3
       load  SUCCESS ...
     """
-    status, jobs = str(execution.status), execution.jobs
+    status, jobs = str(execution.status), execution.all_jobs
     took = duration(_seconds_of(execution))
     lines = [f"execution {execution.id} of {execution.workflow}: {status}" + (f" in {took}" if took else "")]
     if execution.reason:
@@ -186,24 +185,15 @@ def _picture(execution: Execution) -> str:
 def _job_table(jobs: Sequence[JobExecution]) -> str:
     shown, more = _first(jobs, _MOST_ROWS)
     if not shown:
-        return '<p class="soft">no job has run</p>'
+        return '<p class="soft">no jobs</p>'
     rows = [
         [
             _cell(_job_name(one)), f"<td>{_pill(one.status)}</td>", _cell(_took(one), "number"),
-            _cell(one.attempt, "number"), _cell(_said(one)),
+            _cell(one.attempt or None, "number"), _cell(_said(one)),
         ]
         for one in shown
     ]  # fmt: skip
     return _table(("job", "status", "time", "attempt", "label or reason"), rows) + _more(more, "job execution")
-
-
-def _not_run(execution: Execution, jobs: Sequence[JobExecution], status: str) -> str:
-    ran = {one.job for one in jobs}
-    names, more = _first([name for name in execution.job_names if name not in ran], _MOST_NAMES)
-    if not names:
-        return ""
-    verb = "not run yet" if status in ("INIT", "RUNNING", "INTERRUPTED") else "not run"
-    return f'<p class="soft">{verb}: {_text(", ".join(names))}{f" and {more} more" if more else ""}</p>'
 
 
 def _errors(jobs: Sequence[JobExecution]) -> str:
@@ -221,7 +211,7 @@ def _errors(jobs: Sequence[JobExecution]) -> str:
 
 
 def _job_name(one: JobExecution) -> str:
-    return one.job if one.number == 1 else f"{one.job} #{one.number}"
+    return one.job if one.number < 2 else f"{one.job} #{one.number}"
 
 
 def _took(one: JobExecution) -> str:

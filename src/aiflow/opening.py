@@ -252,9 +252,18 @@ class Home:
                 with suppress(StoreError):  # then it goes on without: nobody can be started now anyway
                     engine.take_place_back(job.key)
 
-    def drive_until(self, done: threading.Event, deadline: float | None, live: Live | None = None) -> bool:
-        """Wait for `done`, and run inline jobs here meanwhile; tell whether it came before `deadline`."""
-        bell = threading.Event()
+    def drive_until(
+        self,
+        done: threading.Event,
+        deadline: float | None,
+        live: Live | None = None,
+        look: Callable[[], None] | None = None,
+    ) -> bool:
+        """Wait for `done`, and run inline jobs here meanwhile; tell whether it came before `deadline`.
+
+        `look` is called whenever this thread has slept for as long as the patience of the clock.
+        """
+        bell, longest = threading.Event(), None if look is None else self.clock.patience
         with guard:
             self.bells.add(bell)
             self.drivers += 1
@@ -271,7 +280,12 @@ class Home:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False
-                bell.wait(left if live is not None else min(left or 0.05, 0.05))
+                if live is None:
+                    bell.wait(min(left or 0.05, 0.05))
+                elif longest is None or (left is not None and left < longest):
+                    bell.wait(left)
+                elif not bell.wait(longest) and look is not None:
+                    look()
             return True
         finally:
             with guard:

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aiflow.clock import as_datetime
 from aiflow.consulting import consult, memory_for
+from aiflow.events import timetable
 from aiflow.graph import machine
 from aiflow.graph.admission import Admission
-from aiflow.graph.commands import Ask, Command, EndExecution, RetryLater, StartJob, StopJob
+from aiflow.graph.commands import ArmTimer, Ask, Command, EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.event import Draft, EventType, job_key
+from aiflow.graph.execution import ExecutionStatus
 from aiflow.live import JobWork, Live
 from aiflow.mapping import MappedRun
 from aiflow.runners.base import Ended, Runner, failure_of
@@ -62,13 +65,13 @@ class Performer:
         self, live: Live, commands: list[Command], starts: list[JobWork], stops: list[tuple[Live, StopJob]]
     ) -> None:
         """Do what was decided for one execution; works to start are added to `starts`, what is to be stopped then to `stops`."""
+        timers: dict[str, ArmTimer] = {}
         for command in commands:
             if isinstance(command, StartJob):
                 run = (live.state.jobs[command.vertex].runs or {}).get(command.number)
                 if run is not None:
                     work = JobWork(live, live.plan.vertices[command.vertex], run, command, self.engine)
                     live.works[command.vertex, command.number] = work
-                    self._connect(work)
                     starts.append(work)
             elif isinstance(command, StopJob):
                 running = live.works.get((command.vertex, command.number))
@@ -79,16 +82,12 @@ class Performer:
                 self._retry_later(live, command)
             elif isinstance(command, Ask):
                 self._ask(live, command)
+            elif isinstance(command, ArmTimer):
+                timers[command.key] = command  # the newest: many ticks may have come in one turn
             elif isinstance(command, EndExecution):
                 self.engine.end(live)
-
-    def _connect(self, work: JobWork) -> None:
-        """Lay the lines of the streams that a job gives or takes, before it runs."""
-        live, vertex, key = work.live, work.vertex, work.key
-        if live.flows is not None and vertex.pours:
-            live.flows.open(vertex.index, key.number)
-        if live.flows is not None and vertex.takes:
-            live.flows.attach(vertex.index, work.run.start.inputs, key.attempt > 1, live.state)
+        for timer in timers.values():
+            self._arm_timer(live, timer)
 
     def _ask(self, live: Live, question: Ask) -> None:
         """Have a function of the user asked on a worker; its answer is brought as an event (rule 9)."""
@@ -182,7 +181,7 @@ class Performer:
         if live.works.get((work.vertex.index, work.key.number)) is not work:
             return
         if live.state.status == "STOPPING":
-            work.context.abandon()
+            work.context.is_over = True
             reason = f"could not be stopped: its thread still runs after {work.options.stop_timeout:g} s"
             self.engine.report(work, Ended("STOPPED", reason=reason))
         else:
@@ -211,10 +210,47 @@ class Performer:
 
         engine.ticker.at(command.due, lambda: engine.submit(Entry(retry)))
 
+    def _arm_timer(self, live: Live, command: ArmTimer) -> None:
+        """Have the next tick of a condition on time come when it is due; in the place of the one that is armed."""
+        engine, condition = self.engine, live.plan.timers[command.key]
+        armed = live.timers.pop(command.key, None)
+        if armed is not None:
+            engine.ticker.cancel(armed)
+        if live.execution_id not in engine.lives:
+            return
+        due = timetable.first_due(condition, command.last, command.since, engine.clock.now())
+        if due is not None:
+            tick = partial(self._tick, live, command.key)
+            live.timers[command.key] = engine.ticker.at(due, tick, measures=condition.measures)
+
+    def _tick(self, live: Live, key: str) -> None:
+        """A condition on time is due: tell the ticks that its `misfire` wants told."""
+        engine, timer = self.engine, live.timers.get(key)
+        if timer is None:
+            return
+        told, newest = timetable.ticks(live.plan.timers[key], timer.due, engine.clock.now())
+        drafts = [
+            Draft(
+                key, {"due": as_datetime(due).isoformat(), "missed": missed}, str(EventType.TIMER_FIRED), live.namespace,
+                None, None, live.execution_id, due,
+            )
+            for due, missed in told
+        ]  # fmt: skip
+
+        def tell() -> None:
+            if live.timers.get(key) is not timer or live.state.status is not ExecutionStatus.RUNNING:
+                return
+            engine.publish_now(drafts)
+            if not drafts:  # all were skipped, and no event will say so: go on after them
+                engine.ask(live, ArmTimer(key, newest, newest))
+
+        engine.submit(Entry(tell))
+
     def abandon(self, live: Live) -> None:
         """Stop everything of an execution that is no longer ours."""
         for work in live.works.values():
-            work.context.abandon()
+            work.context.is_over = True
+            work.context.stop_event.set()
             self.later(partial(self.runner(work.vertex.runner).stop, work))
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiflow._project import Project
-from aiflow.clock import as_datetime, as_timestamp
+from aiflow.clock import PATIENCE, as_datetime, as_timestamp
 from aiflow.execution import Execution
 from aiflow.graph.job import seconds
 from aiflow.graph.state import ExecutionState
@@ -28,6 +28,8 @@ class ManualClock:
     ----------
     start
         The time that it shows first.
+    patience
+        Seconds of real time after which a wait in which nothing happens is given up: nothing would ever come.
 
     Examples
     --------
@@ -38,14 +40,21 @@ class ManualClock:
     60.0
     """
 
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = as_timestamp(start)
+    stands_still = True
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), patience: float = PATIENCE) -> None:
+        self._now, self.patience = as_timestamp(start), patience
+        self._set = 0.0  # by how much it was set
         self._engines: list[Any] = []
         self._guard = threading.Lock()
 
     def now(self) -> float:
         """Seconds since 1970."""
         return self._now
+
+    def elapsed(self) -> float:
+        """Seconds that have passed: those that it was set by do not count."""
+        return self._now - self._set
 
     @property
     def time(self) -> datetime:
@@ -69,7 +78,7 @@ class ManualClock:
 
     def advance(self, duration: float | timedelta) -> None:
         """Move on by `duration` seconds, through each timer in turn; run to idle before, between and after."""
-        end = self._now + seconds(duration, "advance(seconds)")
+        end = round(self._now + seconds(duration, "advance(seconds)"), 6)
         self._settle()
         while True:
             due = [d for engine in self._engines if (d := engine.ticker.next_due()) is not None and d <= end]
@@ -80,6 +89,16 @@ class ManualClock:
                 engine.on_clock()
             self._settle()
         self._now = end
+        self._settle()
+
+    def jump(self, duration: float | timedelta) -> None:
+        """Set the clock on (or back, if negative) by `duration` seconds, as somebody at the machine could: no time passes."""
+        ahead = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+        self._settle()
+        self._now = round(self._now + ahead, 6)
+        self._set += ahead
+        for engine in list(self._engines):
+            engine.on_clock()
         self._settle()
 
     def _settle(self) -> None:

@@ -89,6 +89,27 @@ class Jobs:
     def __init__(self, project: Project) -> None:
         self._project = project
 
+    def find(self, execution_id: str, job: str, number: int | None = None) -> JobExecution | None:
+        """Give an execution of a job, the latest if no number is given; None if there is none.
+
+        Raises
+        ------
+        NotFound
+            If there is no such execution of a workflow, or no such job in it.
+        """
+        execution = self._project.executions.get(execution_id)
+        latest = execution.job(job)
+        if number is None or latest is None:
+            return latest
+        return next((one for one in execution.jobs if (one.job, one.number) == (job, number)), None)
+
+    def get(self, execution_id: str, job: str, number: int | None = None) -> JobExecution:
+        """Give an execution of a job, the latest if no number is given; raises `NotFound`."""
+        found = self.find(execution_id, job, number)
+        if found is None:
+            raise NotFound("execution of job", job if number is None else f"{job} number {number}")
+        return found
+
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[JobExecution]:
         """Give executions of jobs, newest first; filter by `job`, `status`, `execution_id`."""
         where, values = _where(filters, ("job", "status", "execution_id", "number", "attempt"), "jobs")

@@ -1,5 +1,8 @@
 from aiflow.cli.board import Board
+from aiflow.graph.condition import event
 from aiflow.graph.event import Event
+from aiflow.graph.job import job
+from aiflow.graph.workflow import workflow
 
 
 def said(offset: int, job: str, status: str, number: int = 1, attempt: int = 1, execution: str = "x") -> Event:
@@ -10,13 +13,13 @@ def said(offset: int, job: str, status: str, number: int = 1, attempt: int = 1, 
 def test_it_follows_each_job_and_counts_by_status() -> None:
     board = Board("x", ["a", "b", "c"])
     assert board.counts() == {"INIT": 3}
-    for event in (
+    for one in (
         said(1, "a", "RUNNING"),
         said(3, "a", "SUCCESS"),
         said(4, "b", "RUNNING"),
         said(5, "b", "RUNNING", execution="y"),
     ):
-        board.take(event)
+        board.take(one)
     assert board.counts() == {"INIT": 1, "SUCCESS": 1, "RUNNING": 1}
     first, second, third = board.selection(10)
     assert (first.job, first.status, first.seconds(100.0)) == ("a", "SUCCESS", 2.0)
@@ -26,13 +29,13 @@ def test_it_follows_each_job_and_counts_by_status() -> None:
 
 def test_a_job_that_runs_again_is_one_row_with_its_number() -> None:
     board = Board("x", ["a"])
-    for event in (
+    for one in (
         said(1, "a", "RUNNING"),
         said(2, "a", "FAILED"),
         said(5, "a", "RUNNING", number=2),
         said(6, "a", "SUCCESS", number=2),
     ):
-        board.take(event)
+        board.take(one)
     (row,) = board.selection(10)
     assert (row.name, row.status, row.seconds(9.0)) == ("a (2)", "SUCCESS", 1.0)
     assert board.counts() == {"SUCCESS": 1}
@@ -41,9 +44,26 @@ def test_a_job_that_runs_again_is_one_row_with_its_number() -> None:
 def test_where_there_is_little_room_what_failed_or_is_busy_comes_first() -> None:
     jobs = [f"j{i}" for i in range(100)]
     board = Board("x", jobs)
-    for i, job in enumerate(jobs[:90]):
-        board.take(said(2 * i + 1, job, "RUNNING"))
-        if job != "j50":
-            board.take(said(2 * i + 2, job, "FAILED" if job == "j7" else "SUCCESS"))
+    for i, name in enumerate(jobs[:90]):
+        board.take(said(2 * i + 1, name, "RUNNING"))
+        if name != "j50":
+            board.take(said(2 * i + 2, name, "FAILED" if name == "j7" else "SUCCESS"))
     assert [row.job for row in board.selection(4)] == ["j7", "j50", "j88", "j89"]
     assert board.counts() == {"INIT": 10, "RUNNING": 1, "FAILED": 1, "SUCCESS": 88}
+
+
+def test_a_job_that_has_not_begun_is_noted_with_what_it_waits_for() -> None:
+    @job
+    def a(*inputs: int) -> int:
+        return 1
+
+    @workflow
+    def w() -> None:
+        x = a()
+        a(x).start_on(event("go"))
+        a(x)
+
+    board = Board("x", ["a", "a_2", "a_3"], w.graph)
+    assert [board.note(row) for row in board.selection(9)] == ["", "waits for event('go') and a", "waits for a"]
+    board.take(said(1, "a", "SUCCESS"))
+    assert [board.note(row) for row in board.selection(9)] == ["", "waits for event('go')", ""]

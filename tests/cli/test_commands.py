@@ -88,6 +88,43 @@ def test_a_secret_parameter_is_shown_nowhere(aiflow: Aiflow, sums: str) -> None:
     assert json.loads(shown.out)["params"]["api_token"] == "***"
 
 
+def test_what_a_program_wrote_before_it_failed_is_told_once(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "sad.py").write_text(
+        "import aiflow as af\n\n@af.workflow\ndef sad():\n"
+        "    af.command('echo so sad >&2; exit 3', shell=True, name='weep')\n"
+    )
+    said = aiflow("run", "sad.py", code=1)
+    assert said.err.count("so sad\n") == 1
+    assert said.err.rstrip().splitlines()[-1].endswith("exited with code 3")
+    assert said.out.rstrip().endswith("exited with code 3")
+    with af.Project() as project:
+        (execution,) = project.executions.list()
+        assert "the end of its standard error:\nso sad" in execution.jobs[0].error
+        with pytest.raises(af.ExecutionFailed) as failed:
+            execution.check()
+    assert str(failed.value).count("exited with code 3") == 1
+    assert str(failed.value).endswith("    so sad")
+
+
+def test_a_job_that_has_not_begun_is_a_row_of_the_table(aiflow: Aiflow, sums: str) -> None:
+    from aiflow.testing import project_for_tests, run_until_idle
+
+    @af.job
+    def told() -> int:
+        return 1
+
+    @af.workflow
+    def telling() -> None:
+        told().start_on(af.event("go"))
+
+    with project_for_tests(".aiflow") as project:
+        execution = project.start(telling)
+        run_until_idle(project)
+        shown = aiflow("execution", "show", execution.id).out.splitlines()
+        execution.stop()
+    assert shown[-1].split() == ["told", "INIT", "waits", "for", "event('go')"]
+
+
 def test_what_is_not_there_is_wrong_usage(aiflow: Aiflow) -> None:
     af.Project().close()
     assert "no execution 'nothing'" in aiflow("execution", "show", "nothing", code=2).err

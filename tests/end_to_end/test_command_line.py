@@ -302,10 +302,9 @@ def test_another_process_sees_what_happens_while_it_happens_and_afterwards(aiflo
     (execution,) = aiflow.data("list", "executions")
     assert execution["status"] == "RUNNING"
     prefix = execution["id"][:5]
-    assert {j["job"]: j["status"] for j in aiflow.data("execution", "show", prefix)["jobs"]} == {
-        "before": "SUCCESS",
-        "wait": "RUNNING",
-    }
+    shown = aiflow.data("execution", "show", prefix)
+    assert {j["job"]: j["status"] for j in shown["jobs"]} == {"before": "SUCCESS", "wait": "RUNNING"}
+    assert [(j["job"], j["status"], j["reason"]) for j in shown["not_begun"]] == [("after", "INIT", "waits for wait")]
     until(lambda: aiflow("execution", "logs", prefix, "--job", "wait").stdout == "waiting now\n")
     (aiflow.folder / "go").touch()
     ends(running, 0)

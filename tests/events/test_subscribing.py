@@ -405,15 +405,6 @@ def test_looking_for_events_of_others_ends_with_the_last_who_wants_them(project:
     assert not ticker.is_watching
 
 
-def test_a_thousand_subscribers_get_each_event_once(project: af.Project) -> None:
-    found = [Collector() for _ in range(1000)]
-    for one in found:
-        project.subscribe(one)
-    publish(project, 1, 2, 3)
-    settled(project)
-    assert all(one.values == [1, 2, 3] for one in found)
-
-
 def test_a_callback_that_is_none_is_refused(project: af.Project) -> None:
     with pytest.raises(af.ParameterError, match="subscribe takes a function"):
         project.subscribe("k")  # type: ignore[arg-type]

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from aiflow.events import timetable
 from aiflow.graph import asking, machine
-from aiflow.graph.commands import Ask, RetryLater, StartJob
+from aiflow.graph.commands import ArmTimer, Ask, RetryLater, StartJob
 from aiflow.graph.event import Draft, Event, EventType, job_key
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.machine import Report
@@ -101,6 +102,7 @@ class Sim:
         self.commands: list[Any] = []
         self.timers: list[RetryLater] = []
         self.asked: dict[Ask, None] = {}
+        self.clocks: dict[str, float] = {}
         self.announced: set[int] = set()
         self.starts: dict[tuple[str, int], Start] = {}
         self.state = self.fresh()
@@ -160,23 +162,6 @@ class Sim:
         self.bring(Draft(key, value, str(EventType.CONDITION_ANSWERED), context=ME, execution_id=ME))
         return ask
 
-    def emit(self, job: str, count: int = 1, number: int | None = None, truth: Any = None) -> None:
-        """Let a running stream job yield some items."""
-        for _ in range(count):
-            run = self.run_of(job, number)
-            assert run is not None, f"{job} does not run: {self.story()}"
-            value = {"number": run.number, "item": self.state.job(job).items + 1}
-            value |= {} if truth is None else {"truth": truth}
-            self.bring(Draft(job_key(job), value, str(EventType.STREAM_ITEM), context=ME, execution_id=ME))
-
-    def items_of(self, job: str, up: str) -> list[int]:
-        """The items of a stream that the runs of a job were started by, in the order of their numbers."""
-        index = self.plan.by_name[up]
-        found = [
-            (number, dict(start.inputs).get(index)) for (name, number), start in self.starts.items() if name == job
-        ]
-        return [item for _, item in sorted(found) if item is not None]
-
     def come_due(self) -> None:
         """Turn the clock to the first retry that waits, and let it come."""
         timer = min(self.timers, key=lambda t: t.due)
@@ -185,6 +170,14 @@ class Sim:
         draft = machine.retry(self.state, timer.vertex, timer.number, timer.attempt, self.now)
         if draft is not None:
             self.bring(draft)
+
+    def tick(self, key: str | None = None) -> float:
+        """Turn the clock to the next tick of a condition on time (the first that is due, if none is named); give its time."""
+        key = key or min(self.clocks, key=lambda k: self.clocks[k])
+        due = self.clocks.pop(key)
+        self.now = max(self.now, due)
+        self.bring(self.about_time(key, due))
+        return due
 
     def lose(self, *jobs: str) -> None:
         """Let the process die under running jobs, and another one take over."""
@@ -205,6 +198,11 @@ class Sim:
         value = {"action": action} | ({} if job is None else {"job": job})
         key = f"execution:{self.plan.graph.name}"
         return Draft(key, value, str(EventType.REQUESTED), context=ME, execution_id=ME)
+
+    def about_time(self, key: str, due: float, execution_id: str = ME) -> Draft:
+        """Say that a condition on time was due."""
+        value = {"due": due, "missed": 0}
+        return Draft(key, value, str(EventType.TIMER_FIRED), execution_id=execution_id, time=due)
 
     def about_run(self, job: str, kind: str, number: int | None = None) -> Draft:
         """Say that this befell a running job."""
@@ -349,6 +347,11 @@ class Sim:
                 self.timers.append(command)
             elif isinstance(command, Ask):
                 self.asked[command] = None
+            elif isinstance(command, ArmTimer):
+                condition = self.plan.timers[command.key]
+                due = timetable.first_due(condition, command.last, command.since, self.now)
+                if due is not None:
+                    self.clocks[command.key] = due
             elif isinstance(command, StartJob):
                 job = self.plan.vertices[command.vertex].name
                 run = self.run_of(job, command.number)
@@ -392,16 +395,13 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     running, startable = sim.running(), sim.startable()
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
     verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
-    verbs += ["emit"] * (3 * bool(_flowing(sim)))
+    verbs += ["tick"] * bool(sim.clocks and sim.status == "RUNNING")
     if not calm:
         verbs += ["ask", "batch"] + ["lose"] * bool(running) + ["time out"] * bool(_timed(sim))
     if not verbs:
         return
     verb = choice.among(verbs)
-    if verb == "emit":
-        job, number = choice.among(_flowing(sim))
-        sim.emit(job, 1, number, choice.among((True, False)))
-    elif verb == "start":
+    if verb == "start":
         sim.start(choice.among(startable))
     elif verb == "end":
         job, number = choice.among(running)
@@ -415,6 +415,8 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         sim.come_due()
     elif verb == "answer":
         sim.answer(choice.among((True, True, False)), choice.among(sim.questions))
+    elif verb == "tick":
+        sim.tick(choice.among(sorted(sim.clocks)))
     elif verb == "publish":
         sim.now += choice.among((0, 1, 10))
         sim.publish(choice.among(keys), execution_id=choice.among((None, ME)) if running else None)
@@ -426,13 +428,6 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         job, number = choice.among(running if verb == "lose" else _timed(sim))
         kind = EventType.JOB_LOST if verb == "lose" else EventType.JOB_TIMED_OUT
         sim.bring(sim.about_run(job, kind, number))
-
-
-def _flowing(sim: Sim) -> list[tuple[str, int]]:
-    """The running streams whose items start jobs; none once the execution stops, for the engine refuses them then."""
-    if sim.state.status is not ExecutionStatus.RUNNING:
-        return []
-    return [(job, number) for job, number in sim.running() if sim.plan.vertices[sim.plan.by_name[job]].emits]
 
 
 def _timed(sim: Sim) -> list[tuple[str, int]]:

@@ -1,16 +1,17 @@
 """What conditions are: values that print, compare and combine; and which events fit a leaf."""
 
+import json
 import pickle
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import composites, event_leaves, status_leaves
+from tests.strategies import composites, event_leaves, status_leaves, time_leaves
 
 from aiflow.errors import GraphError, ParameterError
-from aiflow.graph.condition import StatusCondition, event, is_glob, matches_glob, same_json
-from aiflow.graph.event import ANY, INTERNAL, Event
+from aiflow.graph.condition import Condition, StatusCondition, event, is_glob, matches_glob, same_json
+from aiflow.graph.event import ANY, RESERVED, Event
 
 X, Y, Z = event("x"), event("y"), event("z")
 DONE = StatusCondition("train", "succeeded", ("SUCCESS",))
@@ -181,16 +182,22 @@ def test_which_events_fit(condition, fields, fits):
     assert condition.fits(happened(**fields), "ours", "me") is fits
 
 
-@pytest.mark.parametrize("kind", sorted(INTERNAL))
+@pytest.mark.parametrize("kind", sorted(RESERVED))
 def test_the_engines_bookkeeping_fits_only_what_names_its_type(kind):
     assert not event("*").fits(happened(type=kind), "ours", "me")
     assert event("*", type=kind).fits(happened(type=kind), "ours", "me")
 
 
 @settings(max_examples=60, deadline=None)
-@given(composites(status_leaves(3) | event_leaves()), st.data())
+@given(composites(status_leaves(3) | event_leaves() | time_leaves()), st.data())
 def test_conditions_are_values(condition, data):
-    other = data.draw(composites(status_leaves(3) | event_leaves()))
+    other = data.draw(composites(status_leaves(3) | event_leaves() | time_leaves()))
+    assert (str(condition) == str(other)) is (condition == other)
+    if any(getattr(leaf, "is_asked", False) for leaf in condition.leaves()):
+        with pytest.raises(ParameterError, match="function"):
+            condition.to_json()
+    else:
+        assert Condition.from_json(json.loads(json.dumps(condition.to_json()))) == condition
     assert pickle.loads(pickle.dumps(condition)) == condition
     assert condition.each_leaf(lambda leaf: leaf) == condition
     assert condition.own().own() == condition.own()

@@ -1,8 +1,8 @@
 """Uses each public name once, as users do; never run, but checked by `mypy --strict` (`make types`)."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_type
+from zoneinfo import ZoneInfo
 
 import aiflow as af
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
@@ -28,21 +28,6 @@ def split(rows: list[int], k: int = 1) -> tuple[list[int], list[int]]:
     return rows[:k], rows[k:]
 
 
-@af.job(buffer=10, checkpoint=0.5)
-def count() -> Iterator[int]:
-    yield len(af.current().state)
-
-
-@af.job(latest=True)
-def add(items: af.Stream[int]) -> int:
-    return sum(items)
-
-
-@af.workflow
-def adding() -> None:
-    add(count())
-
-
 @af.workflow
 def plain(path: str = "a") -> None:
     load(path)
@@ -56,7 +41,9 @@ def flow(path: str = "rows.csv", token: str | af.Secret = TOKEN) -> None:
     load("other").start_on(condition.within(60).own()).stop_on(parts.failed | parts.stopped).run_if(parts["x"])
     split.map(rows, k=af.fixed(3)).after(af.command(["echo", "hi"], name="hi"))
     load("more").start_on(enough & af.event("go", where=lambda event: event.offset > 3))
-    af.observe(lambda: "fine", name="watch", interval=1.0)
+    af.observe(lambda: "fine", name="watch", interval=1.0).restart_on(af.every(timedelta(hours=1), misfire="skip"))
+    times: af.Condition = af.cron("0 6 * * *", tz=ZoneInfo("Europe/Berlin")) | af.at(datetime.now().astimezone()).now()
+    load("again").start_on(af.Condition.from_json(times.to_json()))
 
 
 @af.condition(keys=["num"])
@@ -120,5 +107,6 @@ def test(clock: ManualClock) -> None:
     with project_for_tests("home", clock) as project:
         execution = project.start(flow)
         clock.advance(60)
+        clock.jump(timedelta(hours=-1))
         run_until_idle(project)
         assert_replays(execution)

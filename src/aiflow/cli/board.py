@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from aiflow.graph.building import describe
 from aiflow.graph.event import Event, EventType
-from aiflow.graph.rule import Action
+from aiflow.waiting import waits_of
 
 if TYPE_CHECKING:
     from aiflow.graph.building import Graph
@@ -59,8 +60,8 @@ class Board:
         The time of the last event.
     """
 
-    def __init__(self, execution_id: str, jobs: Iterable[str]) -> None:
-        self.execution_id = execution_id
+    def __init__(self, execution_id: str, jobs: Iterable[str], graph: Graph | None = None) -> None:
+        self.execution_id, self._graph = execution_id, graph
         self.status = "INIT"
         self.changed = 0.0
         self._guard = threading.Lock()
@@ -123,13 +124,13 @@ class Board:
                 chosen[job] = row
         return sorted(chosen.values(), key=lambda row: row.place)
 
-    def waits(self, graph: Graph) -> list[str]:
-        """Say what goes on, and what has not begun because something from outside must happen first."""
-        busy = self.busy()
-        names = {row.job for row in busy}
-        lines = [f"{row.name} ({row.status})" for row in busy]
-        for node in graph.nodes:
-            conditions = [str(r.condition) for r in node.rules if r.action is not Action.STOP]
-            if conditions and node.name not in names:
-                lines.append(f"{' or '.join(conditions)} (starts {node.name})")
-        return lines
+    def note(self, row: Row) -> str:
+        """Say why a job ended so, or what it waits for if it has not begun."""
+        if row.status != "INIT" or self._graph is None:
+            return row.reason
+        waits = waits_of(describe(self._graph.nodes[row.job]), self._status_of)
+        return f"waits for {waits}" if waits else ""
+
+    def _status_of(self, job: str) -> str | None:
+        row = self._rows.get(job)
+        return "SUCCESS" if row is None else row.status

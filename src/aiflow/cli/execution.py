@@ -15,7 +15,7 @@ from aiflow.cli.failures import Refused, say
 from aiflow.cli.following import follow, report
 from aiflow.cli.formats import Fields, Lines, write
 from aiflow.cli.loading import load_file
-from aiflow.cli.records import execution_header, execution_record, job_records, job_table
+from aiflow.cli.records import execution_header, execution_record, job_records, job_table, not_begun_records
 from aiflow.cli.results import masked, results_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.errors import Conflict
@@ -46,9 +46,11 @@ def show(asked: Asked, id_: str) -> None:
     with needs_home(asked) as project:
         found = project.executions.get(id_)
         record, results = execution_record(found), results_of(found, unpickle=False)
-        jobs, provenance = masked([job_records(project, found.jobs), found.provenance], found.params)
+        everything = found.all_jobs
+        told = [job_records(project, everything), not_begun_records(everything), found.provenance]
+        jobs, left, provenance = masked(told, found.params)
         data = {
-            **record, "jobs": jobs, "provenance": provenance,
+            **record, "jobs": jobs, "not_begun": left, "provenance": provenance,
             "results": {job: result.data for job, result in results.items()},
         }  # fmt: skip
         texts = {job: result.text for job, result in results.items()}
@@ -56,7 +58,7 @@ def show(asked: Asked, id_: str) -> None:
             asked.output,
             data,
             Fields(execution_header(record) | _origin(record["source"], provenance)),
-            job_table(jobs, texts),
+            job_table([*jobs, *left], texts),
         )
 
 

@@ -14,9 +14,9 @@ from aiflow.cli.failures import say
 from aiflow.cli.formats import Fields, write
 from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
-from aiflow.cli.records import execution_header, execution_record, job_records, job_table
+from aiflow.cli.records import execution_header, execution_record, job_records, job_table, not_begun_records
 from aiflow.cli.results import masked, results_of
-from aiflow.errors import AIFlowError, ExecutionFailed, StoreError
+from aiflow.errors import AIFlowError, StoreError
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project
@@ -64,7 +64,7 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
         execution = begin()
         progress.follow(execution, since)
         try:
-            project.wait_for(execution, check=False, timeout=timeout)
+            project.wait_for(execution, check=False, timeout=timeout, quiet=progress.waiting)
         except TimeoutError:  # it was stopped; `report` says why
             code = 1
         except StoreError:  # OwnershipLost among them
@@ -81,11 +81,11 @@ def report(project: Project, execution: Execution, form: str) -> None:
     """Write the jobs and results of an execution to standard output, and why it failed to standard error."""
     record = execution_record(execution)
     results = results_of(execution, unpickle=True)
-    jobs = masked(job_records(project, execution.jobs), execution.params)
-    data = {**record, "jobs": jobs, "results": {job: result.data for job, result in results.items()}}
+    everything = execution.all_jobs
+    jobs, left = masked([job_records(project, everything), not_begun_records(everything)], execution.params)
+    data = {**record, "jobs": jobs, "not_begun": left, "results": {job: result.data for job, result in results.items()}}
     texts = {job: result.text for job, result in results.items()}
-    write(form, data, Fields(execution_header(record)), job_table(jobs, texts))
-    try:
-        execution.check()
-    except ExecutionFailed as failed:
-        say(f"Error: {masked(str(failed), execution.params)}", "red")
+    write(form, data, Fields(execution_header(record)), job_table([*jobs, *left], texts))
+    status = execution.status
+    if status != "SUCCESS":
+        say(f"Error: {masked(execution._story(status, brief=True), execution.params)}", "red")

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-QUIET = 5.0
-"""Seconds without a change after which it is said what is waited for."""
-
 
 class Display(Protocol):
     """A way to show a board."""
@@ -53,7 +50,6 @@ class Progress:
         self._display: Display = _Live(project) if _is_terminal() else _Lines()
         self._board: Board | None = None
         self._subscription: Any = None
-        self._graph: Any = None
         self._is_over = threading.Event()
         self._closed = threading.Event()
 
@@ -65,10 +61,13 @@ class Progress:
         """Show an execution by its events after an offset."""
         live = self._project._shared.live(execution.id)
         names = execution.job_names if live is None else [v.name for v in live.plan.vertices if not v.given]
-        self._board, self._graph = Board(execution.id, names), execution.graph
+        self._board = Board(execution.id, names, execution.graph)
         types = ("JOB_STATUS_CHANGED", "EXECUTION_STATUS_CHANGED")
         self._subscription = self._project.subscribe(self._take, types=types, since=since)
-        threading.Thread(target=self._watch, name="aiflow-quiet", daemon=True).start()
+
+    def waiting(self, text: str, is_busy: bool) -> None:
+        """Say what is waited for: nothing has happened for a while."""
+        self._display.waiting(text)
 
     def finish(self) -> None:
         """Wait until the end of the execution has been shown, a moment at most."""
@@ -94,19 +93,10 @@ class Progress:
             return
         row = board.take(event)
         if row is not None:
+            self._display.waiting("")
             self._display.row(row)
         if board.status in ("SUCCESS", "FAILED", "STOPPED"):
             self._is_over.set()
-
-    def _watch(self) -> None:
-        board, told = self._board, 0.0
-        assert board is not None
-        while not self._closed.wait(0.25) and not self._is_over.is_set():
-            if self._project._clock.now() - board.changed < QUIET:
-                self._display.waiting("")
-            elif told != board.changed:
-                told = board.changed
-                self._display.waiting(", ".join(board.waits(self._graph)[:8]) or "its end")
 
 
 def _is_terminal() -> bool:
@@ -190,7 +180,7 @@ class _Live:
                 status = Spinner("dots", status, style=style)
                 status.start_time = 0.0
             tries = f"attempt {row.attempt}" if row.attempt > 1 else ""
-            note = "  ".join(filter(None, (tries, labels.get(row.job, ""), row.reason)))
+            note = "  ".join(filter(None, (tries, labels.get(row.job, ""), board.note(row))))
             took = "" if row.status == "SKIPPED" else duration(row.seconds(now))
             table.add_row(Text(cell(row.name)), status, took, Text(cell(note)))
         counts = Text("  ").join(

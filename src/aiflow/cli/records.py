@@ -22,6 +22,7 @@ __all__ = [
     "execution_table",
     "job_records",
     "job_table",
+    "not_begun_records",
 ]
 
 Record = Mapping[str, Any]
@@ -70,10 +71,10 @@ def event_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
-    """Give executions of jobs, each with the event that started it."""
+    """Give executions of jobs, each with the event that started it; those that have not run yet are left out."""
     from aiflow.store import log
 
-    jobs = list(jobs)
+    jobs = [j for j in jobs if j.number]
     offsets = {j.event_offset for j in jobs if j.event_offset is not None}
     events = {e.offset: event_record(e) for e in log.by_offsets(project._store.reader(), offsets)}
     return [
@@ -84,6 +85,16 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
         }
         for j in jobs
     ]  # fmt: skip
+
+
+def not_begun_records(jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
+    """Give the jobs that have not run yet, with what they wait for; fields as those of `job_records`."""
+    nothing = dict.fromkeys(("attempt", "started", "ended", "seconds", "error", "label", "event"))
+    return [
+        {"execution_id": j.execution_id, "job": j.job, "number": 0, "status": j.status, "reason": j.reason, **nothing}
+        for j in jobs
+        if not j.number
+    ]
 
 
 def job_table(
@@ -103,11 +114,14 @@ def job_table(
 
 
 def _name(row: Record) -> str:
-    return row["job"] if row["number"] == 1 else f"{row['job']} ({row['number']})"
+    return row["job"] if row["number"] < 2 else f"{row['job']} ({row['number']})"
 
 
 def _note(row: Record) -> str:
-    return row["error"] or row["reason"] or row["label"] or ""
+    """Give one line; the whole error is for programs."""
+    text = (row["reason"] or row["error"] or row["label"] or "").strip()
+    line, _, more = text.partition("\n")
+    return f"{line} …" if more else line
 
 
 def execution_record(execution: Execution) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Ask", "Command", "EndExecution", "RetryLater", "StartJob", "StopJob"]
+__all__ = ["ArmTimer", "Ask", "Command", "EndExecution", "RetryLater", "StartJob", "StopJob"]
 
 
 class StartJob(NamedTuple):
@@ -48,10 +48,21 @@ class Ask(NamedTuple):
     offset: int
 
 
+class ArmTimer(NamedTuple):
+    """Tick when the condition on time with this key is due next.
+
+    `last` is when it was due the last time (None: never), `since` when the execution began.
+    """
+
+    key: str
+    last: float | None
+    since: float
+
+
 class EndExecution(NamedTuple):
     """The execution has ended: release who waits for it."""
 
     status: str
 
 
-Command = StartJob | StopJob | RetryLater | Ask | EndExecution
+Command = StartJob | StopJob | RetryLater | Ask | ArmTimer | EndExecution

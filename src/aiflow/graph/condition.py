@@ -6,15 +6,15 @@ Knows nothing of jobs, executions or of what happens when it is met (that is a r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import translate
 from functools import lru_cache
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, overload
 
 from aiflow.errors import GraphError, ParameterError
-from aiflow.graph.event import ANY, INTERNAL, Event
+from aiflow.graph.event import ANY, RESERVED, Event, EventType
 from aiflow.graph.job import seconds
 
 __all__ = [
@@ -97,7 +97,38 @@ class Condition:
 
     def now(self) -> Condition:
         """Count also what is true already when the execution starts."""
-        return self.each_leaf(lambda leaf: replace(leaf, from_now=True) if isinstance(leaf, EventCondition) else leaf)
+        return self.each_leaf(lambda leaf: replace(leaf, from_now=True) if hasattr(leaf, "from_now") else leaf)  # type: ignore[type-var]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the condition as JSON data; `from_json` makes an equal one of it.
+
+        Raises
+        ------
+        ParameterError
+            If it holds a function.
+
+        Examples
+        --------
+        >>> import aiflow as af
+        >>> af.event("go").times(3).to_json()
+        {'kind': 'times', 'inner': {'kind': 'event', 'key': 'go'}, 'n': 3}
+        """
+        from aiflow.graph.notation import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Condition:
+        """Make a condition of what `to_json` gave.
+
+        Raises
+        ------
+        ParameterError
+            If that is not what `data` is.
+        """
+        from aiflow.graph.notation import from_json
+
+        return from_json(data)
 
     def each_leaf(self, change: Callable[[Leaf], Leaf]) -> Self:
         """Give the same condition with `change` applied to each leaf."""
@@ -109,9 +140,21 @@ class Condition:
 
 
 class Leaf(Condition):
-    """A condition without parts: one event can meet it."""
+    """A condition without parts: one event can meet it.
+
+    Attributes
+    ----------
+    keeps_open
+        Whether it will be met again and again by itself, so that an execution that waits for it does not end (rule 20).
+    """
 
     __slots__ = ()
+    keeps_open: ClassVar[bool] = False
+
+    @property
+    def merges(self) -> bool:
+        """Whether of the starts that it makes in a busy job only one waits, unless the job says otherwise (rule 14)."""
+        return False
 
     def each_leaf(self, change: Callable[[Leaf], Leaf]) -> Any:
         """Apply `change` to this leaf."""
@@ -185,6 +228,11 @@ class EventCondition(Heard):
         return f"event({', '.join(parts)})" + ".own()" * self.own_only + ".now()" * self.from_now
 
     @property
+    def merges(self) -> bool:
+        """Metrics do."""
+        return self.type == EventType.METRIC_LOGGED
+
+    @property
     def is_asked(self) -> bool:
         """Whether `where` has the last word."""
         return self.where is not None
@@ -199,7 +247,7 @@ class EventCondition(Heard):
         if not matches_glob(self.key, event.key):
             return False
         if self.type is None:
-            if event.type in INTERNAL:
+            if event.type in RESERVED:
                 return False
         elif not matches_glob(self.type, event.type):
             return False
@@ -250,7 +298,7 @@ class AskedCondition(Heard):
 
     def fits(self, event: Event, namespace: str, execution_id: str) -> bool:
         """Tell whether the function is to be asked about `event`."""
-        if event.type in INTERNAL or event.namespace != namespace:
+        if event.type in RESERVED or event.namespace != namespace:
             return False
         if self.own_only and event.execution_id != execution_id:
             return False
@@ -348,7 +396,7 @@ def event(
     ----------
     key, type, namespace, sender
         What the event must have; globs such as ``sensor.*`` work. Without `namespace`, the project's own; without
-        `type`, any but the engine's bookkeeping (the status of jobs and executions, requests).
+        `type`, any but what aiflow itself writes of its work (the status of jobs and executions, requests, ticks).
     value
         The JSON value that the event must have; `af.ANY` (default) for any.
     where

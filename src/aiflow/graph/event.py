@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from aiflow.errors import ParameterError
 
-__all__ = ["ANY", "BROADCAST", "Draft", "Event", "EventType", "check_draft", "job_key"]
+__all__ = ["ANY", "BROADCAST", "INTERNAL", "RESERVED", "Draft", "Event", "EventType", "check_draft", "job_key"]
 
 
 class EventType(StrEnum):
@@ -23,7 +23,6 @@ class EventType(StrEnum):
     EXECUTION_STATUS_CHANGED = "EXECUTION_STATUS_CHANGED"
     JOB_LOST = "JOB_LOST"
     JOB_TIMED_OUT = "JOB_TIMED_OUT"
-    STREAM_ITEM = "STREAM_ITEM"
     REQUESTED = "REQUESTED"
     CONDITION_ANSWERED = "CONDITION_ANSWERED"
     TIMER_FIRED = "TIMER_FIRED"
@@ -45,12 +44,14 @@ INTERNAL = frozenset(
         EventType.EXECUTION_STATUS_CHANGED,
         EventType.JOB_LOST,
         EventType.JOB_TIMED_OUT,
-        EventType.STREAM_ITEM,
         EventType.REQUESTED,
         EventType.CONDITION_ANSWERED,
     )
 )
 """The engine's own bookkeeping: it reaches its own execution only, and a condition only if that names the type."""
+
+RESERVED = INTERNAL | {str(EventType.TIMER_FIRED)}
+"""What only aiflow writes. A condition sees it only if it names the type: `*` would fire at each tick of everybody."""
 
 
 class _Any:
@@ -85,7 +86,7 @@ BROADCAST: Any = _Broadcast()
 """Returned by a workflow's `context` function: the event is for all of its executions."""
 
 
-OWN_KEYS = ("job:", "execution:")
+OWN_KEYS = ("job:", "execution:", "timer:")
 """What the keys of aiflow's own events begin with; nobody else publishes such (`docs/adr/0003`)."""
 
 
@@ -143,7 +144,7 @@ def check_draft(draft: Draft) -> Draft:
             f"keys that begin with {' or '.join(map(repr, OWN_KEYS))} are aiflow's own, so {key!r} cannot be published; "
             "take another key"
         )
-    if kind in INTERNAL:
+    if kind in RESERVED:
         raise ParameterError(f"events of the type {kind} are aiflow's own bookkeeping; publish with another type")
     return draft
 

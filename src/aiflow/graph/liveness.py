@@ -12,8 +12,10 @@ from aiflow.graph.condition import All, Any_, Condition, Leaf, StatusCondition, 
 from aiflow.graph.plan import Vertex
 from aiflow.graph.rule import Action, Progress, is_external
 from aiflow.graph.state import ExecutionState
+from aiflow.graph.ticking import comes_still
+from aiflow.graph.timing import At
 
-__all__ = ["unreachable"]
+__all__ = ["stays_open", "unreachable"]
 
 
 def unreachable(state: ExecutionState) -> list[tuple[int, str]]:
@@ -34,6 +36,23 @@ def unreachable(state: ExecutionState) -> list[tuple[int, str]]:
     indices = {v.index for v in gone}
     roots = [v for v in gone if not any(up in indices for up, _ in (*v.needs, *v.feeds))]
     return [(v.index, _missed(state, v, live)) for v in roots]
+
+
+def stays_open(state: ExecutionState) -> bool:
+    """Tell whether a rule that is met again and again by itself can still start a job, so that nothing is over.
+
+    One that can, whatever happens, is kept as `state.keeper`.
+    """
+    if state.keeper >= 0:
+        return True
+    for lasting in (True, False):
+        look = _Look(state, lasting)
+        look.live()
+        for index, rule in state.plan.keepers:
+            if look.may_start_by(state.plan.vertices[index], rule):
+                state.keeper = index if lasting else -1
+                return True
+    return False
 
 
 class _Look:
@@ -79,6 +98,10 @@ class _Look:
             return self._needs_come(vertex) and all(kept.get(up) or up in self.found for up, _ in vertex.feeds)
         return job.last is None and job.need > 0 and self._needs_come(vertex)
 
+    def may_start_by(self, vertex: Vertex, rule: int) -> bool:
+        """Tell whether this rule can start this vertex; after `live`."""
+        return self._can_fire(vertex, rule) and self._inputs_come(vertex)
+
     def _needs_come(self, vertex: Vertex) -> bool:
         """Tell whether the one-shot upstreams that have not succeeded still can, all of them."""
         jobs = self.state.jobs
@@ -87,11 +110,7 @@ class _Look:
 
     def _inputs_come(self, vertex: Vertex) -> bool:
         jobs, vertices = self.state.jobs, self.state.plan.vertices
-        feeds = all(
-            (jobs[up].began if up in vertex.takes else jobs[up].success) or up in self.found or vertices[up].given
-            for up, needed in vertex.feeds
-            if needed
-        )
+        feeds = all(jobs[up].success or up in self.found or vertices[up].given for up, needed in vertex.feeds if needed)
         return feeds and self._needs_come(vertex)
 
     def _can_fire(self, vertex: Vertex, rule: int) -> bool:
@@ -121,6 +140,8 @@ class _Look:
         if isinstance(leaf, StatusCondition):
             source = self.state.plan.by_name.get(leaf.job)
             return source in self.found or (source in self.skipped and "SKIPPED" in leaf.statuses)
+        if isinstance(leaf, At):
+            return not self.lasting and comes_still(self.state, leaf)
         return is_external(leaf) or bool(self.found)
 
 

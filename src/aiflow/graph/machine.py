@@ -11,14 +11,14 @@ from collections import deque
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from aiflow.graph import asking
+from aiflow.graph import asking, ticking
 from aiflow.graph.asking import progress_of
 from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.condition import Heard
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.job import IfRunning
-from aiflow.graph.liveness import unreachable
+from aiflow.graph.liveness import stays_open, unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
 from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
@@ -59,8 +59,6 @@ def step(state: ExecutionState, event: Event) -> None:
         if kind == EventType.REQUESTED and event.value["action"] == "resume" and not state.outbox:
             _resume(state, event)
         return
-    elif kind == EventType.STREAM_ITEM:
-        _emitted(state, event)
     elif kind == EventType.JOB_LOST:
         _lost(state, event)
     elif state.outbox and state.outbox[-1].type == _EXECUTION:
@@ -72,6 +70,8 @@ def step(state: ExecutionState, event: Event) -> None:
     elif kind == EventType.CONDITION_ANSWERED:
         _answered(state, event)
     elif state.status is ExecutionStatus.RUNNING:
+        if ticking.is_own_tick(state, event):
+            ticking.take(state, event)
         _heard(state, event)
     if not state.busy and not state.outbox:
         _settle_quiet(state, event)
@@ -172,8 +172,6 @@ def _job_changed(state: ExecutionState, event: Event) -> None:
     number = value["number"]
     if status == "RUNNING":
         _now_running(state, vertex, job, number, value["attempt"])
-        if vertex.pours and value["attempt"] == 1:
-            _stream_began(state, vertex, number, event)
         if job.starts and job.starts[0].skip is not None:
             _skip_those_in_front(state, vertex, job, event)
     elif status == "SUCCESS" or status == "FAILED" or status == "STOPPED" or status == "SKIPPED":
@@ -210,10 +208,10 @@ def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: i
             if not job.starts:
                 job.starts = None  # an empty deque is 600 bytes
         if vertex.feeds and not start.inputs:
-            ups = ((up, _latest(state, vertex, up)) for up, needed in vertex.feeds if needed)
+            ups = ((up, state.jobs[up].success) for up, needed in vertex.feeds if needed)
             start = start._replace(inputs=tuple(ups))
         run = runs[number] = Run(number, start)
-        job.used, job.began = start, number
+        job.used = start
         if number > job.number:
             job.number = number
         if job.starts:
@@ -223,8 +221,8 @@ def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: i
 
 
 def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, status: str, number: int) -> None:
-    run = job.runs.pop(number, None) if job.runs else None
-    state.busy -= run is not None
+    if job.runs and job.runs.pop(number, None) is not None:
+        state.busy -= 1
     if number > job.number:
         job.number = number
     before = job.last
@@ -232,16 +230,12 @@ def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Even
     state.unsettled = True
     job.last = status
     if status == "SUCCESS":
-        job.success = job.success if vertex.emits else number
+        job.success = number
         job.truth = event.value.get("truth")
     if state.status is not ExecutionStatus.RUNNING:
         return
     for index in vertex.down:
-        down = state.plan.vertices[index]
-        if vertex.stream and (vertex.index in down.items or vertex.index in down.takes):
-            _stream_ended(state, down, vertex, run is None or not run.items, event)
-        else:
-            _upstream_ended(state, down, vertex, before, event)
+        _upstream_ended(state, state.plan.vertices[index], vertex, before, event)
     if job.restart is not None and not job.runs:
         start, job.restart = job.restart, None
         state.busy -= 1
@@ -266,8 +260,14 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
     if up.recurring:
         if not vertex.has_start:
             reason = None if good else _because(up, status, event)
-            _feed(state, vertex, up, Feed(event.value["number"], event.offset, reason, event.value.get("truth")), event)
-            _drop_unpaired(state, vertex, job)
+            if job.feeds is None:
+                job.feeds = {}
+            feed, number = job.feeds.setdefault(up.index, deque()), event.value["number"]
+            at = len(feed)
+            while at and feed[at - 1].number > number:  # it ran beside one that ended earlier
+                at -= 1
+            feed.insert(at, Feed(number, event.offset, reason, event.value.get("truth")))
+            _pair(state, vertex, job, event)
         _feed_starts(state, vertex, job, event)
         return
     was_good = _is_good(up, before, needed)
@@ -275,7 +275,7 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
     job.need += was_good - good
     job.bad += (not good) - was_bad
     if not good:
-        state.witness = -1
+        state.witness = state.keeper = -1
         if job.bad == 1 and not was_bad:
             _upstream_failed(state, vertex, job, _because(up, status, event), event)
     elif job.need == 0:
@@ -284,21 +284,6 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
         elif not vertex.has_start and not job.starved:
             _start_or_skip(state, vertex, job, Start((event.offset,)), None, event)
         _feed_starts(state, vertex, job, event)
-
-
-def _feed(state: ExecutionState, vertex: Vertex, up: Vertex, feed: Feed, event: Event) -> None:
-    """Keep one end or item of a recurring upstream until it is used, in their order."""
-    job = state.jobs[vertex.index]
-    if job.feeds is None:
-        job.feeds = {}
-    line = job.feeds.setdefault(up.index, deque())
-    if vertex.latest:
-        line.clear()
-    at = len(line)
-    while at and line[at - 1].number > feed.number:  # it ran beside one that ended earlier
-        at -= 1
-    line.insert(at, feed)
-    _pair(state, vertex, job, event)
 
 
 def _upstream_failed(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event) -> None:
@@ -312,13 +297,7 @@ def _upstream_failed(state: ExecutionState, vertex: Vertex, job: JobState, reaso
 
 
 def _has_inputs(state: ExecutionState, vertex: Vertex) -> bool:
-    return all(_latest(state, vertex, up) or state.plan.vertices[up].given for up, needed in vertex.feeds if needed)
-
-
-def _latest(state: ExecutionState, vertex: Vertex, up: int) -> int:
-    """Give the number of the latest value of a recurring upstream; of the latest run of a stream that is taken as such."""
-    job = state.jobs[up]
-    return job.began if up in vertex.takes else job.success
+    return all(state.jobs[up].success or state.plan.vertices[up].given for up, needed in vertex.feeds if needed)
 
 
 def _because(up: Vertex, status: str, event: Event) -> str:
@@ -335,7 +314,7 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
     feeds = job.feeds
     if feeds is None or (job.need > 0 and not job.bad):
         return
-    while all(_has_next(state, vertex, up, feeds) for up, _ in vertex.feeds):
+    while all(_has_next(state, up, feeds) for up, _ in vertex.feeds):
         taken = [(up, feeds[up].popleft()) for up, _ in vertex.feeds]
         bad = [feed.reason for _, feed in taken if feed.reason is not None]
         offsets = tuple(sorted(feed.offset for _, feed in taken))
@@ -346,12 +325,10 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
             _start_or_skip(state, vertex, job, start, {up: feed.truth for up, feed in taken}, event)
 
 
-def _has_next(state: ExecutionState, vertex: Vertex, up: int, feeds: dict[int, deque[Feed]]) -> bool:
+def _has_next(state: ExecutionState, up: int, feeds: dict[int, deque[Feed]]) -> bool:
     """Tell whether the next end of a recurring upstream is there: one with a smaller number may still run."""
     feed, runs = feeds.get(up), state.jobs[up].runs
-    if not feed:
-        return False
-    return not runs or up in vertex.items or up in vertex.takes or min(runs) > feed[0].number
+    return feed is not None and len(feed) > 0 and (not runs or min(runs) > feed[0].number)
 
 
 def _start_or_skip(
@@ -432,77 +409,6 @@ def _skip(
     _emit(state, vertex, value, event)
 
 
-# --- streams --------------------------------------------------------------------------------------------------------
-
-
-def _stream_began(state: ExecutionState, up: Vertex, number: int, event: Event) -> None:
-    """Start who takes the items of this run of a stream as an iterator."""
-    for index in up.down:
-        vertex, job = state.plan.vertices[index], state.jobs[index]
-        if up.index in vertex.takes:
-            if not vertex.has_start:
-                _feed(state, vertex, up, Feed(number, event.offset), event)
-            _feed_starts(state, vertex, job, event)
-
-
-def _emitted(state: ExecutionState, event: Event) -> None:
-    """Start the batch jobs that depend on a stream once for this item (rule 27)."""
-    up = state.plan.vertices[state.plan.by_name[event.key[4:]]]
-    value, source = event.value, state.jobs[up.index]
-    source.items = source.success = value["item"]
-    run = (source.runs or {}).get(value["number"])
-    if run is not None:
-        run.items += 1
-        run.setbacks = 0
-    if state.status is not ExecutionStatus.RUNNING or (state.outbox and state.outbox[-1].type == _EXECUTION):
-        return
-    source.truth = value.get("truth")
-    for index in up.down:
-        vertex, job = state.plan.vertices[index], state.jobs[index]
-        if up.index not in vertex.items:
-            continue
-        if not vertex.has_start and not _is_short(state, vertex, up.index):
-            _feed(state, vertex, up, Feed(value["item"], event.offset, None, value.get("truth")), event)
-        _feed_starts(state, vertex, job, event)
-    if state.plan.hears_internal:
-        _heard(state, event)
-
-
-def _stream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, is_empty: bool, event: Event) -> None:
-    """Skip who has got nothing of a stream that is over; else its end starts nothing (rule 30)."""
-    job, status = state.jobs[vertex.index], event.value["status"]
-    reason = f"{up.name} yielded nothing" if status == "SUCCESS" else _because(up, status, event)
-    if vertex.has_start:
-        return
-    if up.index in vertex.takes:
-        if status == "SKIPPED":
-            _feed(state, vertex, up, Feed(event.value["number"], event.offset, reason), event)
-        return
-    if is_empty and job.last in (None, "SKIPPED") and not job.runs and not job.starts and not job.bad:
-        _skip(state, vertex, job, reason, event, inherited=True)
-    _drop_unpaired(state, vertex, job)
-
-
-def _drop_unpaired(state: ExecutionState, vertex: Vertex, job: JobState) -> None:
-    """Let go of items that nothing will ever be paired with, so that nobody waits until they are used."""
-    if job.feeds and any(_is_short(state, vertex, index) for index in vertex.items):
-        job.feeds = {index: feed for index, feed in job.feeds.items() if index not in vertex.items}
-
-
-def _is_short(state: ExecutionState, vertex: Vertex, but: int) -> bool:
-    """Tell whether another upstream than `but` that each start needs something of is over, with nothing left of it."""
-    feeds = state.jobs[vertex.index].feeds or {}
-    return any(up != but and not feeds.get(up) and _is_over(state, up) for up, _ in vertex.feeds)
-
-
-def _is_over(state: ExecutionState, up: int) -> bool:
-    """Tell whether a recurring upstream has ended for good: nothing can start it again."""
-    vertex, job = state.plan.vertices[up], state.jobs[up]
-    if job.last is None or job.runs or job.starts or job.restart is not None or vertex.rules:
-        return False
-    return all(_is_over(state, other) for other, _ in vertex.feeds)
-
-
 # --- starting, stopping, restarting ---------------------------------------------------------------------------------
 
 
@@ -511,20 +417,22 @@ def _offer(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, e
     if not job.runs and not job.starts and job.restart is None:
         _enqueue(state, vertex, job, start)
         return
-    policy = vertex.policy or IfRunning.QUEUE
-    if vertex.latest and start.rule == IMPLIED and job.starts and job.starts[-1].rule == IMPLIED:
-        job.starts[-1] = start
-        return
+    policy = vertex.policy or (IfRunning.MERGE if start.merges else IfRunning.QUEUE)
     if policy is IfRunning.IGNORE:
         return
     if policy is IfRunning.RESTART:
         _restart(state, vertex, job, start, event)
-    elif policy is IfRunning.MERGE and job.starts:
-        waiting = job.starts[-1]
-        events = tuple(sorted({*waiting.events, *start.events}))
-        job.starts[-1] = start._replace(events=events)
+    elif policy is IfRunning.MERGE and job.starts and (at := _joined(vertex, job.starts)) is not None:
+        events = tuple(sorted({*job.starts[at].events, *start.events}))
+        job.starts[at] = start._replace(events=events)
     else:
         _enqueue(state, vertex, job, start)
+
+
+def _joined(vertex: Vertex, starts: deque[Start]) -> int | None:
+    """Say which of the starts that wait a merged one joins: none that wants its own events, as `queue` promises."""
+    every = vertex.policy is IfRunning.MERGE
+    return next((at for at in reversed(range(len(starts))) if every or starts[at].merges), None)
 
 
 def _enqueue(state: ExecutionState, vertex: Vertex, job: JobState, start: Start) -> None:
@@ -578,8 +486,6 @@ def _stop(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, re
         state.busy -= 1
     if job.starts and not job.runs and state.status is ExecutionStatus.STOPPING:
         job.used = job.starts[0]  # `resume` goes on with it
-    if job.starts and vertex.items and state.status is ExecutionStatus.STOPPING:
-        job.left = tuple(job.starts if job.runs else list(job.starts)[1:])  # an item that waits is not lost
     _drop_starts(state, job)
     for run in list((job.runs or {}).values()):
         if run.status == "STOPPING" or run.status == _ENDING:
@@ -627,9 +533,10 @@ def _spots(state: ExecutionState, event: Event) -> list[Spot]:
     """Give the leaves that an event meets, those of statuses excepted."""
     plan = state.plan
     exact = plan.by_key.get(event.key, ())
-    if not exact and not plan.patterns:
-        return []
-    return [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)]
+    found = [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)] if exact or plan.patterns else []
+    if ticking.is_own_tick(state, event):
+        found += plan.by_timer.get(event.key, ())
+    return found
 
 
 def _fits(state: ExecutionState, leaf: Heard, event: Event) -> bool:
@@ -665,7 +572,8 @@ def _decide(state: ExecutionState, spots: list[Spot], met_by: Event, event: Even
     for index, fired in met.items():
         vertex, job = state.plan.vertices[index], state.jobs[index]
         (rule, offsets), *others = fired
-        start = Start(tuple(offsets), rule, (), tuple(r for r, _ in others))
+        merges = any((index, rule, leaf) in state.plan.merging for leaf in by_rule[index, rule])
+        start = Start(tuple(offsets), rule, (), tuple(r for r, _ in others), merges=merges)
         action = vertex.rules[rule].action
         if action is Action.START:
             _start_or_skip(state, vertex, job, start, None, event)
@@ -722,9 +630,8 @@ def _lost(state: ExecutionState, event: Event) -> None:
         _try_again(vertex, run, value, event.timestamp)
     else:
         run.losses += 1
-        run.setbacks += 1
-        if run.setbacks >= MAX_LOSSES:
-            value |= {"status": "FAILED", "reason": f"was running when the process died, {run.setbacks} times"}
+        if run.losses >= MAX_LOSSES:
+            value |= {"status": "FAILED", "reason": f"was running when the process died, {run.losses} times"}
         else:
             value |= {"status": "QUEUED", "reason": "was running when the process died"}
     run.status = value["status"] if value["status"] in ("QUEUED", "RETRYING") else _ENDING
@@ -754,9 +661,10 @@ def _execution_changed(state: ExecutionState, event: Event) -> None:
     status = ExecutionStatus(event.value["status"])
     if status is ExecutionStatus.RUNNING:
         if state.status is ExecutionStatus.INIT:
-            state.status = status
+            state.status, state.began = status, event.timestamp
             _begin(state, event)
         state.status = status
+        ticking.arm(state)
     elif status is ExecutionStatus.STOPPING:
         state.status = status
         asking.drop(state)
@@ -796,6 +704,8 @@ def _settle_quiet(state: ExecutionState, event: Event) -> None:
                 _drop_starts(state, state.jobs[index])
                 _skip(state, state.plan.vertices[index], state.jobs[index], reason, event)
         return
+    if state.plan.keepers and state.plan.ends is None and stays_open(state):
+        return
     vertices = state.plan.vertices
     failed = any(job.last == "FAILED" and not vertices[i].allow_failure for i, job in enumerate(state.jobs))
     _say_execution(state, "FAILED" if failed else "SUCCESS", event)
@@ -812,16 +722,12 @@ def _resume(state: ExecutionState, event: Event) -> None:
                 again.add(index)
                 todo.append(index)
     again |= {v.index for v in vertices if again and v.has_start and jobs[v.index].last == "SKIPPED"}
-    for vertex in reversed(vertices):  # what a job has not taken of a stream is in nobody's memory any more
-        again |= {up for up in vertex.takes if vertex.index in again}
-        again |= {vertex.index} if jobs[vertex.index].left else set()
-    rerun = [(i, jobs[i].used) for i in sorted(again) if not vertices[i].takes]  # who takes a stream starts with it
+    rerun = [(i, jobs[i].used) for i in sorted(again)]
     for index in again:
         job = jobs[index]
         state.unended += job.last is not None
-        job.last, job.starts, job.starved = None, None, False
-        job.feeds = job.feeds if vertices[index].items else None
-    state.unsettled, state.witness, state.stop_reason, state.busy = True, -1, None, 0
+        job.last, job.starts, job.feeds, job.starved = None, None, None, False
+    state.unsettled, state.witness, state.keeper, state.stop_reason, state.busy = True, -1, -1, None, 0
     for vertex in vertices:
         ends = [
             (_is_good(vertices[up], jobs[up].last, needed), jobs[up].last is not None) for up, needed in vertex.needs
@@ -833,10 +739,9 @@ def _resume(state: ExecutionState, event: Event) -> None:
     _say_execution(state, "RUNNING", event)
     started = set()
     for index, start in rerun:
-        left, jobs[index].left = jobs[index].left, ()
-        for again_start in (start, *left) if start is not None else left:
+        if start is not None:
             started.add(index)
-            _enqueue(state, vertices[index], jobs[index], again_start)
+            _enqueue(state, vertices[index], jobs[index], start)
     for index in sorted(again - started):
         vertex, job = vertices[index], jobs[index]
         if not vertex.given and not vertex.has_start and not vertex.feeds and job.need <= 0:

@@ -12,6 +12,7 @@ from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, Statu
 from aiflow.graph.event import INTERNAL, job_key
 from aiflow.graph.job import IfRunning
 from aiflow.graph.rule import Action, Rule, is_external
+from aiflow.graph.timing import TimeCondition, timer_key
 
 __all__ = ["GATE", "WORKFLOW", "Plan", "Spot", "Vertex"]
 
@@ -31,9 +32,9 @@ class Vertex:
     """A node as the machine sees it."""
 
     __slots__ = (
-        "after_only", "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "emits", "feeds", "given", "has_start",
-        "index", "items", "key", "latest", "limits", "name", "needs", "node", "parallel", "policy", "pours", "recurring", "retries",
-        "rules", "runner", "stream", "takes", "timeout",
+        "after_only", "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "feeds", "given", "has_start", "index",
+        "key", "limits", "name", "needs", "node", "parallel", "policy", "recurring", "retries", "rules", "runner", "stream",
+        "timeout",
     )  # fmt: skip
 
     def __init__(self, node: Node, index: int, given: bool, runner: str = "thread") -> None:
@@ -48,28 +49,20 @@ class Vertex:
         self.asked_outputs: tuple[int | str | None, ...] = ()
         self.rules: tuple[Rule, ...] = () if given else node.rules
         self.has_start = any(r.action is Action.START for r in self.rules)
-        self.stream = node.job.is_stream and not given
-        self.takes: frozenset[int] = _NONE  # streams that it gets as iterators: it starts when they start
-        self.items: frozenset[int] = _NONE  # streams of which each item starts it
-        self.emits = self.pours = False  # whether its items start jobs, and whether jobs take them as iterators
-        self.recurring = self.stream or any(r.action is not Action.STOP for r in self.rules)
-        self.latest = options.latest
+        self.recurring = not given and (node.job.is_stream or any(r.action is not Action.STOP for r in self.rules))
         self.policy = options.if_running
         self.parallel = options.max_parallel or 1 if self.policy is IfRunning.PARALLEL else 1
         self.retries = options.retries or 0
         self.delay, self.backoff = options.retry_delay, options.retry_backoff
-        self.allow_failure, self.runner = options.allow_failure, options.runner or runner
+        self.allow_failure, self.runner, self.stream = (
+            options.allow_failure,
+            options.runner or runner,
+            node.job.is_stream,
+        )
         if node.job.is_async and self.runner in ("thread", "inline"):
             self.runner = "async"
-        if self.stream and self.runner == "inline":
-            self.runner = "thread"  # it goes on while others run
         self.timeout = options.timeout
         self.limits = options.limits
-
-    @property
-    def flows(self) -> bool:
-        """Whether it runs for as long as a stream does; it takes no place of batch jobs then."""
-        return self.stream or bool(self.takes)
 
     def __repr__(self) -> str:
         return f"<vertex {self.name}>"
@@ -118,19 +111,21 @@ class Plan:
             vertex.feeds = tuple(u for u in ups if self.vertices[u[0]].recurring)
             if not all(needed for _, needed in ups):
                 vertex.after_only = frozenset(up for up, needed in ups if not needed)
-            if vertex.feeds:
-                self._connect_streams(vertex)
-        self.emitters = tuple(v.index for v in self.vertices if v.emits)
-        self.has_streams = any(v.stream for v in self.vertices)
         self.by_key: dict[str, list[tuple[Heard, Spot]]] = {}
         self.patterns: list[tuple[Heard, Spot]] = []
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
         self.met_before: list[Spot] = []  # leaves that wait for the success of a job that does not run in this part
+        self.timers: dict[str, TimeCondition] = {}  # by key: equal conditions share one
+        self.by_timer: dict[str, list[Spot]] = {}
+        self.keepers: list[tuple[int, int]] = []  # (vertex, rule): they can start a job for ever, by themselves
+        self.merging: set[Spot] = set()  # leaves of whose starts only one waits, unless the job says otherwise
         self.hears_internal = False
         self.asked: set[Spot] = set()  # the leaves that leave the last word to a function of the user
         for vertex in self.vertices:
             for number, rule in enumerate(vertex.rules):
                 self._index_leaves(rule.leaves, vertex.index, number)
+                if rule.action is not Action.STOP and any(leaf.keeps_open for leaf in rule.leaves):
+                    self.keepers.append((vertex.index, number))
         if stop_on is not None:
             self._index_leaves(tuple(stop_on.leaves()), WORKFLOW, 0)
 
@@ -172,18 +167,6 @@ class Plan:
             for up, output in asked:
                 self.vertices[up].asked_outputs += (output,)
 
-    def _connect_streams(self, vertex: Vertex) -> None:
-        taken = {self.by_name[node.name] for node in vertex.node.taken}
-        vertex.takes = frozenset(up for up, _ in vertex.feeds if up in taken)
-        fed = {up for up, needed in vertex.feeds if needed and self.vertices[up].stream}
-        vertex.items = frozenset(fed - taken)
-        for up in vertex.takes:
-            self.vertices[up].pours = True
-        for up in vertex.items:
-            self.vertices[up].emits = True
-        if vertex.takes and vertex.runner == "inline":
-            vertex.runner = "thread"
-
     def _spread_recurrence(self) -> None:
         todo = [v for v in self.vertices if v.recurring]
         while todo:
@@ -196,11 +179,16 @@ class Plan:
     def _index_leaves(self, leaves: tuple[Leaf, ...], vertex: int, rule: int) -> None:
         for number, leaf in enumerate(leaves):
             spot = (vertex, rule, number)
+            if leaf.merges:
+                self.merging.add(spot)
             if isinstance(leaf, StatusCondition):
                 if self.runs(leaf.job):
                     self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
                 elif "SUCCESS" in leaf.statuses:
                     self.met_before.append(spot)
+            elif isinstance(leaf, TimeCondition):
+                self.timers.setdefault(timer_key(leaf), leaf)
+                self.by_timer.setdefault(timer_key(leaf), []).append(spot)
             elif isinstance(leaf, Heard):
                 self._index_heard(leaf, spot)
 

@@ -27,13 +27,11 @@ class Start(NamedTuple):
     inputs: tuple[tuple[int, int], ...] = ()
     shadowed: tuple[int, ...] = ()
     skip: str | None = None  # why it will be SKIPPED when its turn has come
+    merges: bool = False  # whether a later one of its kind joins it
 
 
 class Feed(NamedTuple):
-    """One end of a recurring upstream, or one item of a stream, that a dependant has not used yet.
-
-    `number` is that of the run, or of the item; the start of a stream is one of these to who takes it as an iterator.
-    """
+    """One end of a recurring upstream that a dependant has not used yet."""
 
     number: int
     offset: int
@@ -81,14 +79,12 @@ class Gated(NamedTuple):
 class Run:
     """One execution of a job that has not ended yet."""
 
-    __slots__ = ("attempt", "due", "items", "losses", "number", "setbacks", "start", "status", "timed_out")
+    __slots__ = ("attempt", "due", "losses", "number", "start", "status", "timed_out")
 
     def __init__(self, number: int, start: Start) -> None:
         self.number, self.start = number, start
         self.attempt = 1
         self.losses = 0
-        self.setbacks = 0  # losses since it last emitted an item
-        self.items = 0  # that it has emitted
         self.status: str = "RUNNING"
         self.timed_out = False
         self.due = 0.0
@@ -99,11 +95,8 @@ class JobState:
 
     __slots__ = (
         "bad",
-        "began",
         "feeds",
-        "items",
         "last",
-        "left",
         "need",
         "number",
         "progress",
@@ -121,9 +114,7 @@ class JobState:
         self.need = need  # one-shot upstreams that have not succeeded
         self.bad = 0  # one-shot upstreams that ended otherwise
         self.number = 0  # of the latest run or skip
-        self.began = 0  # of the latest run that ever ran
-        self.success = 0  # number of the latest run that succeeded; of a stream whose items start jobs, the latest item
-        self.items = 0  # how many a stream has emitted, in all of its runs
+        self.success = 0  # number of the latest run that succeeded
         self.last: str | None = None  # how the latest run ended
         self.truth: Any = None  # what run_if asks of the latest value
         self.runs: dict[int, Run] | None = None
@@ -133,7 +124,6 @@ class JobState:
         self.progress: dict[int, Progress] | None = None
         self.starved = False  # whether the starts wait for the value of an upstream
         self.ticketed = False
-        self.left: tuple[Start, ...] = ()  # starts by items that stopping the execution dropped; they are for `resume`
         self.used: Start | None = None  # what the latest run was started by, or would have been; it is for `resume`
 
 
@@ -151,8 +141,8 @@ class ExecutionState:
     """
 
     __slots__ = (
-        "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "namespace", "outbox", "plan", "ready", "status",
-        "stop_progress", "stop_reason", "unended", "unsettled", "witness",
+        "began", "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "keeper", "namespace", "outbox", "plan", "ready",
+        "status", "stop_progress", "stop_reason", "ticked", "unended", "unsettled", "witness",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, execution_id: str, namespace: str = "default", context: str | None = None) -> None:
@@ -163,6 +153,9 @@ class ExecutionState:
         self.unended = sum(not v.given for v in plan.vertices)  # jobs that never ended
         self.unsettled = True  # whether liveness must be looked at again
         self.witness = -1  # a job that never ended and that something outside can still start
+        self.keeper = -1  # a job that time can start again, whatever happens
+        self.began = 0.0
+        self.ticked: dict[str, float] = {}  # by the key of a condition on time: when it was due last
         self.stop_progress: Progress | None = None
         self.stop_reason: str | None = None
         self.held: dict[int, list[Held]] = {}
@@ -192,6 +185,9 @@ class ExecutionState:
             "unended": self.unended,
             "unsettled": self.unsettled,
             "witness": self.witness,
+            "keeper": self.keeper,
+            "began": self.began,
+            "ticked": dict(self.ticked),
             "stop_reason": self.stop_reason,
             "stop": self.stop_progress.dump() if self.stop_progress else None,
             "held": {str(i): [h.dump() for h in held] for i, held in self.held.items()},
@@ -206,7 +202,8 @@ class ExecutionState:
         """Take the state from JSON data that `dump` gave for the same plan."""
         self.status = ExecutionStatus(data["status"])
         self.busy, self.unended = data["busy"], data["unended"]
-        self.unsettled, self.witness = data["unsettled"], data["witness"]
+        self.unsettled, self.witness, self.keeper = data["unsettled"], data["witness"], data["keeper"]
+        self.began, self.ticked = data["began"], dict(data["ticked"])
         self.stop_reason = data["stop_reason"]
         if data["stop"] is not None and self.plan.stop_on is not None:
             self.stop_progress = Progress(self.plan.stop_on).load(data["stop"])
@@ -230,24 +227,25 @@ def _is_touched(job: JobState, vertex: Vertex) -> bool:
 def _dump_start(start: Start | None) -> list[Any] | None:
     if start is None:
         return None
-    return [list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed), start.skip]
+    return [
+        list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed), start.skip, start.merges,
+    ]  # fmt: skip
 
 
 def _load_start(data: list[Any] | None) -> Start | None:
     if data is None:
         return None
-    events, rule, inputs, shadowed, skip = data
-    return Start(tuple(events), rule, tuple((up, number) for up, number in inputs), tuple(shadowed), skip)
+    events, rule, inputs, shadowed, skip, merges = data
+    return Start(tuple(events), rule, tuple((up, number) for up, number in inputs), tuple(shadowed), skip, merges)
 
 
 def _dump_job(job: JobState) -> dict[str, Any]:
     return {
-        "need": job.need, "bad": job.bad, "number": job.number, "success": job.success, "items": job.items, "began": job.began, "last": job.last, "truth": job.truth, "starved": job.starved,
-        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, r.setbacks, r.items, _dump_start(r.start)] for r in (job.runs or {}).values()],
+        "need": job.need, "bad": job.bad, "number": job.number, "success": job.success, "last": job.last, "truth": job.truth, "starved": job.starved,
+        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, _dump_start(r.start)] for r in (job.runs or {}).values()],
         "starts": [_dump_start(s) for s in job.starts or ()],
         "restart": _dump_start(job.restart),
         "used": _dump_start(job.used),
-        "left": [_dump_start(s) for s in job.left],
         "feeds": {str(k): [list(f) for f in v] for k, v in (job.feeds or {}).items()},
         "progress": {str(k): p.dump() for k, p in (job.progress or {}).items()},
     }  # fmt: skip
@@ -256,14 +254,12 @@ def _dump_job(job: JobState) -> dict[str, Any]:
 def _load_job(state: ExecutionState, index: int, data: dict[str, Any]) -> None:
     job, vertex = state.jobs[index], state.plan.vertices[index]
     job.need, job.bad, job.number, job.success = data["need"], data["bad"], data["number"], data["success"]
-    job.last, job.truth, job.items, job.began = data["last"], data["truth"], data["items"], data["began"]
+    job.last, job.truth = data["last"], data["truth"]
     job.starved = data["starved"]
     job.restart, job.used = _load_start(data["restart"]), _load_start(data["used"])
-    job.left = tuple(s for s in map(_load_start, data["left"]) if s)
-    for number, attempt, losses, status, timed_out, due, setbacks, items, start in data["runs"]:
+    for number, attempt, losses, status, timed_out, due, start in data["runs"]:
         run = Run(number, _load_start(start) or Start(()))
         run.attempt, run.losses, run.status, run.timed_out, run.due = attempt, losses, status, timed_out, due
-        run.setbacks, run.items = setbacks, items
         job.runs = job.runs or {}
         job.runs[number] = run
     if data["starts"]:

@@ -41,7 +41,7 @@ def main(descriptor: int, parent: int) -> None:
     """Serve the socket `descriptor`, as the child of process `parent`, until it closes."""
     _die_with(parent)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread that started us may have blocked some
-    faulthandler.enable()  # a segfault tells its line: that text becomes the job's error
+    faulthandler.enable(all_threads=False)  # a segfault tells its line: that text becomes the job's error
     for stream in (sys.stdout, sys.stderr):  # what a job printed must be out before it can crash
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     logging.basicConfig(format=_FORMAT, stream=sys.stderr)

@@ -231,10 +231,10 @@ class _Program:
             return finish(self._stdout.last_line, self.work.options, self.work.asked_outputs)
         message = f"the command {spec.text[:200]!r} {fate(code)}"
         tail = self._stderr.tail[-2000:]
-        return self._failed(f"{message}; the end of its standard error:\n{tail}" if tail else message)
+        return self._failed(message, tail=f"; the end of its standard error:\n{tail}" if tail else "")
 
-    def _failed(self, message: str, error: BaseException | None = None) -> Ended:
-        failure = Failure("CommandFailed", message)
+    def _failed(self, message: str, error: BaseException | None = None, tail: str = "") -> Ended:
+        failure = Failure("CommandFailed", message + tail)
         is_covered = isinstance(error or RunnerError(message), self.work.options.retry_on)
         return Ended("FAILED", error=failure, retryable=is_covered, reason=message.partition("\n")[0][:500])
 

@@ -6,6 +6,7 @@ Knows nothing of what events mean; the engine decides what is written, and when.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -22,6 +23,10 @@ from aiflow.values.codec import Codec, Stored
 
 __all__ = ["Store", "document_hash"]
 
+logger = logging.getLogger(__name__)
+LARGE_LOG = 100_000_000
+"""Bytes of write-ahead log after which something is wrong; SQLite empties it at about 16 MB."""
+
 APPEND = "INSERT INTO events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, status, execution_id, job, number)
     VALUES (?, ?, ?, 'RUNNING', ?, ?, ?)
@@ -33,11 +38,6 @@ JOB_ENDED = """UPDATE job_executions SET status = ?, ended = ?, reason = ?, erro
 JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, event_offset, attempt, execution_id, job, number)
     VALUES ('SKIPPED', ?, ?, ?, ?, 1, ?, ?, ?)
     ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'SKIPPED', ended = excluded.ended, reason = excluded.reason"""
-
-ITEM_ADDED = "INSERT INTO items (execution_id, job, item, codec, value, blob, size) VALUES (?, ?, ?, ?, ?, ?, ?)"
-ITEMS_USED = "DELETE FROM items WHERE execution_id = ? AND job = ? AND item < ?"
-ITEMS_COUNTED = "UPDATE job_executions SET items = ? WHERE execution_id = ? AND job = ? AND number = ?"
-STATE_SAVED = "INSERT INTO job_states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
 
 
 def document_hash(text: str) -> str:
@@ -71,6 +71,7 @@ class Store:
             door.create_home(home)
         self._path = door.find_store(home)
         self.writer: Any = None if readonly else door.connect(home, durability=durability)
+        self._told_size = 0
         self._inode = 0 if readonly else os.stat(self._path).st_ino
         self.blobs = Blobs(home / "blobs")
         self.codec = Codec(self.blobs)
@@ -182,6 +183,20 @@ class Store:
             )
         door.begin(self.writer)
 
+    def check_log_size(self, most: int = LARGE_LOG) -> None:
+        """Warn if the write-ahead log has grown beyond `most` bytes, and again at each doubling."""
+        try:
+            size = os.stat(f"{self._path}-wal").st_size
+        except OSError:  # nothing was written yet
+            return
+        if size > max(most, 2 * self._told_size):
+            self._told_size = size
+            logger.warning(
+                "The write-ahead log of %s has grown to %d MB: some process keeps a reading transaction open, so that it "
+                "cannot be emptied; find it with `fuser %s`, and end it",
+                self._path, size >> 20, self._path,
+            )  # fmt: skip
+
     # --- owners -----------------------------------------------------------------------------------------------------
 
     def _owner_path(self, owner: str) -> Path:
@@ -253,25 +268,6 @@ class Store:
                 f"the value of {job} (number {number}) of execution {execution_id} was not kept (persist=False)"
             )
         return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
-
-    def item(self, execution_id: str, job: str, item: int) -> Any:
-        """Load an item of a stream that a batch job has not used yet.
-
-        Raises
-        ------
-        StoreError
-            If it is not kept any more, or is damaged.
-        """
-        sql = "SELECT codec, value, blob, size FROM items WHERE execution_id = ? AND job = ? AND item = ?"
-        row = self.row(sql, (execution_id, job, item))
-        if row is None:
-            raise StoreError(f"item {item} of {job} of execution {execution_id} is not kept any more")
-        return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
-
-    def state(self, execution_id: str, job: str) -> str | None:
-        """Read the state of a job that was saved last, as JSON text."""
-        row = self.row("SELECT state FROM job_states WHERE execution_id = ? AND job = ?", (execution_id, job))
-        return None if row is None else str(row[0])
 
     def cached(self, key: str) -> Stored | None:
         """Find the value of an equal call of a cached job."""

@@ -1,0 +1,216 @@
+"""What has not begun is shown with what it waits for, and who waits for an execution learns what for."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.children import until
+
+import aiflow as af
+from aiflow.clock import SystemClock
+from aiflow.display import execution_html, execution_text
+from aiflow.testing import ManualClock, project_for_tests, run_until_idle
+
+
+@af.job
+def load() -> int:
+    return 1
+
+
+@af.job
+def fit(*inputs: int) -> int:
+    return 2
+
+
+@af.job
+def report(*inputs: int) -> int:
+    return 3
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    return threading.Event()
+
+
+def not_begun(execution: af.Execution) -> dict[str, tuple[str, str | None]]:
+    return {one.job: (str(one.status), one.reason) for one in execution.not_begun}
+
+
+def test_a_job_that_has_not_begun_is_listed_with_what_it_waits_for_until_it_runs(aiflow_project: af.Project) -> None:
+    @af.workflow
+    def waits() -> None:
+        model = fit(load()).start_on(af.event("go")).start_on(af.event("now"))
+        report(model).after(load.options(name="again")())
+
+    execution = aiflow_project.start(waits)
+    run_until_idle(aiflow_project)
+    expected = {
+        "fit": ("INIT", "waits for event('go') or event('now')"),
+        "report": ("INIT", "waits for fit"),
+    }
+    assert not_begun(execution) == expected
+    shown = execution_text(execution)
+    assert "  fit     INIT" in shown
+    assert shown.endswith("waits for fit")
+    assert "waits for fit" in execution_html(execution)
+    assert {one.job for one in execution.jobs} == {"load", "again"}
+    assert execution.job("fit") is None
+    aiflow_project.publish("go")
+    run_until_idle(aiflow_project)
+    assert not_begun(execution) == {}
+    assert execution.status == "SUCCESS"
+
+
+def test_a_job_that_never_ran_is_listed_when_the_execution_has_ended(aiflow_project: af.Project) -> None:
+    @af.workflow
+    def waits() -> None:
+        fit().start_on(af.event("go"))
+
+    execution = aiflow_project.start(waits)
+    execution.stop()
+    assert execution.status == "STOPPED"
+    assert not_begun(execution) == {"fit": ("INIT", "did not run")}
+
+
+def test_a_job_that_is_given_or_left_out_is_not_listed(aiflow_project: af.Project) -> None:
+    @af.workflow
+    def part() -> None:
+        report(fit(load())).start_on(af.event("go"))
+
+    execution = aiflow_project.start(part, only=["report"], given={"fit": 2})
+    assert not_begun(execution) == {"report": ("INIT", "waits for event('go')")}
+    execution.stop()
+
+
+def test_a_job_that_waits_for_a_place_or_a_limit_is_queued(tmp_path: Path, gate: threading.Event) -> None:
+    @af.job(limits={"gpu": 1})
+    def train(number: int) -> None:
+        gate.wait(20)
+
+    @af.workflow
+    def trains() -> None:
+        train(1)
+        train(2)
+        load()
+
+    with af.Project("queue", home=tmp_path / "home", workers=1) as project:
+        execution = project.start(trains)
+        until(lambda: not_begun(execution))
+        assert not_begun(execution) == {
+            "train_2": ("QUEUED", "waits for a place"),
+            "load": ("QUEUED", "waits for a place"),
+        }
+        gate.set()
+        execution.wait(20)
+    gate.clear()
+    with af.Project("queue", home=tmp_path / "home", workers=3) as project:
+        execution = project.start(trains)
+        until(lambda: not_begun(execution).keys() == {"train_2"})
+        assert not_begun(execution) == {"train_2": ("QUEUED", "waits for the limit gpu")}
+        gate.set()
+        execution.wait(20)
+
+
+def test_who_has_no_part_in_an_execution_sees_from_its_record_what_waits(tmp_path: Path) -> None:
+    @af.workflow
+    def waits() -> None:
+        fit(load())
+        report().start_on(af.event("go"))
+
+    with project_for_tests(tmp_path / "home") as project:
+        execution = project.start(waits)
+        run_until_idle(project)
+        project._shared.engine.recent.clear()
+        project._shared.engine.lives.pop(execution.id)
+        assert not_begun(project.executions.get(execution.id)) == {"report": ("INIT", "waits for event('go')")}
+
+
+# --- quiet ------------------------------------------------------------------------------------------------------------
+
+
+@af.workflow
+def listening() -> None:
+    report().start_on(af.event("go"))
+
+
+def waiting_run(project: af.Project, workflow: af.Workflow) -> tuple[threading.Thread, list[af.Execution]]:
+    ended: list[af.Execution] = []
+    thread = threading.Thread(target=lambda: ended.append(project.run(workflow)))
+    thread.start()
+    return thread, ended
+
+
+def test_20_run_says_after_a_while_of_quiet_what_it_waits_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with af.Project("quiet", home=tmp_path / "home", clock=SystemClock(patience=0.01)) as project:
+        with caplog.at_level(logging.INFO, "aiflow"):
+            thread, ended = waiting_run(project, listening)
+            until(lambda: caplog.records)
+            project.publish("go")
+            thread.join(20)
+        (said,) = caplog.records
+        assert said.levelno == logging.WARNING
+        assert said.getMessage() == f"execution {ended[0].id} of listening waits for event('go') (starts report)"
+
+
+def test_20_a_job_that_takes_long_is_told_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gate: threading.Event
+) -> None:
+    @af.job
+    def hold() -> None:
+        gate.wait(20)
+
+    @af.workflow(stop_on=af.event("enough"))
+    def holds() -> None:
+        report(hold())
+
+    with af.Project("quiet", home=tmp_path / "home", clock=SystemClock(patience=0.01)) as project:
+        with caplog.at_level(logging.INFO, "aiflow"):
+            thread, _ = waiting_run(project, holds)
+            until(lambda: caplog.records)
+            gate.set()
+            thread.join(20)
+        assert {(r.levelno, r.getMessage().partition(" waits for ")[2]) for r in caplog.records} == {
+            (logging.INFO, "hold (RUNNING), event('enough') (stops it)")
+        }
+
+
+@pytest.mark.parametrize("how", ["run", "wait"])
+def test_20_with_a_clock_that_stands_still_nobody_waits_for_what_cannot_come(tmp_path: Path, how: str) -> None:
+    waits: dict[str, Callable[[af.Project], object]] = {
+        "run": lambda project: project.run(listening),
+        "wait": lambda project: project.start(listening).wait(),
+    }
+    with project_for_tests(tmp_path / "home", ManualClock(patience=0.01)) as project:
+        with pytest.raises(
+            TimeoutError, match=r"waits for event\('go'\) \(starts report\), and the clock stands still"
+        ):
+            waits[how](project)
+        (execution,) = project.executions.list()
+        assert execution.status == "RUNNING"
+        execution.stop()
+
+
+def test_20_with_a_clock_that_stands_still_a_job_on_a_thread_is_waited_for(
+    tmp_path: Path, gate: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    @af.job(runner="thread")
+    def hold() -> None:
+        gate.wait(20)
+
+    @af.workflow
+    def holds() -> None:
+        hold()
+
+    def release() -> None:
+        until(lambda: caplog.records)
+        gate.set()
+
+    releasing = threading.Thread(target=release)
+    caplog.set_level(logging.INFO, "aiflow")
+    with project_for_tests(tmp_path / "home", ManualClock(patience=0.01)) as project:
+        releasing.start()
+        assert project.run(holds).status == "SUCCESS"
+    releasing.join()
+    assert "waits for hold (RUNNING)" in caplog.text
