@@ -4,6 +4,8 @@ import contextlib
 import os
 import tempfile
 from collections import Counter
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,15 @@ def busy() -> None:
     unsteady(1).start_on(af.event("tick").sticky() & af.event("go"))
 
 
-WORKFLOWS = {"graph": graph, "service": service, "busy": busy}
+@af.workflow
+def timed() -> None:
+    """Ticks that all count, ticks that are merged, and a moment."""
+    react().start_on(af.every(7, misfire="all"))
+    plain.options(name="by_cron")().start_on(af.cron("* * * * *", tz="Europe/Berlin"))
+    plain.options(name="once")().start_on(af.at(datetime(2026, 1, 1, 0, 1, 30, tzinfo=UTC)))
+
+
+WORKFLOWS = {"graph": graph, "service": service, "busy": busy, "timed": timed}
 KEYS = ("go", "tick", "stop", "again", "other")
 
 
@@ -201,6 +211,17 @@ class Lives(RuleBasedStateMachine):
         assert len(values) == len(set(values))
         assert set(self.acknowledged) <= set(values)
         self._check_calls()
+        self._check_ticks()
+
+    def _check_ticks(self) -> None:
+        """None is told twice or forgotten, and nobody has those of another."""
+        told: dict[tuple[str | None, str], list[float]] = {}
+        for tick in self.project.events.list(types="TIMER_FIRED"):
+            told.setdefault((tick.execution_id, tick.key), []).append(tick.timestamp)
+        for (execution_id, key), times in told.items():
+            assert times == sorted(set(times)), f"{key} of {execution_id}: {times}"
+            if "every" in key:
+                assert [round(b - a, 6) for a, b in pairwise(times)] == [7] * (len(times) - 1)
 
     def _check_calls(self) -> None:
         for key, count in self.finished.items():
@@ -215,8 +236,20 @@ class Lives(RuleBasedStateMachine):
             return
         for execution in self.project.executions.list(limit=None):
             assert_replays(execution)
+            if execution.workflow == "timed" and execution.status == "RUNNING":
+                self._check_timed(execution)
             if execution.workflow == "service" and execution.status == "RUNNING":
                 self._check_service(execution)
+
+    def _check_timed(self, execution: af.Execution) -> None:
+        """Each tick has a run of its own, up to now."""
+        requests = [e.value["action"] for e in execution.events() if e.type == "REQUESTED"]
+        if set(requests) <= {"taken_over"} and "FAILED" not in {str(j.status) for j in execution.jobs}:
+            ticks = self.project.events.list("timer:every*")
+            own = [e.value for e in ticks if e.execution_id == execution.id]
+            assert execution.results("react") == own
+            assert execution.started is not None
+            assert len(own) == (self.clock.now() - execution.started.timestamp()) // 7
 
     def _check_service(self, execution: af.Execution) -> None:
         """Each event that reached it was handled once and in order, also those of the time when it was interrupted."""
