@@ -127,6 +127,8 @@ def run_until_idle(project: Project, timeout: float = 30.0) -> None:
 def assert_replays(execution: Execution) -> None:
     """Check that the log of an execution, stepped again, gives the same decisions (rule 35).
 
+    What an INTERRUPTED one has yet to decide, of events that came meanwhile, is left out.
+
     Raises
     ------
     AssertionError
@@ -137,7 +139,7 @@ def assert_replays(execution: Execution) -> None:
     state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
     events = log.of_execution(project._store.reader(), execution.id, execution.first_offset, live.plan.hears)
     left = replay(state, events)
-    if left:
+    if left and execution.status != "INTERRUPTED":
         raise AssertionError(f"decided again, and not found in the log: {left[0].key} {left[0].value}")
     if state.status != execution.status and execution.status != "INTERRUPTED":
         raise AssertionError(f"the log says {execution.status}, the same events lead to {state.status}")

@@ -1,11 +1,12 @@
 """Which events reach which executions (rule 3), and that none comes too early or too late."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aiflow as af
-from aiflow.testing import assert_replays, run_until_idle
+from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
 
 
 @af.job
@@ -179,3 +180,27 @@ def test_an_event_of_bookkeeping_meets_a_condition_only_if_that_names_its_type(s
     assert execution.results("typed") == [1]
     assert_replays(execution)
     execution.stop()
+
+
+def test_35_an_interrupted_execution_that_has_yet_to_decide_on_what_came_meanwhile_replays(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    @af.job(runner="thread")
+    def work() -> None:
+        af.current().wait_stop(30)
+
+    @af.workflow
+    def working() -> None:
+        work().stop_on(af.event("stop"))
+
+    with project_for_tests(tmp_path, clock) as project:
+        execution = project.start(working)
+        project.close(detach=True)
+    with project_for_tests(tmp_path, clock) as project:
+        project.publish("stop")
+        execution = project.executions.get(execution.id)
+        assert_replays(execution)
+        execution.resume()
+        run_until_idle(project)
+        assert execution.job("work").status == "STOPPED"  # type: ignore[union-attr]
+        assert_replays(execution)
