@@ -1,6 +1,7 @@
 # What a developer does, by name. GNU make, Python >= 3.11 and the package index are all that it needs.
 #   make test PYTHON=python3.13      another interpreter (the virtual environment is made anew)
 #   make test ARGS="-k stops -x"     arguments for pytest; also for demo and bench
+#   make test ARGS="-n 0 --pdb"      in one process, where a debugger works
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,6 +16,7 @@ PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.versi
 DEFINITION := pyproject.toml src/aiflow/_version.py
 CODE := $(wildcard src tests benchmarks examples docs conftest.py)
 TYPED := src/aiflow $(wildcard tests/typing)
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -64,10 +66,10 @@ demo: $(VENV)/.examples ## install aiflow with what the example needs, and run t
 	@$(BIN)/python -m aiflow run examples/iris.py $(ARGS)
 
 test: $(VENV)/.test ## install what the tests need, and run them
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.test ## the same without the tests that start a Flink cluster
-	@$(BIN)/python -m pytest -m "not flink" $(ARGS)
+	@$(PYTEST) -m "not flink" $(ARGS)
 
 check: format-check lint types contracts docs ## format, lint, strict types, import contracts, docs: all that needs no run
 

@@ -1,18 +1,28 @@
 """Makes the README and the pages of docs/ run as tests, and keeps every test away from the developer's own home.
 
-Each document is run from top to bottom, in a folder and a home of its own, whatever the order of the other tests.
+Each document is run from top to bottom, in a folder and a home of its own and in one process, whatever the order of the
+other tests. What takes long comes first, so that no process is left with it at the end.
 """
+
+from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sybil import Sybil
 from sybil.integration.pytest import SybilFile, SybilItem
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = (".md", "test_notebook.py")
+"""The files whose tests share something costly, or each other's names: one process runs all of a file."""
 
 # Doctest imports every module of src; this one runs in the Flink driver process only.
 collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py"]
@@ -45,7 +55,7 @@ pytest_collect_file = Sybil(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the examples of a document together again, in their order: pytest-randomly has shuffled them by now."""
+    """Put the examples of a document together again, in their order, and slow tests first: all is shuffled by now."""
     documents: dict[SybilFile, list[SybilItem]] = {}
     for item in items:
         if isinstance(item, SybilItem):
@@ -56,6 +66,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             items.append(item)
         elif examples := documents.pop(item.parent, None):
             items.extend(sorted(examples, key=lambda one: (one.example.line, one.example.column)))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)  # there may be no xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Give tests to processes one by one, but a file that belongs together as a whole."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            return file if file.endswith(TOGETHER) else nodeid
+
+    return OneByOne(config, log)
 
 
 @pytest.fixture(autouse=True)
