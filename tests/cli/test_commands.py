@@ -150,6 +150,13 @@ def test_help_teaches_by_examples(aiflow: Aiflow) -> None:
     assert "aiflow" in json.loads(aiflow("version", "-o", "json").out)
 
 
+def test_no_example_is_too_long_for_a_narrow_terminal(aiflow: Aiflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in ([], ["run"], ["show"], ["list"], ["event"], ["event", "publish"], ["execution"], ["job"], ["db"]):
+        shown = aiflow(*words, "--help").out.partition("Examples:")[2].partition("╭")[0]
+        assert all(line.lstrip().startswith("$ aiflow ") for line in shown.splitlines() if line.strip()), words
+
+
 def test_a_command_that_lacks_something_says_where_help_is(aiflow: Aiflow) -> None:
     assert "aiflow run --help" in aiflow("run", code=2).err
     assert "did you mean" in aiflow("lsit", code=2).err.lower()

@@ -38,11 +38,11 @@ _HELP = {
 
 _EXAMPLES = """
 run iris.py -p neighbors=7           # run the workflow in iris.py
-show iris.py                         # its graph, as a tree; --svg for a picture
+show iris.py                         # its graph, as a tree
 list executions                      # what was run
-execution show k3vq                  # one of them, by the first characters of its id
+execution show k3vq                  # one of them, by its id
 event publish go '{"n": 1}'          # tell all that wait for it
-event tail                           # see what happens, as it happens
+event tail                           # see what happens
 """
 
 

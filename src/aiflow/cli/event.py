@@ -25,9 +25,9 @@ __all__ = ["event"]
 _PAUSE = 0.03  # seconds between two looks: another process's events are to be seen within 100 ms
 
 _EXAMPLES = """
-event publish go                            # an event without a value
-event publish sensor.kitchen 21.5           # JSON if it parses, else text
-event tail --key 'sensor.*'                 # until interrupted, one JSON object a line
+event publish go                     # an event without a value
+event publish sensor.kitchen 21.5    # JSON if it parses, else text
+event tail --key 'sensor.*'          # until interrupted
 event count --key 'sensor.*'
 """
 

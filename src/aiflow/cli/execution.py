@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["execution"]
 
 _EXAMPLES = """
-execution show k3vq                  # the first characters of the id are enough
+execution show k3vq                  # the beginning of the id
 execution logs k3vq --job train
 execution stop k3vq
 execution resume k3vq

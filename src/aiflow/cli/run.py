@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["read_params", "read_value", "run", "workflow_params"]
 
 _EXAMPLES = """
-run iris.py                                # the only workflow in iris.py
-run flows.py:nightly -p day=2026-11-23     # one of several, with a parameter
-run iris.py -o json > result.json          # progress on the terminal, data in the file
-run iris.py --only train                   # one job; what it needs comes from the latest execution
-run iris.py --from train --timeout 600     # a job and all that follows, for ten minutes at most
-run iris.py --resume                       # go on where the latest one failed or was interrupted
+run iris.py                               # its only workflow
+run flows.py:nightly -p day=2026-11-23    # one of several
+run iris.py -o json > result.json         # the data in a file
+run iris.py --only train                  # one job
+run iris.py --from train --timeout 600    # it and all that follows
+run iris.py --resume                      # go on after a failure
 """
 
 
