@@ -108,8 +108,8 @@ def execution_text(execution: Execution) -> str:
     status, jobs = str(execution.status), execution.all_jobs
     took = duration(_seconds_of(execution))
     lines = [f"execution {execution.id} of {execution.workflow}: {status}" + (f" in {took}" if took else "")]
-    if execution.reason:
-        lines.append(f"  {execution.reason}")
+    if said := _reason_of(execution, status):
+        lines.append(f"  {said}")
     if params := execution.shown_params:
         lines.append("  " + ", ".join(f"{name} = {_short(value)}" for name, value in params.items()))
     shown, more = _first(jobs, _MOST_ROWS)
@@ -161,10 +161,14 @@ def _seconds_of(execution: Execution) -> float | None:
 
 
 def _reason(execution: Execution, status: str) -> str:
-    said = execution.reason
-    if status == "INTERRUPTED":
-        said = "its process is gone; go on with it: aiflow execution resume " + execution.id
+    said = _reason_of(execution, status)
     return f"<p>{_text(said)}</p>" if said else ""
+
+
+def _reason_of(execution: Execution, status: str) -> str | None:
+    if status == "INTERRUPTED":
+        return f"its process is gone; go on with it: aiflow execution resume {execution.id}"
+    return execution.reason
 
 
 def _params(params: Mapping[str, Any]) -> str:

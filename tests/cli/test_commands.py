@@ -125,6 +125,29 @@ def test_a_job_that_has_not_begun_is_a_row_of_the_table(aiflow: Aiflow, sums: st
     assert shown[-1].split() == ["told", "INIT", "waits", "for", "event('go')"]
 
 
+def test_an_interrupted_execution_is_shown_with_the_command_that_goes_on_with_it(aiflow: Aiflow) -> None:
+    from aiflow.display import execution_text
+
+    @af.job
+    def hang() -> None:
+        af.current().wait_stop(60)
+
+    @af.workflow
+    def hanging() -> None:
+        hang()
+
+    project = af.Project()
+    id_ = project.start(hanging).id
+    project.close(detach=True)
+    how = f"its process is gone; go on with it: aiflow execution resume {id_}"
+    assert how in aiflow("list", "executions").out
+    shown = aiflow("execution", "show", id_).out
+    assert how in shown
+    assert shown.splitlines()[-1].split() == ["hang", "RUNNING", "1", "its", "process", "is", "gone"]
+    with af.Project() as project:
+        assert how in execution_text(project.executions.get(id_))
+
+
 def test_what_is_not_there_is_wrong_usage(aiflow: Aiflow) -> None:
     af.Project().close()
     assert "no execution 'nothing'" in aiflow("execution", "show", "nothing", code=2).err

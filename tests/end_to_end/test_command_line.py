@@ -371,11 +371,14 @@ def test_tail_follows_events_line_by_line_and_ends_with_its_reader(aiflow: Comma
 # --- interrupts and crashes -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_the_execution_gracefully(aiflow: CommandLine, number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(("number", "code", "times"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
+def test_a_signal_stops_the_execution_gracefully_also_if_it_is_sent_twice_at_once(
+    aiflow: CommandLine, number: signal.Signals, code: int, times: int
+) -> None:
     running = aiflow.begin("run", "waiting.py", "-o", "json")
     until(aiflow.is_there("wait.txt"))
-    running.send_signal(number)
+    for _ in range(times):  # `timeout` sends to the process and to its group
+        running.send_signal(number)
     out, err = ends(running, code)
     record = json.loads(out)
     assert (record["status"], record["reason"]) == ("STOPPED", "interrupted")

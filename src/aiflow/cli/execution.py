@@ -15,7 +15,14 @@ from aiflow.cli.failures import Refused, say
 from aiflow.cli.following import follow, report
 from aiflow.cli.formats import Fields, Lines, write
 from aiflow.cli.loading import load_file
-from aiflow.cli.records import execution_header, execution_record, job_records, job_table, not_begun_records
+from aiflow.cli.records import (
+    execution_header,
+    execution_record,
+    interrupted,
+    job_records,
+    job_table,
+    not_begun_records,
+)
 from aiflow.cli.results import masked, results_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.errors import Conflict
@@ -47,7 +54,12 @@ def show(asked: Asked, id_: str) -> None:
         found = project.executions.get(id_)
         record, results = execution_record(found), results_of(found, unpickle=False)
         everything = found.all_jobs
-        told = [job_records(project, everything), not_begun_records(everything), found.provenance]
+        ran = job_records(project, everything)
+        told = [
+            interrupted(ran) if record["status"] == "INTERRUPTED" else ran,
+            not_begun_records(everything),
+            found.provenance,
+        ]
         jobs, left, provenance = masked(told, found.params)
         data = {
             **record, "jobs": jobs, "not_begun": left, "provenance": provenance,

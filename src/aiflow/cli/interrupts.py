@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
@@ -16,6 +17,8 @@ from typing import Any, Self
 __all__ = ["Interrupts"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AT_ONCE = 0.01
+"""Seconds: signals that come so close are one; `timeout`, for one, sends to the process and to its group."""
 
 
 class Interrupts:
@@ -34,6 +37,7 @@ class Interrupts:
     def __init__(self, has_work: Callable[[], bool], stop: Callable[[], None], abandon: Callable[[int], None]) -> None:
         self._has_work, self._stop, self._abandon = has_work, stop, abandon
         self.exit_code: int | None = None
+        self._came = 0.0
         self._before: dict[signal.Signals, Any] = {}
         self._stopping: threading.Thread | None = None
 
@@ -75,8 +79,9 @@ class Interrupts:
     def _take(self, number: int) -> None:
         code = 128 + number
         if self.exit_code is not None:
-            self._abandon(code)
+            if time.monotonic() - self._came > _AT_ONCE:
+                self._abandon(code)
         elif self._has_work():
-            self.exit_code = code
+            self.exit_code, self._came = code, time.monotonic()
             self._stopping = threading.Thread(target=self._stop, name="aiflow-stopping", daemon=True)
             self._stopping.start()

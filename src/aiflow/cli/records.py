@@ -20,12 +20,14 @@ __all__ = [
     "execution_header",
     "execution_record",
     "execution_table",
+    "interrupted",
     "job_records",
     "job_table",
     "not_begun_records",
 ]
 
 Record = Mapping[str, Any]
+_GONE = "its process is gone; go on with it: aiflow execution resume {}"
 
 
 def duration(seconds: float | None) -> str:
@@ -68,6 +70,14 @@ def event_table(rows: list[dict[str, Any]]) -> Table:
         "EXECUTION": "execution_id",
     }
     return Table(rows, columns, wide=("VALUE",))
+
+
+def interrupted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say of what had not ended in an execution whose process is gone that it does not go on."""
+    return [
+        row if row["ended"] else {**row, "seconds": None, "reason": row["reason"] or "its process is gone"}
+        for row in rows
+    ]
 
 
 def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
@@ -135,7 +145,7 @@ def execution_record(execution: Execution) -> dict[str, Any]:
         "event": None if event is None else event_record(event), "created": execution.created,
         "started": execution.started, "ended": execution.ended,
         "seconds": None if started is None or status == "INTERRUPTED" else max(0.0, ended - started),
-        "reason": execution.reason, "source": execution.source,
+        "reason": _GONE.format(execution.id) if status == "INTERRUPTED" else execution.reason, "source": execution.source,
     }  # fmt: skip
 
 
