@@ -1,4 +1,4 @@
-"""Measures what the machine itself needs, with nothing but the standard library: the least that a figure can be.
+"""Measures what the machine itself needs, with nothing but the standard library (and watchdog for files): the least there can be.
 
 Knows nothing of aiflow. The definitions are those of the peers' comparison, so that all ratios have one denominator.
 """
@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from benchmarks.bench import Bench
 
-__all__ = ["commits", "hand_over", "nothing", "publishers", "two_commits", "wakes"]
+__all__ = ["commits", "hand_over", "nothing", "notices", "publishers", "two_commits", "wakes"]
 
 RUNNING = "INSERT INTO task VALUES (?, 'RUNNING', ?)"
 DONE = "UPDATE task SET state = 'SUCCESS', t = ? WHERE id = ?"
@@ -99,6 +100,36 @@ def wakes(n: int) -> list[float]:
     channel.put(0.0)
     reader.join()
     return out
+
+
+def notices(folder: Path, n: int) -> list[float]:
+    """Give the milliseconds from each closing of a small file to the call of a handler of watchdog's observer."""
+    from watchdog.events import FileClosedEvent, FileSystemEventHandler
+    from watchdog.observers import Observer
+
+    came, out = threading.Event(), []
+
+    class Handler(FileSystemEventHandler):
+        def on_closed(self, event: object) -> None:
+            out.append(now())
+            came.set()
+
+    folder.mkdir()
+    observer = Observer()
+    observer.schedule(Handler(), str(folder), event_filter=[FileClosedEvent])
+    observer.start()
+    took = []
+    for number in range(n):
+        came.clear()
+        time.sleep(0.003)
+        with open(folder / f"{number}.csv", "w", encoding="ascii") as file:
+            file.write("1,2,3\n")
+        closed = now()
+        came.wait(10)
+        took.append((out[-1] - closed) * 1e3)
+    observer.stop()
+    observer.join()
+    return took
 
 
 def commits(bench: Bench, n: int, durability: str = "NORMAL", pause: float = 0.0) -> list[float]:

@@ -27,7 +27,15 @@ from aiflow.store.schema import MIGRATIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.glob("*.md"),
+        *DOCS.glob("adr/*.md"),
+        *DOCS.glob("howto/*.md"),
+        *ROOT.glob("*/README.md"),
+    ]
+)
 NOT_OURS = ("make ", "pip ", "git ", "cd ")
 """Commands in the documents that are not aiflow's, and are not run here."""
 

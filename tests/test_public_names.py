@@ -51,6 +51,7 @@ NAMES = [
     "current",
     "event",
     "every",
+    "file",
     "fixed",
     "job",
     "observe",

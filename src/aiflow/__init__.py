@@ -32,6 +32,7 @@ from aiflow.graph.command import command
 from aiflow.graph.condition import Condition, condition, event
 from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.file import file
 from aiflow.graph.job import Job, fixed, job
 from aiflow.graph.observing import observe
 from aiflow.graph.params import Secret
@@ -93,6 +94,7 @@ __all__ = [
     "current",
     "event",
     "every",
+    "file",
     "fixed",
     "job",
     "observe",

@@ -17,11 +17,13 @@ from aiflow.clock import Clock
 from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
+from aiflow.folders import Folders
 from aiflow.graph import asking, machine, ticking
 from aiflow.graph.admission import Admission, Ticket
 from aiflow.graph.commands import Ask, Command, RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
+from aiflow.graph.file import folders_of
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
@@ -86,8 +88,10 @@ class Engine:
         self.lives: dict[str, Live] = {}
         self._listeners: dict[str, dict[str, Live]] = {}
         self._pattern_listeners: dict[str, Live] = {}
+        self._folder_listeners: dict[str, dict[str, Live]] = {}
         self.deliveries = Deliveries(self)
         self.ticker = Ticker(clock, self.look)
+        self.folders = Folders(self)
         self.record = Recorder(store)
         self._data_version: int | None = None
         self._bad: dict[int, int] = {}
@@ -258,6 +262,10 @@ class Engine:
             if own is not None:
                 self._step(own, event)
         by_key = self._listeners.get(event.key)
+        if self._folder_listeners and event.type == EventType.FILE_CHANGED:
+            by_key = dict(by_key or ())
+            for folder in folders_of(event):
+                by_key.update(self._folder_listeners.get(folder, ()))
         if by_key:
             self._hear(by_key, event, own)
         if self._pattern_listeners:
@@ -359,13 +367,15 @@ class Engine:
         for timer in live.timers.values():
             self.ticker.cancel(timer)
         live.timers.clear()
-        for key in live.plan.by_key:
-            listeners = self._listeners.get(key)
-            if listeners is not None:
-                listeners.pop(live.execution_id, None)
-                if not listeners:
-                    del self._listeners[key]
+        for index, keys in ((self._listeners, live.plan.by_key), (self._folder_listeners, live.plan.by_folder)):
+            for key in keys:
+                listeners = index.get(key)
+                if listeners is not None:
+                    listeners.pop(live.execution_id, None)
+                    if not listeners:
+                        del index[key]
         self._pattern_listeners.pop(live.execution_id, None)
+        self.folders.release(live)
 
     # --- what workers bring -----------------------------------------------------------------------------------------
 
@@ -555,7 +565,8 @@ class Engine:
     def is_idle(self) -> bool:
         """Tell whether no job runs, no turn is wanted and no subscriber has anything left."""
         return (
-            self.turns.is_idle
+            self.folders.is_idle  # first, for what it found is then a turn, or more
+            and self.turns.is_idle
             and self.ticker.is_idle
             and not any(live.works or live.questions for live in self.lives.values())
             and self.deliveries.is_idle()
@@ -593,12 +604,14 @@ class Engine:
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
             self.ticker.watch()
+            self.folders.adopt(live)
             self._undo.append(partial(self._forget, live))
         if live.plan.patterns:  # it hears everything, also the keys that are no patterns: once
             self._pattern_listeners[live.execution_id] = live
             return
-        for key in live.plan.by_key:
-            self._listeners.setdefault(key, {})[live.execution_id] = live
+        for index, keys in ((self._listeners, live.plan.by_key), (self._folder_listeners, live.plan.by_folder)):
+            for key in keys:
+                index.setdefault(key, {})[live.execution_id] = live
 
     def take(self, live: Live, epoch_sql: tuple[str, tuple[Any, ...]], request: Draft | None = None) -> bool:
         """Go on with an execution that nobody owns, or that ended and is opened again; False if somebody was faster."""
@@ -754,6 +767,7 @@ class Engine:
     def close(self) -> None:
         """End threads and runners; what is RUNNING in the store stays so, and is INTERRUPTED once the lock is free."""
         self.clock.detach(self)
+        self.folders.close()
         self.ticker.close()
         self.deliveries.close()
         self.turns.close()  # before the jobs hear of it: how they end now is not how they ended

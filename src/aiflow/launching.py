@@ -59,7 +59,7 @@ class Launcher:
     ) -> Live:
         """Begin an execution; give what this process holds of it when it is RUNNING."""
         chosen = _choose(graph, only, start_from, given)
-        plan = self._plan(workflow, graph, chosen, given)
+        plan = self._plan(workflow, graph, chosen, given, workflow.source)
         self._home.check_runners(plan)
         part = self._part(workflow, plan, chosen, given)
         text = json.dumps(workflow.definition(graph), separators=(",", ":"))
@@ -95,7 +95,9 @@ class Launcher:
         engine.later(partial(self._record_provenance, engine, execution_id, source, recorded))
         return live
 
-    def _plan(self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any]) -> Plan:
+    def _plan(
+        self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any], source: str
+    ) -> Plan:
         return Plan(
             graph,
             chosen,
@@ -104,6 +106,7 @@ class Launcher:
             ends=workflow.ends,
             runner=self._home.default_runner,
             asks_context=workflow.context_function is not None,
+            folder=os.path.dirname(source) if source else os.getcwd(),
         )
 
     def _record_provenance(self, engine: Engine, execution_id: str, source: str, recorded: threading.Event) -> None:
@@ -194,7 +197,7 @@ class Launcher:
         part = execution._part
         given = {n: self._store.codec.decode(from_portable(s)) for n, s in (part or {}).get("given", {}).items()}
         chosen = None if part is None or part["only"] is None else set(part["only"])
-        plan = self._plan(workflow, graph, chosen, given)
+        plan = self._plan(workflow, graph, chosen, given, execution.source)
         live = Live(
             plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name
         )

@@ -315,6 +315,7 @@ class Home:
         if not self.has_engine:
             return
         engine, deadline, pause = self.engine, time.monotonic() + timeout, threading.Event()
+        engine.folders.look()
         while True:
             inline = engine.performer.runners.get("inline")
             while inline is not None and inline.drive():  # type: ignore[attr-defined]

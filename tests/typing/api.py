@@ -1,6 +1,7 @@
 """Uses each public name once, as users do; never run, but checked by `mypy --strict` (`make types`)."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import assert_type
 from zoneinfo import ZoneInfo
 
@@ -43,6 +44,7 @@ def flow(path: str = "rows.csv", token: str | af.Secret = TOKEN) -> None:
     load("more").start_on(enough & af.event("go", where=lambda event: event.offset > 3))
     af.observe(lambda: "fine", name="watch", interval=1.0).restart_on(af.every(timedelta(hours=1), misfire="skip"))
     times: af.Condition = af.cron("0 6 * * *", tz=ZoneInfo("Europe/Berlin")) | af.at(datetime.now().astimezone()).now()
+    load("file").start_on(af.file(Path("inbox") / "*.csv", on="created", settle=timedelta(seconds=2)).now())
     load("again").start_on(af.Condition.from_json(times.to_json()))
 
 

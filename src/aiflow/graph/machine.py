@@ -17,6 +17,7 @@ from aiflow.graph.commands import EndExecution, RetryLater, StartJob, StopJob
 from aiflow.graph.condition import Heard
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus
+from aiflow.graph.file import FileCondition, folders_of
 from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import stays_open, unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
@@ -536,10 +537,13 @@ def _spots(state: ExecutionState, event: Event) -> list[Spot]:
     found = [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)] if exact or plan.patterns else []
     if ticking.is_own_tick(state, event):
         found += plan.by_timer.get(event.key, ())
+    if plan.by_folder:
+        for folder in folders_of(event):
+            found += [s for leaf, s in plan.by_folder.get(folder, ()) if _fits(state, leaf, event)]
     return found
 
 
-def _fits(state: ExecutionState, leaf: Heard, event: Event) -> bool:
+def _fits(state: ExecutionState, leaf: Heard | FileCondition, event: Event) -> bool:
     return leaf.fits(event, state.namespace, state.execution_id)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from aiflow.errors import ParameterError
 from aiflow.graph.condition import All, Any_, Condition, EventCondition, StatusCondition, Sticky, Times, Within
+from aiflow.graph.file import FileCondition
 from aiflow.graph.timing import At, Cron, Every, Misfire
 
 __all__ = ["KINDS", "from_json", "to_json"]
 
 KINDS: dict[str, type[Any]] = {
-    "all": All, "any": Any_, "at": At, "cron": Cron, "event": EventCondition, "every": Every, "status": StatusCondition,
-    "sticky": Sticky, "times": Times, "within": Within,
+    "all": All, "any": Any_, "at": At, "cron": Cron, "event": EventCondition, "every": Every, "file": FileCondition,
+    "status": StatusCondition, "sticky": Sticky, "times": Times, "within": Within,
 }  # fmt: skip
 """The name of each kind of conditions that can be written."""
 
@@ -64,4 +65,4 @@ def _read(name: str, value: Any) -> Any:
         return tuple(from_json(part) for part in value)
     if name == "misfire":
         return Misfire(value)
-    return tuple(value) if name == "statuses" else value
+    return tuple(value) if name in ("statuses", "on") else value

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from aiflow.graph.building import Graph, Node
 from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, StatusCondition, is_glob
 from aiflow.graph.event import INTERNAL, job_key
+from aiflow.graph.file import FileCondition
 from aiflow.graph.job import IfRunning
 from aiflow.graph.rule import Action, Rule, is_external
 from aiflow.graph.timing import TimeCondition, timer_key
@@ -85,6 +86,8 @@ class Plan:
         The runner of jobs that name none.
     asks_context
         Whether the workflow has a `context` function, which decides whom an event is for.
+    folder
+        Where relative patterns of files are taken from.
     """
 
     def __init__(
@@ -97,11 +100,12 @@ class Plan:
         ends: str | None = None,
         runner: str = "thread",
         asks_context: bool = False,
+        folder: str = "",
     ) -> None:
         self.graph, self.ends, self.stop_on, self.asks_context = graph, ends, stop_on, asks_context
         self.vertices: list[Vertex] = []
         self.by_name: dict[str, int] = {}
-        self._runner = runner
+        self._runner, self._folder = runner, folder
         self._select(graph, chosen, set(given))
         self._connect()
         self._spread_recurrence()
@@ -113,6 +117,7 @@ class Plan:
                 vertex.after_only = frozenset(up for up, needed in ups if not needed)
         self.by_key: dict[str, list[tuple[Heard, Spot]]] = {}
         self.patterns: list[tuple[Heard, Spot]] = []
+        self.by_folder: dict[str, list[tuple[FileCondition, Spot]]] = {}  # by the root of the pattern
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
         self.met_before: list[Spot] = []  # leaves that wait for the success of a job that does not run in this part
         self.timers: dict[str, TimeCondition] = {}  # by key: equal conditions share one
@@ -189,6 +194,9 @@ class Plan:
             elif isinstance(leaf, TimeCondition):
                 self.timers.setdefault(timer_key(leaf), leaf)
                 self.by_timer.setdefault(timer_key(leaf), []).append(spot)
+            elif isinstance(leaf, FileCondition):
+                seen = leaf.inside(self._folder)
+                self.by_folder.setdefault(seen.apart.root, []).append((seen, spot))
             elif isinstance(leaf, Heard):
                 self._index_heard(leaf, spot)
 
@@ -212,7 +220,12 @@ class Plan:
     @property
     def hears(self) -> bool:
         """Whether any event from outside can concern an execution of this plan."""
-        return bool(self.by_key or self.patterns)
+        return bool(self.by_key or self.patterns or self.by_folder)
+
+    @property
+    def files(self) -> list[FileCondition]:
+        """The conditions on files, with absolute patterns."""
+        return [leaf for leaves in self.by_folder.values() for leaf, _ in leaves]
 
     def starts_from_outside(self, vertex: Vertex) -> bool:
         """Tell whether something outside of the execution can start this vertex by itself."""

@@ -48,6 +48,11 @@ _FIRST = (
         namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,
         PRIMARY KEY (namespace, name)
     ) WITHOUT ROWID""",
+    """CREATE TABLE files (
+        namespace TEXT NOT NULL, settle REAL NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (namespace, settle, path)
+    ) WITHOUT ROWID""",
     """CREATE TABLE cached_results (
         key TEXT PRIMARY KEY, execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, time REAL NOT NULL
     ) WITHOUT ROWID""",
