@@ -338,7 +338,7 @@ class Engine:
                     live.state.commands = []
                     self.performer.perform(live, commands, starts, stops)
             if starts:
-                self.performer.start(starts, entries)
+                self.performer.start(starts)
             for live, command in stops:
                 self.performer.stop(live, command)
         finally:
@@ -379,15 +379,8 @@ class Engine:
 
     # --- what workers bring -----------------------------------------------------------------------------------------
 
-    def report(self, work: JobWork, ended: Ended) -> None:
-        """Take the end of an attempt."""
-        self._report(work, ended, False)
-
-    def report_and_go_on(self, work: JobWork, ended: Ended) -> JobWork | None:
-        """Take the end of an attempt; give the next work, which the caller must run on its own thread at once."""
-        return self._report(work, ended, True)
-
-    def _report(self, work: JobWork, ended: Ended, takes_work: bool) -> JobWork | None:
+    def report(self, work: JobWork, ended: Ended) -> bool:
+        """Take the end of an attempt; tell whether the caller held the turn itself."""
         stored = None
         if ended.outcome == "SUCCESS":
             stored = ended.stored
@@ -397,15 +390,13 @@ class Engine:
                 except Exception as error:  # a user's __reduce__ may raise anything
                     failure = Failure(type(error).__name__, str(error))
                     ended = Ended("FAILED", error=failure, retryable=False, reason=str(failure)[:500])
-        entry = Entry(lambda: self._take_report(work, ended, stored), takes_work)
+        entry = Entry(lambda: self._take_report(work, ended, stored))
         while True:
             try:
-                self.submit(entry)
-                following: JobWork | None = entry.following
-                return following
+                return self.submit(entry).held
             except StoreError as error:
                 if self.turns.closed:
-                    return None
+                    return True
                 logger.error("The end of job %s could not be recorded, trying again: %s", work.key.job, error)
                 threading.Event().wait(0.5)
             except Exception as error:  # something in it cannot be recorded: that is told instead, once
@@ -413,7 +404,7 @@ class Engine:
                     raise
                 logger.exception("The end of job %s could not be recorded as it was", work.key.job)
                 ended, stored = Ended("FAILED", error=failure_of(error), retryable=False, reason=_UNRECORDED), None
-            entry = Entry(entry.apply, entry.takes_work)
+            entry = Entry(entry.apply)
 
     def _take_report(self, work: JobWork, ended: Ended, stored: Stored | None) -> None:
         live, index, number = work.live, work.vertex.index, work.key.number

@@ -106,9 +106,8 @@ class Performer:
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
-    def start(self, works: list[JobWork], entries: list[Entry]) -> None:
-        """Start jobs: the first ones on the workers that have just become free, the others wherever there is room."""
-        free = [e for e in entries if e.takes_work and e.error is None]
+    def start(self, works: list[JobWork]) -> None:
+        """Start jobs, each on its runner."""
         for work in works:
             name = work.vertex.runner
             runner, options = self.runner(name), work.options
@@ -118,11 +117,6 @@ class Performer:
                 self._start_mapped(work, runner)
             elif options.cache:
                 self.later(partial(self._start_cached, work, runner))
-            elif self._in_place[name]:
-                if free:
-                    free.pop(0).following = work
-                else:
-                    runner.start(work, self.engine.report_and_go_on)
             else:
                 try:
                     runner.start(work, self.engine.report)

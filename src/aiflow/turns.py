@@ -25,15 +25,14 @@ _TURNS = 4
 class Entry:
     """One thing that somebody brought to be done in a turn: `apply` is called inside the transaction."""
 
-    __slots__ = ("apply", "error", "finished", "following", "lead", "nap", "result", "takes_work")
+    __slots__ = ("apply", "error", "finished", "held", "lead", "nap", "result")
 
-    def __init__(self, apply: Callable[[], Any], takes_work: bool = False) -> None:
+    def __init__(self, apply: Callable[[], Any]) -> None:
         self.apply = apply
-        self.takes_work = takes_work  # whether the thread that waits for it can go on with a job
+        self.held = False  # whether who brought it held the turn
         self.finished = self.lead = False
         self.result: Any = None
         self.error: BaseException | None = None
-        self.following: Any = None
         self.nap: Any = None
 
     def finish(self) -> None:
@@ -81,6 +80,7 @@ class Turns:
             raise AIFlowError("a turn cannot begin inside a turn: this is a fault of aiflow")
         self._inbox.append(entry)
         if me != _MAIN and self._lock.acquire(False):
+            entry.held = True
             self._hold(me)
             if not entry.finished:
                 self._wait(entry)
@@ -107,6 +107,7 @@ class Turns:
                 if me == _MAIN:
                     self._call_usher()
                 elif self._lock.acquire(False):
+                    entry.held = True
                     self._hold(me)
 
     def _call_usher(self) -> None:

@@ -1,6 +1,6 @@
 """Runs jobs on threads of this process: values are shared by reference, and an idle worker costs nothing.
 
-Knows nothing of what comes next: `done` may hand back the next work, which then runs on the same thread at once.
+Knows nothing of what comes next; what is started while a worker reports an end is run by that worker itself.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,11 @@ __all__ = ["AsyncRunner", "InlineRunner", "ThreadRunner", "run_here"]
 
 logger = logging.getLogger(__name__)
 Done = Callable[[Work, Ended], Any]
+Item = tuple[Any, Done | None]
+_SHORT = 0.0001
+"""Seconds that a job may take so that waking a second worker for the next one would not be worth it."""
+_PATIENCE = 0.001
+"""Seconds that a line must not move until a second worker takes what is in it."""
 
 
 def run_here(work: Work) -> Ended:
@@ -33,67 +39,149 @@ def run_here(work: Work) -> Ended:
         close_log(context)
 
 
+class _Seat:
+    """Where a worker lies down; who wakes it may hand it an item."""
+
+    __slots__ = ("has_thread", "item", "nap")
+
+    def __init__(self) -> None:
+        self.item: Item | None = None
+        self.has_thread = False
+        self.nap = threading.Lock()
+        self.nap.acquire()
+
+
 class ThreadRunner:
-    """The default: daemon threads, made when they are needed. A thread cannot be killed (rules 16 and 22)."""
+    """The default: daemon threads, made when they are needed. A thread cannot be killed (rules 16 and 22).
+
+    Waking a thread costs more than a short job. So workers that are about to come back from `done` find what has been
+    started meanwhile in the line, and nobody is woken for it. While jobs are short, one worker goes through the line by
+    itself; another one watches, and takes what is in it as soon as it has not moved for `_PATIENCE` seconds.
+    """
 
     runs_in_place = True
 
     def __init__(self, host: RunnerHost) -> None:
         self.capacity: int | None = host.workers
-        self._waiting: deque[tuple[Any, Done | None]] = deque()
-        self._idle: deque[threading.Lock] = deque()
         self._guard = threading.Lock()
+        self._line: deque[Item] = deque()
+        self._idle: list[_Seat] = []
+        self._watcher: _Seat | None = None  # a worker that is neither idle nor busy
+        self._coming = 0  # workers that look at the line in a moment
+        self._moves = 0  # items taken from the line
+        self._brisk = False  # whether the job that ended last was short
         self._count = 0
         self._closed = False
 
     def start(self, work: Work, done: Done) -> None:
-        """Give the work to an idle thread, or to a new one."""
-        self._waiting.append((work, done))
-        self._wake()
+        """Give the work to a worker: one that is about to come back, an idle one, or a new one.
+
+        `done` says False if it was another thread that did what there was to do: of two workers with short jobs that
+        meet there, one rests.
+        """
+        self._put((work, done), may_wait=True)
 
     def call(self, action: Callable[[], Any]) -> None:
         """Call something on a worker; it takes no job's place."""
-        self._waiting.append((action, None))
-        self._wake()
+        self._put((action, None), may_wait=False)
 
-    def _wake(self) -> None:
-        try:
-            self._idle.popleft().release()
-        except IndexError:
-            with self._guard:
-                if self._closed:
+    def _put(self, item: Item, may_wait: bool) -> None:
+        with self._guard:
+            if self._closed:
+                return
+            if len(self._line) < self._coming:
+                self._line.append(item)
+                return
+            if may_wait and self._brisk and self._coming:
+                self._line.append(item)
+                if self._watcher is not None:
                     return
-                self._count += 1
-                number = self._count
-            rewrap()
-            threading.Thread(target=self._loop, name=f"aiflow-worker-{number}", daemon=True).start()
+                seat = self._watcher = self._rouse(None)
+            else:
+                seat = self._rouse(item)
+        self._wake(seat)
 
-    def _loop(self) -> None:
-        nap = threading.Lock()
-        nap.acquire()
-        while not self._closed:
-            try:
-                work, done = self._waiting.popleft()
-            except IndexError:
-                self._idle.append(nap)
-                if self._waiting or self._closed:  # something came between looking and lying down
-                    try:
-                        self._idle.remove(nap)
-                        continue
-                    except ValueError:  # somebody has woken us already
-                        pass
-                nap.acquire()
-                continue
+    def _rouse(self, item: Item | None) -> _Seat:
+        """Choose an idle worker, or a new one; the caller has the guard, and wakes it when it has let go of that."""
+        seat = self._idle.pop() if self._idle else _Seat()
+        seat.item = item
+        return seat
+
+    def _wake(self, seat: _Seat) -> None:
+        if seat.has_thread:
+            seat.nap.release()
+            return
+        seat.has_thread = True
+        rewrap()
+        self._count += 1
+        threading.Thread(target=self._loop, args=(seat,), name=f"aiflow-worker-{self._count}", daemon=True).start()
+
+    def _loop(self, seat: _Seat) -> None:
+        item = self._next(seat, False)
+        while item is not None:
+            work, done = item
             if done is None:
+                goes_on = True
                 try:
                     work()
                 except Exception:  # whatever was asked for: the worker lives on
                     logger.exception("An action on a worker failed")
-                continue
-            following: Any = work
-            while following is not None and not self._closed:
-                following = done(following, run_here(following))
-            work = done = following = None  # an idle worker keeps no values alive
+            else:
+                goes_on = self._run(work, done)
+            item = work = done = None  # an idle worker keeps no values alive
+            item = self._next(seat, goes_on)
+
+    def _run(self, work: Work, done: Done) -> bool:
+        """Run a job and tell how it ended; tell whether to look at the line at once."""
+        begun = time.monotonic()
+        ended = run_here(work)
+        is_brisk = time.monotonic() - begun < _SHORT
+        with self._guard:
+            self._coming += 1
+            self._brisk = is_brisk
+        goes_on = True
+        try:
+            goes_on = done(work, ended) is not False
+        except Exception:  # somebody may count on this worker to come back
+            logger.exception("The end of job %s could not be told", work.key.job)
+        with self._guard:
+            self._coming -= 1
+            return goes_on or not (is_brisk and self._coming)
+
+    def _next(self, seat: _Seat, at_once: bool) -> Item | None:
+        """Give what was handed over, or is first in line; wait for it lying down. None at the end."""
+        while not self._closed:
+            with self._guard:
+                if seat.item is not None:
+                    item, seat.item = seat.item, None
+                    return item
+                if self._line and at_once:
+                    item, others = self._take(seat)
+                    break
+                watches = bool(self._line) and self._watcher in (None, seat)
+                if watches:
+                    self._watcher = seat
+                else:
+                    self._watcher = None if self._watcher is seat else self._watcher
+                    self._idle.append(seat)
+                moves = self._moves
+            seat.nap.acquire(timeout=_PATIENCE if watches else -1)
+            at_once = watches and moves == self._moves
+        else:
+            return None
+        for other in others:
+            self._wake(other)
+        return item
+
+    def _take(self, seat: _Seat) -> tuple[Item, list[_Seat]]:
+        """Take the first of the line; the caller has the guard. The watcher gives all others to somebody, too."""
+        item, others = self._line.popleft(), []
+        self._moves += 1
+        if self._watcher is seat:
+            self._watcher = None
+            others = [self._rouse(left) for left in self._line]
+            self._line.clear()
+        return item, others
 
     def stop(self, work: Work) -> None:
         """Ask: `af.current().stopping` becomes true."""
@@ -101,12 +189,11 @@ class ThreadRunner:
 
     def close(self) -> None:
         """Let the threads go; what still runs is left alone, for threads cannot be killed."""
-        self._closed = True
-        while self._idle:
-            try:
-                self._idle.popleft().release()
-            except IndexError:
-                break
+        with self._guard:
+            self._closed = True
+            seats, self._idle = self._idle, []
+        for seat in seats:
+            seat.nap.release()
 
 
 class InlineRunner:
