@@ -5,7 +5,7 @@ Knows nothing of what should be true of them (that is the tests).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aiflow.graph.condition import AskedCondition, Condition, StatusCondition, event
 from aiflow.graph.job import Job, JobOptions, check_options
+from aiflow.graph.stream import Stream
 from aiflow.graph.timing import At, Cron, Every, Misfire
 from aiflow.graph.workflow import Workflow
 
@@ -32,10 +33,12 @@ class DrawnNode:
     """One node: which earlier nodes it needs, its rules and options."""
 
     data: tuple[int, ...] = ()
+    streams: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     run_if: int | None = None
     rules: tuple[tuple[str, Condition], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    is_stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Drawn:
         made: list[Any] = []
         for number, drawn in enumerate(self.nodes):
             options = JobOptions(**check_options({"name": f"j{number}", **drawn.options}, "drawn"))
-            node = Job(_do_nothing, options)(*[made[i] for i in drawn.data])
+            function = _yield_nothing if drawn.is_stream else _do_nothing
+            node = Job(function, options)([made[i] for i in drawn.data], *[made[i] for i in drawn.streams])
             node.after(*[made[i] for i in drawn.after])
             if drawn.run_if is not None:
                 node.run_if(made[drawn.run_if])
@@ -63,7 +67,11 @@ class Drawn:
             made.append(node)
 
 
-def _do_nothing(*inputs: Any) -> None: ...
+def _do_nothing(inputs: Any, *streams: Stream[Any]) -> None: ...
+
+
+def _yield_nothing(inputs: Any, *streams: Stream[Any]) -> Iterator[None]:
+    yield
 
 
 def status_leaves(jobs: int, names: Sequence[str] = tuple(STATUSES)) -> st.SearchStrategy[Condition]:
@@ -131,6 +139,7 @@ def options() -> st.SearchStrategy[dict[str, Any]]:
             "if_running": policies,
             "max_parallel": st.integers(1, 3),
             "timeout": st.just(60.0),
+            "latest": st.booleans(),
         },
     )
 
@@ -154,16 +163,16 @@ def workflows(
     if external:
         leaves |= time_leaves()
     rule = st.tuples(st.sampled_from(tuple(actions)), composites(leaves, refined))
-    nodes = [
-        DrawnNode(
-            data=draw(_some(number)),
-            after=draw(_some(number)),
-            run_if=draw(st.none() | st.integers(0, number - 1)) if number and draw(st.booleans()) else None,
-            rules=tuple(draw(st.lists(rule, max_size=2))),
-            options=draw(options()),
-        )
-        for number in range(size)
-    ]
+    nodes: list[DrawnNode] = []
+    for number in range(size):
+        data, run_if = draw(_some(number)), draw(st.none() | st.integers(0, number - 1)) if number else None
+        streams = tuple(i for i in data if nodes[i].is_stream) if draw(st.booleans()) else ()
+        if streams:  # who takes streams as iterators gets nothing item by item
+            data = tuple(i for i in data if i not in streams)
+            run_if = None if run_if is not None and nodes[run_if].is_stream else run_if
+        rules = tuple(draw(st.lists(rule, max_size=2)))
+        is_stream = draw(st.integers(0, 3)) == 3
+        nodes.append(DrawnNode(data, streams, draw(_some(number)), run_if, rules, draw(options()), is_stream))
     stop_on = draw(st.none() | event_leaves()) if external else None
     return Drawn(tuple(nodes), draw(st.sampled_from(tuple(ends))), stop_on)
 
@@ -177,8 +186,19 @@ def pipelines(draw: st.DrawFn) -> Drawn:
     for number in range(1, draw(st.integers(2, 6))):
         ups = st.lists(st.integers(0, number - 1), min_size=1, max_size=3, unique=True)
         asked = draw(st.none() | st.none() | st.integers(0, number - 1))
-        nodes.append(DrawnNode(tuple(draw(ups)), draw(_some(number)), asked, options=draw(settings)))
+        nodes.append(DrawnNode(tuple(draw(ups)), (), draw(_some(number)), asked, options=draw(settings)))
     return Drawn(tuple(nodes), "never")
+
+
+@st.composite
+def brooks(draw: st.DrawFn) -> Drawn:
+    """A stream, and jobs that each of its items starts, directly or not."""
+    settings = st.fixed_dictionaries({"retries": st.integers(0, 1), "if_running": st.sampled_from((None, "parallel"))})
+    nodes = [DrawnNode(options={"retries": 1}, is_stream=True)]
+    for number in range(1, draw(st.integers(2, 5))):
+        ups = st.lists(st.integers(0, number - 1), min_size=1, max_size=2, unique=True)
+        nodes.append(DrawnNode(tuple(draw(ups)), options=draw(settings)))
+    return Drawn(tuple(nodes), draw(st.sampled_from((None, "never"))))
 
 
 def histories(most: int = 40) -> st.SearchStrategy[list[int]]:

@@ -42,6 +42,7 @@ NAMES = [
     "Skip",
     "Stopped",
     "StoreError",
+    "Stream",
     "Workflow",
     "__version__",
     "at",

@@ -36,6 +36,7 @@ from aiflow.graph.file import file
 from aiflow.graph.job import Job, fixed, job
 from aiflow.graph.observing import observe
 from aiflow.graph.params import Secret
+from aiflow.graph.stream import Stream
 from aiflow.graph.timing import at, cron, every
 from aiflow.graph.workflow import Workflow, workflow
 
@@ -85,6 +86,7 @@ __all__ = [
     "Skip",
     "Stopped",
     "StoreError",
+    "Stream",
     "Workflow",
     "__version__",
     "at",

@@ -27,6 +27,7 @@ from aiflow.graph.file import folders_of
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
+from aiflow.items import Items
 from aiflow.live import JobWork, Live, stop_request
 from aiflow.mapping import run_again
 from aiflow.performing import Performer
@@ -36,7 +37,7 @@ from aiflow.runners.base import Ended, Failure, Runner, failure_of
 from aiflow.store import log
 from aiflow.store.connection import DatabaseError
 from aiflow.store.log import EventFilter
-from aiflow.store.store import Store
+from aiflow.store.store import STATE_SAVED, Store
 from aiflow.turns import Entry, Turns
 from aiflow.values.codec import Stored
 
@@ -93,6 +94,7 @@ class Engine:
         self.ticker = Ticker(clock, self.look)
         self.folders = Folders(self)
         self.record = Recorder(store)
+        self.items = Items(self)
         self._data_version: int | None = None
         self._bad: dict[int, int] = {}
         self._touched: dict[str, Live] = {}
@@ -132,6 +134,9 @@ class Engine:
                 if self._fresh:
                     self._drain()
             self._admit()
+            for live in self._touched.values():
+                if live.flows is not None:
+                    self.items.let_go(live)
             self.record.flush()
             writer.execute("COMMIT")
         except _Unhandled:
@@ -151,6 +156,7 @@ class Engine:
         except DatabaseError:  # there was no transaction: BEGIN itself failed
             pass
         self.record.forget(head)
+        self.items.forget()
         self._data_version = None
         for undo in reversed(self._undo):
             undo()
@@ -223,9 +229,10 @@ class Engine:
             self.record.write_execution(live, event, value["status"])
         if value["status"] == "FAILED":
             self._note_failure(live, draft)
-        self._step(live, event)
+        self.step(live, event)
 
-    def _step(self, live: Live, event: Event) -> None:
+    def step(self, live: Live, event: Event) -> None:
+        """Let the machine take an event that was appended; only inside a turn."""
         state = live.state
         machine.step(state, event)
         self._touched[live.execution_id] = live
@@ -254,13 +261,13 @@ class Engine:
                 if event.type == EventType.REQUESTED and event.value.get("action") == "taken_over":
                     self._taken_over(live, event)
                 else:
-                    self._step(live, event)
+                    self.step(live, event)
             return
         own = None
         if event.type == EventType.TIMER_FIRED:  # a tick is for whoever armed the timer; others may listen
             own = self.lives.get(event.execution_id or "")
             if own is not None:
-                self._step(own, event)
+                self.step(own, event)
         by_key = self._listeners.get(event.key)
         if self._folder_listeners and event.type == EventType.FILE_CHANGED:
             by_key = dict(by_key or ())
@@ -277,7 +284,7 @@ class Engine:
             if live is told:
                 continue
             if context is None or live.context == context or live.execution_id == context or live.plan.asks_context:
-                self._step(live, event)
+                self.step(live, event)
 
     def _drain(self) -> None:
         """Let the machine say all that it wants to say, and note what is ready to start."""
@@ -299,7 +306,7 @@ class Engine:
                 job.ticketed = True
                 vertex = live.plan.vertices[index]
                 self.performer.runner(vertex.runner)
-                self.admission.offer(Ticket(live, index, vertex.runner, vertex.limits, not vertex.stream))
+                self.admission.offer(Ticket(live, index, vertex.runner, vertex.limits, not vertex.flows))
 
     def _admit(self) -> None:
         admission = self.admission
@@ -329,6 +336,7 @@ class Engine:
         touched, self._touched = self._touched, {}
         events = self.record.take_events()
         calls, self._calls = self._calls, []
+        self.items.committed()
         try:
             starts: list[JobWork] = []
             stops: list[tuple[Live, StopJob]] = []
@@ -337,6 +345,8 @@ class Engine:
                 if commands:
                     live.state.commands = []
                     self.performer.perform(live, commands, starts, stops)
+                if live.flows is not None:
+                    live.flows.follow(live.state)
             if starts:
                 self.performer.start(starts)
             for live, command in stops:
@@ -425,6 +435,7 @@ class Engine:
         run = (live.state.jobs[index].runs or {}).get(number)
         is_late = run is not None and run.timed_out
         retryable = issubclass(TimeoutError, work.options.retry_on) if is_late else ended.retryable
+        self._save_state(work, ended)
         report = Report(work.key.job, number, work.key.attempt, ended.outcome, retryable, ended.truth, reason)
         draft = machine.settle(live.state, report, self.record.now)
         if draft is None:
@@ -443,6 +454,13 @@ class Engine:
             self.say(live, draft, ended)
         if status != "RETRYING":
             live.used(index, number)
+
+    def _save_state(self, work: JobWork, ended: Ended) -> None:
+        """Keep the state of a job with its end; that of a batch job only if it succeeded."""
+        if ended.state is not None and (ended.outcome == "SUCCESS" or work.vertex.flows):
+            self.record.write(STATE_SAVED, (work.key.execution_id, work.key.job, ended.state))
+        if work.vertex.stream:
+            self.items.count(work)
 
     def insist(self, apply: Callable[[], Any]) -> None:
         """Have something done in a turn, however often the store cannot be written first; not once the project is closed."""
@@ -538,6 +556,10 @@ class Engine:
         text = hide(text, live.secrets) if live is not None else text
         self.submit(Entry(lambda: self.record.write(sql, (storable(text), key.execution_id, key.job, key.number))))
 
+    def load_state(self, key: RunKey) -> str | None:
+        """Give the state of a job that was saved last."""
+        return self.store.state(key.execution_id, key.job)
+
     def project(self) -> Any:
         """Give the project of this engine."""
         return self.project_of("") if self.project_of is not None else None
@@ -559,7 +581,8 @@ class Engine:
             self.folders.is_idle  # first, for what it found is then a turn, or more
             and self.turns.is_idle
             and self.ticker.is_idle
-            and not any(live.works or live.questions for live in self.lives.values())
+            and not any(live.questions for live in self.lives.values())
+            and all(work.is_resting for live in self.lives.values() for work in tuple(live.works.values()))
             and self.deliveries.is_idle()
         )
 
@@ -632,13 +655,13 @@ class Engine:
                         live.execution_id,
                         live.execution_id,
                     )
-                    self._step(live, self.record.append(loss))
+                    self.step(live, self.record.append(loss))
                 elif run.status == "RETRYING":
                     live.state.commands.append(RetryLater(index, run.number, run.attempt, run.due))
             if live.state.status is ExecutionStatus.RUNNING:
                 ticking.arm(live.state)
             if request is not None:
-                self._step(live, self.record.append(request))
+                self.step(live, self.record.append(request))
             self._fresh.append(live)
             self._drain()
             return True
@@ -764,8 +787,7 @@ class Engine:
         self.turns.close()  # before the jobs hear of it: how they end now is not how they ended
         for live in list(self.lives.values()):
             for work in list(live.works.values()):
-                work.context.is_over = True
-                work.context.stop_event.set()
+                work.context.abandon()
         self.performer.close()
         for live in list(self.lives.values()):
             live.lost = True

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiflow.errors import RunnerError
 from aiflow.events.ticker import Timer
+from aiflow.flowing import Flows, GivenStream, StreamOutlet, stream_of
 from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
 from aiflow.graph.event import Draft, EventType
@@ -96,6 +97,9 @@ class Live:
         self.mapped: dict[tuple[int, int], Any] = {}
         self._elements: dict[tuple[int, int], dict[int, Any]] = {}
         self.tickets: dict[tuple[int, int], Any] = {}
+        self.flows = Flows(plan) if plan.has_streams else None
+        self.items: dict[tuple[int, int], Any] = {}  # those that batch jobs still want
+        self.kept_from: dict[int, int] = {}  # stream -> its oldest item that is still kept
         self.secrets: set[str] = {
             str(v) for k, v in self.params.items() if is_secret_name(k) and isinstance(v, str) and len(v) > 3
         }
@@ -116,6 +120,11 @@ class Live:
 
     def value(self, index: int, number: int) -> Any:
         """Give the value of one run of a job, from memory or from the store; one that a crash lost is computed again."""
+        if self.plan.vertices[index].emits:
+            found = self.items.get((index, number), self)
+            return (
+                self.store.item(self.execution_id, self.plan.vertices[index].name, number) if found is self else found
+            )
         found = self.values.get((index, number), self)
         if found is not self:
             return found
@@ -176,6 +185,7 @@ class Live:
         vertices = self.plan.vertices
         self.values = {k: v for k, v in self.values.items() if not vertices[k[0]].node.options.persist}
         self.uses.clear()
+        self.items.clear()
         self.ended.set()
         for watcher in self.watchers:
             watcher()
@@ -186,6 +196,7 @@ class JobWork:
 
     __slots__ = (
         "_context",
+        "_outlet",
         "asked_outputs",
         "cache_key",
         "element",
@@ -207,6 +218,28 @@ class JobWork:
         self.element: int | None = None
         self._context: JobContext | None = None
         self.cache_key: str | None = None
+        self._outlet: StreamOutlet | None = None
+
+    @property
+    def outlet(self) -> StreamOutlet | None:
+        """Where its items go, if it is a stream job."""
+        vertex, flows = self.vertex, self.live.flows
+        if self._outlet is None and vertex.stream and flows is not None:
+            port: Any = self.port
+            self._outlet = StreamOutlet(
+                vertex,
+                self.context,
+                flows.lines(vertex.index, self.key.number),
+                partial(port.items.record, self) if vertex.emits else None,
+                flows.backlogs.get(vertex.index),
+                partial(port.items.save_states, self.live),
+            )
+        return self._outlet
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it does nothing but wait for what others do."""
+        return self._context is not None and self._context.is_resting
 
     @property
     def log_path(self) -> Path:
@@ -276,19 +309,25 @@ class JobWork:
     def _value_of(self, node: Node, output: int | str | None) -> Any:
         index = self.live.plan.by_name[node.name]
         number = next((n for up, n in self.run.start.inputs if up == index), self.live.state.jobs[index].success)
+        if index in self.vertex.takes and self.live.flows is not None:
+            channel = self.live.flows.channel(index, number, self.vertex.index)
+            return stream_of(channel, self.vertex, self.context, self.outlet, output, self.live.store.codec.decode)
         value = self.live.value(index, number)
+        if any(node is taken for taken in self.vertex.node.taken):
+            return GivenStream(value, output)
         return value if output is None else value[output]
 
 
 class ElementWork:
     """One element of a mapped job, as its runner gets it."""
 
-    __slots__ = ("args", "asked_outputs", "element", "job", "key", "kwargs", "log_path", "options", "parent")
+    __slots__ = ("args", "asked_outputs", "element", "job", "key", "kwargs", "log_path", "options", "outlet", "parent")
 
     def __init__(self, parent: JobWork, element: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.parent, self.element, self.args, self.kwargs = parent, element, args, kwargs
         self.key, self.job, self.options, self.log_path = parent.key, parent.job, parent.options, parent.log_path
         self.asked_outputs: tuple[int | str | None, ...] = ()
+        self.outlet = None
 
     @property
     def context(self) -> JobContext:

@@ -72,6 +72,7 @@ class Performer:
                 if run is not None:
                     work = JobWork(live, live.plan.vertices[command.vertex], run, command, self.engine)
                     live.works[command.vertex, command.number] = work
+                    self._connect(work)
                     starts.append(work)
             elif isinstance(command, StopJob):
                 running = live.works.get((command.vertex, command.number))
@@ -88,6 +89,14 @@ class Performer:
                 self.engine.end(live)
         for timer in timers.values():
             self._arm_timer(live, timer)
+
+    def _connect(self, work: JobWork) -> None:
+        """Lay the lines of the streams that a job gives or takes, before it runs."""
+        live, vertex, key = work.live, work.vertex, work.key
+        if live.flows is not None and vertex.pours:
+            live.flows.open(vertex.index, key.number)
+        if live.flows is not None and vertex.takes:
+            live.flows.attach(vertex.index, work.run.start.inputs, key.attempt > 1, live.state)
 
     def _ask(self, live: Live, question: Ask) -> None:
         """Have a function of the user asked on a worker; its answer is brought as an event (rule 9)."""
@@ -175,7 +184,7 @@ class Performer:
         if live.works.get((work.vertex.index, work.key.number)) is not work:
             return
         if live.state.status == "STOPPING":
-            work.context.is_over = True
+            work.context.abandon()
             reason = f"could not be stopped: its thread still runs after {work.options.stop_timeout:g} s"
             self.engine.report(work, Ended("STOPPED", reason=reason))
         else:
@@ -243,8 +252,7 @@ class Performer:
     def abandon(self, live: Live) -> None:
         """Stop everything of an execution that is no longer ours."""
         for work in live.works.values():
-            work.context.is_over = True
-            work.context.stop_event.set()
+            work.context.abandon()
             self.later(partial(self.runner(work.vertex.runner).stop, work))
 
     def close(self) -> None:

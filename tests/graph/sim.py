@@ -162,6 +162,23 @@ class Sim:
         self.bring(Draft(key, value, str(EventType.CONDITION_ANSWERED), context=ME, execution_id=ME))
         return ask
 
+    def emit(self, job: str, count: int = 1, number: int | None = None, truth: Any = None) -> None:
+        """Let a running stream job yield some items."""
+        for _ in range(count):
+            run = self.run_of(job, number)
+            assert run is not None, f"{job} does not run: {self.story()}"
+            value = {"number": run.number, "item": self.state.job(job).items + 1}
+            value |= {} if truth is None else {"truth": truth}
+            self.bring(Draft(job_key(job), value, str(EventType.STREAM_ITEM), context=ME, execution_id=ME))
+
+    def items_of(self, job: str, up: str) -> list[int]:
+        """The items of a stream that the runs of a job were started by, in the order of their numbers."""
+        index = self.plan.by_name[up]
+        found = [
+            (number, dict(start.inputs).get(index)) for (name, number), start in self.starts.items() if name == job
+        ]
+        return [item for _, item in sorted(found) if item is not None]
+
     def come_due(self) -> None:
         """Turn the clock to the first retry that waits, and let it come."""
         timer = min(self.timers, key=lambda t: t.due)
@@ -396,12 +413,16 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
     verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
     verbs += ["tick"] * bool(sim.clocks and sim.status == "RUNNING")
+    verbs += ["emit"] * (3 * bool(_flowing(sim)))
     if not calm:
         verbs += ["ask", "batch"] + ["lose"] * bool(running) + ["time out"] * bool(_timed(sim))
     if not verbs:
         return
     verb = choice.among(verbs)
-    if verb == "start":
+    if verb == "emit":
+        job, number = choice.among(_flowing(sim))
+        sim.emit(job, 1, number, choice.among((True, False)))
+    elif verb == "start":
         sim.start(choice.among(startable))
     elif verb == "end":
         job, number = choice.among(running)
@@ -428,6 +449,13 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         job, number = choice.among(running if verb == "lose" else _timed(sim))
         kind = EventType.JOB_LOST if verb == "lose" else EventType.JOB_TIMED_OUT
         sim.bring(sim.about_run(job, kind, number))
+
+
+def _flowing(sim: Sim) -> list[tuple[str, int]]:
+    """The running streams whose items start jobs; none once the execution stops, for the engine refuses them then."""
+    if sim.state.status is not ExecutionStatus.RUNNING:
+        return []
+    return [(job, number) for job, number in sim.running() if sim.plan.vertices[sim.plan.by_name[job]].emits]
 
 
 def _timed(sim: Sim) -> list[tuple[str, int]]:

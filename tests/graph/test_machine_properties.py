@@ -5,9 +5,10 @@ import json
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.graph.sim import JOB, ME, Sim, finish, wander
-from tests.strategies import KEYS, histories, pipelines, workflows
+from tests.strategies import KEYS, brooks, histories, pipelines, workflows
 
 from aiflow.graph import machine
+from aiflow.graph.backlog import first_wanted
 from aiflow.graph.event import Draft
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -194,6 +195,42 @@ def test_13_what_came_from_one_run_of_a_recurring_job_stays_together(drawn, hist
 
 
 @quick
+@given(brooks(), histories(60))
+def test_27_each_item_starts_each_job_that_depends_on_it_once_and_in_order(drawn, history):
+    sim = Sim(drawn.workflow(), hold=True)
+    wander(sim, history, calm=True)
+    emitted = sim.state.job("j0").items
+    assert finish(sim)
+    for vertex in sim.plan.vertices[1:]:
+        if vertex.items:
+            started = sim.items_of(vertex.name, "j0")
+            assert started == sorted(set(started))
+            if not vertex.needs and len(vertex.feeds) == 1:
+                assert started == list(range(1, emitted + 1))
+    assert first_wanted(sim.state, 0) == emitted + 1 or set(sim.statuses().values()) != {"SUCCESS"}
+
+
+@quick
+@given(workflows(ends=ENDS), histories())
+def test_27_an_item_that_a_job_still_needs_is_kept(drawn, history):
+    sim = lived(drawn, history)
+    for vertex in sim.plan.vertices:
+        if vertex.emits:
+            first = first_wanted(sim.state, vertex.index)
+            for index in vertex.down:
+                job = sim.state.jobs[index]
+                starts = [*(r.start for r in (job.runs or {}).values()), *(job.starts or ()), *job.left]
+                wanted = [n for start in starts for up, n in start.inputs if up == vertex.index]
+                assert vertex.index not in sim.plan.vertices[index].items or min(wanted, default=first) >= first
+
+
+def _taken_by_others(sim):
+    taken = {up for v in sim.plan.vertices if v.takes for up in v.takes}
+    down = {i for up in taken for i in sim.plan.vertices[up].down}
+    return {sim.plan.vertices[i].name for i in taken | down}
+
+
+@quick
 @given(workflows(), histories())
 def test_34_resuming_keeps_what_succeeded_and_loses_no_place(drawn, history):
     sim = lived(drawn, history)
@@ -202,7 +239,8 @@ def test_34_resuming_keeps_what_succeeded_and_loses_no_place(drawn, history):
     for job, number in sim.running():
         sim.end(job, "STOPPED", number)
     assert sim.status == "STOPPED"
-    kept = {job: n for job, n in sim.statuses().items() if n == "SUCCESS"}
+    taken = _taken_by_others(sim)  # these run again for those who have not taken all of them
+    kept = {job: n for job, n in sim.statuses().items() if n == "SUCCESS" and job not in taken}
     numbers = {v.name: sim.state.job(v.name).number for v in sim.plan.vertices}
     sim.ask("resume")
     skipped = {e.key[4:] for e, _ in sim.log if e.type == JOB and e.value["number"] > numbers[e.key[4:]]}

@@ -47,6 +47,7 @@ class MemoryPort:
     def __init__(self) -> None:
         self.log: list[Event] = []
         self.labels: dict[str, str] = {}
+        self.states: dict[str, str] = {}
         self.commit: Callable[[], None] = lambda: None
         self.over: set[RunKey] = set()
         self._lock = threading.Lock()
@@ -71,6 +72,9 @@ class MemoryPort:
     def project(self) -> Any:
         return "the project"
 
+    def load_state(self, key: RunKey) -> str | None:
+        return self.states.get(key.job)
+
 
 class Host:
     """What a runner sees of a project."""
@@ -92,7 +96,7 @@ class OneWork:
         name = options.name or function.__name__
         self.key = RunKey("execution-1", name, next(bench.numbers), 1)
         self.options, self.asked_outputs, self.element = options, bench.asked, None
-        self.job = Job(function, options)
+        self.job, self.outlet = Job(function, options), None
         self.log_path = bench.home / "logs" / f"{self.key.number}.log"
         self.context = JobContext(
             self.key,

@@ -1,5 +1,6 @@
 """Uses each public name once, as users do; never run, but checked by `mypy --strict` (`make types`)."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import assert_type
@@ -27,6 +28,21 @@ def load(path: str) -> list[int]:
 @af.job(runner="process", retries=2, retry_on=(OSError,), limits={"gpu": 1}, outputs=("x", "y"))
 def split(rows: list[int], k: int = 1) -> tuple[list[int], list[int]]:
     return rows[:k], rows[k:]
+
+
+@af.job(buffer=10, checkpoint=0.5)
+def count() -> Iterator[int]:
+    yield len(af.current().state)
+
+
+@af.job(latest=True)
+def add(items: af.Stream[int]) -> int:
+    return sum(items)
+
+
+@af.workflow
+def adding() -> None:
+    add(count())
 
 
 @af.workflow

@@ -98,6 +98,7 @@ class Node(_Valueless):
         "name",
         "options",
         "rules",
+        "taken",
     )
 
     def __init__(self, body: Body, index: int, name: str, job: Job, options: JobOptions) -> None:
@@ -109,6 +110,7 @@ class Node(_Valueless):
         self.conditions_: tuple[Node | Output, ...] = ()
         self.rules: tuple[Rule, ...] = ()
         self.mapped = False
+        self.taken: tuple[Node, ...] = ()  # the stream jobs whose items it gets as iterators
 
     def __repr__(self) -> str:
         return f"<node {self.name}>"
@@ -140,7 +142,11 @@ class Node(_Valueless):
 
     def run_if(self, other: Node | Output) -> Node:
         """Skip this node unless the value of `other` is true at run time."""
-        self._other(other, "run_if")
+        asked = self._other(other, "run_if")
+        if asked.job.is_stream:
+            from aiflow.graph.taking import check_asked
+
+            check_asked(self, asked)
         self.conditions_ += (other,)
         return self
 
@@ -286,10 +292,6 @@ class Body:
         name = self.unique(self.prefix + job.name, job)
         if self.defaults and any(getattr(options, k) is None for k in self.defaults):
             options = replace(options, **{k: v for k, v in self.defaults.items() if getattr(options, k) is None})
-        if job.is_stream:
-            raise GraphError(
-                f"job {name!r} is a stream job (a generator function), and streams are not supported yet; return a list"
-            )
         node = Node(self, len(self.nodes), name, job, options)
         found: list[Node] = []
         for what, value in [*enumerate(args), *kwargs.items()] if args or kwargs else ():
@@ -300,6 +302,10 @@ class Body:
             self._check_call(node, args, kwargs)
         node.args, node.kwargs, node.mapped = args, kwargs, mapped
         node.data = tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
+        if job.is_stream or job.stream_parameters or any(up.job.is_stream for up in found):
+            from aiflow.graph.taking import check_streams
+
+            check_streams(node, args, kwargs, mapped)
         self.nodes.append(node)
         self.names[name] = node
         return node
@@ -357,8 +363,6 @@ class Body:
                 raise GraphError(
                     f"{node.job.name}.map(…) goes through lists, and {value!r} is none; write af.fixed({value!r})"
                 )
-        if node.job.is_stream:
-            raise GraphError(f"{node.job.name} is a stream job (a generator) and cannot be mapped")
 
     def include(self, name: str, defaults: Mapping[str, Any]) -> Body:
         """Give the body of a sub-workflow, whose nodes are named ``name.…``; its own defaults go before these."""
@@ -523,6 +527,10 @@ def describe(node: Node) -> dict[str, Any]:
         out["outputs"] = options.outputs if isinstance(options.outputs, int) else list(options.outputs)
     if node.job.is_stream:
         out["stream"] = True
+    if node.taken:
+        out["takes"] = [n.name for n in node.taken]
+    if options.latest:
+        out["latest"] = True
     if options.if_running is not None:
         out["if_running"] = str(options.if_running)
     if options.allow_failure:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
+from aiflow.graph.stream import stream_parameters
 
 if TYPE_CHECKING:
     from aiflow.graph.building import Node
@@ -54,6 +55,8 @@ class JobOptions:
     allow_failure: bool = False
     tags: tuple[str, ...] = ()
     latest: bool = False
+    buffer: int = 1000
+    checkpoint: float = 1.0
 
     @property
     def width(self) -> int:
@@ -98,14 +101,14 @@ def check_options(options: Mapping[str, Any], owner: str) -> dict[str, Any]:
         what = f"option {key!r} of job {owner!r}"
         if key not in _KNOWN:
             raise ParameterError(f"unknown {what}{suggest(key, _KNOWN)}")
-        if key in ("retry_delay", "stop_timeout") or (key == "timeout" and value is not None):
+        if key in ("retry_delay", "stop_timeout", "checkpoint") or (key == "timeout" and value is not None):
             value = seconds(value, what)
         elif key == "retry_backoff":
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise ParameterError(f"{what} must be a number > 0, not {value!r}")
         elif key == "retries" and value is not None:
             value = _whole(value, what, 0)
-        elif key == "max_parallel" and value is not None:
+        elif key == "buffer" or (key == "max_parallel" and value is not None):
             value = _whole(value, what, 1)
         elif key == "outputs":
             value = _check_outputs(value, what)
@@ -169,6 +172,7 @@ class Job:
         self.is_async = inspect.iscoroutinefunction(function)
         generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
         self.is_stream = generator if options.stream is None else bool(options.stream)
+        self.stream_parameters = stream_parameters(function)
         self.is_renamed = False  # whether its name is one call's own
         self._signature: inspect.Signature | None = None
 
@@ -237,10 +241,11 @@ def job(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Parameters
     ----------
     function
-        The function; a generator function is a stream job, an `async def` runs on aiflow's own event loop.
+        The function; a generator function is a stream job, an `async def` runs on aiflow's own event loop. A parameter
+        annotated `af.Stream` gets the items of a stream job as an iterator.
     **options
         See `docs/reference` for all: `name`, `runner`, `retries`, `retry_delay` (seconds), `timeout` (seconds),
-        `outputs`, `if_running`, `max_parallel`, `limits`, `stop_timeout`, `persist`, `allow_failure`, `tags`, …
+        `outputs`, `if_running`, `max_parallel`, `limits`, `stop_timeout`, `persist`, `allow_failure`, `latest`, …
 
     Raises
     ------

@@ -110,7 +110,11 @@ class _Look:
 
     def _inputs_come(self, vertex: Vertex) -> bool:
         jobs, vertices = self.state.jobs, self.state.plan.vertices
-        feeds = all(jobs[up].success or up in self.found or vertices[up].given for up, needed in vertex.feeds if needed)
+        feeds = all(
+            (jobs[up].began if up in vertex.takes else jobs[up].success) or up in self.found or vertices[up].given
+            for up, needed in vertex.feeds
+            if needed
+        )
         return feeds and self._needs_come(vertex)
 
     def _can_fire(self, vertex: Vertex, rule: int) -> bool:

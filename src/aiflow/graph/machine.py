@@ -60,6 +60,8 @@ def step(state: ExecutionState, event: Event) -> None:
         if kind == EventType.REQUESTED and event.value["action"] == "resume" and not state.outbox:
             _resume(state, event)
         return
+    elif kind == EventType.STREAM_ITEM:
+        _emitted(state, event)
     elif kind == EventType.JOB_LOST:
         _lost(state, event)
     elif state.outbox and state.outbox[-1].type == _EXECUTION:
@@ -173,6 +175,8 @@ def _job_changed(state: ExecutionState, event: Event) -> None:
     number = value["number"]
     if status == "RUNNING":
         _now_running(state, vertex, job, number, value["attempt"])
+        if vertex.pours and value["attempt"] == 1:
+            _stream_began(state, vertex, number, event)
         if job.starts and job.starts[0].skip is not None:
             _skip_those_in_front(state, vertex, job, event)
     elif status == "SUCCESS" or status == "FAILED" or status == "STOPPED" or status == "SKIPPED":
@@ -209,10 +213,10 @@ def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: i
             if not job.starts:
                 job.starts = None  # an empty deque is 600 bytes
         if vertex.feeds and not start.inputs:
-            ups = ((up, state.jobs[up].success) for up, needed in vertex.feeds if needed)
+            ups = ((up, _latest(state, vertex, up)) for up, needed in vertex.feeds if needed)
             start = start._replace(inputs=tuple(ups))
         run = runs[number] = Run(number, start)
-        job.used = start
+        job.used, job.began = start, number
         if number > job.number:
             job.number = number
         if job.starts:
@@ -222,8 +226,8 @@ def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: i
 
 
 def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, status: str, number: int) -> None:
-    if job.runs and job.runs.pop(number, None) is not None:
-        state.busy -= 1
+    run = job.runs.pop(number, None) if job.runs else None
+    state.busy -= run is not None
     if number > job.number:
         job.number = number
     before = job.last
@@ -231,12 +235,16 @@ def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Even
     state.unsettled = True
     job.last = status
     if status == "SUCCESS":
-        job.success = number
+        job.success = job.success if vertex.emits else number
         job.truth = event.value.get("truth")
     if state.status is not ExecutionStatus.RUNNING:
         return
     for index in vertex.down:
-        _upstream_ended(state, state.plan.vertices[index], vertex, before, event)
+        down = state.plan.vertices[index]
+        if vertex.stream and (vertex.index in down.items or vertex.index in down.takes):
+            _stream_ended(state, down, vertex, run is None or not run.items, event)
+        else:
+            _upstream_ended(state, down, vertex, before, event)
     if job.restart is not None and not job.runs:
         start, job.restart = job.restart, None
         state.busy -= 1
@@ -261,14 +269,8 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
     if up.recurring:
         if not vertex.has_start:
             reason = None if good else _because(up, status, event)
-            if job.feeds is None:
-                job.feeds = {}
-            feed, number = job.feeds.setdefault(up.index, deque()), event.value["number"]
-            at = len(feed)
-            while at and feed[at - 1].number > number:  # it ran beside one that ended earlier
-                at -= 1
-            feed.insert(at, Feed(number, event.offset, reason, event.value.get("truth")))
-            _pair(state, vertex, job, event)
+            _feed(state, vertex, up, Feed(event.value["number"], event.offset, reason, event.value.get("truth")), event)
+            _drop_unpaired(state, vertex, job)
         _feed_starts(state, vertex, job, event)
         return
     was_good = _is_good(up, before, needed)
@@ -287,6 +289,21 @@ def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: s
         _feed_starts(state, vertex, job, event)
 
 
+def _feed(state: ExecutionState, vertex: Vertex, up: Vertex, feed: Feed, event: Event) -> None:
+    """Keep one end or item of a recurring upstream until it is used, in their order."""
+    job = state.jobs[vertex.index]
+    if job.feeds is None:
+        job.feeds = {}
+    line = job.feeds.setdefault(up.index, deque())
+    if vertex.latest:
+        line.clear()
+    at = len(line)
+    while at and line[at - 1].number > feed.number:  # it ran beside one that ended earlier
+        at -= 1
+    line.insert(at, feed)
+    _pair(state, vertex, job, event)
+
+
 def _upstream_failed(state: ExecutionState, vertex: Vertex, job: JobState, reason: str, event: Event) -> None:
     """Skip a dependant whose one-shot upstream did not succeed; `resume` goes on with the start that waited."""
     waited = job.starts[0] if job.starts and not job.runs else None
@@ -298,7 +315,13 @@ def _upstream_failed(state: ExecutionState, vertex: Vertex, job: JobState, reaso
 
 
 def _has_inputs(state: ExecutionState, vertex: Vertex) -> bool:
-    return all(state.jobs[up].success or state.plan.vertices[up].given for up, needed in vertex.feeds if needed)
+    return all(_latest(state, vertex, up) or state.plan.vertices[up].given for up, needed in vertex.feeds if needed)
+
+
+def _latest(state: ExecutionState, vertex: Vertex, up: int) -> int:
+    """Give the number of the latest value of a recurring upstream; of the latest run of a stream that is taken as such."""
+    job = state.jobs[up]
+    return job.began if up in vertex.takes else job.success
 
 
 def _because(up: Vertex, status: str, event: Event) -> str:
@@ -315,7 +338,7 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
     feeds = job.feeds
     if feeds is None or (job.need > 0 and not job.bad):
         return
-    while all(_has_next(state, up, feeds) for up, _ in vertex.feeds):
+    while all(_has_next(state, vertex, up, feeds) for up, _ in vertex.feeds):
         taken = [(up, feeds[up].popleft()) for up, _ in vertex.feeds]
         bad = [feed.reason for _, feed in taken if feed.reason is not None]
         offsets = tuple(sorted(feed.offset for _, feed in taken))
@@ -326,10 +349,12 @@ def _pair(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) ->
             _start_or_skip(state, vertex, job, start, {up: feed.truth for up, feed in taken}, event)
 
 
-def _has_next(state: ExecutionState, up: int, feeds: dict[int, deque[Feed]]) -> bool:
+def _has_next(state: ExecutionState, vertex: Vertex, up: int, feeds: dict[int, deque[Feed]]) -> bool:
     """Tell whether the next end of a recurring upstream is there: one with a smaller number may still run."""
     feed, runs = feeds.get(up), state.jobs[up].runs
-    return feed is not None and len(feed) > 0 and (not runs or min(runs) > feed[0].number)
+    if not feed:
+        return False
+    return not runs or up in vertex.items or up in vertex.takes or min(runs) > feed[0].number
 
 
 def _start_or_skip(
@@ -410,6 +435,77 @@ def _skip(
     _emit(state, vertex, value, event)
 
 
+# --- streams --------------------------------------------------------------------------------------------------------
+
+
+def _stream_began(state: ExecutionState, up: Vertex, number: int, event: Event) -> None:
+    """Start who takes the items of this run of a stream as an iterator."""
+    for index in up.down:
+        vertex, job = state.plan.vertices[index], state.jobs[index]
+        if up.index in vertex.takes:
+            if not vertex.has_start:
+                _feed(state, vertex, up, Feed(number, event.offset), event)
+            _feed_starts(state, vertex, job, event)
+
+
+def _emitted(state: ExecutionState, event: Event) -> None:
+    """Start the batch jobs that depend on a stream once for this item (rule 27)."""
+    up = state.plan.vertices[state.plan.by_name[event.key[4:]]]
+    value, source = event.value, state.jobs[up.index]
+    source.items = source.success = value["item"]
+    run = (source.runs or {}).get(value["number"])
+    if run is not None:
+        run.items += 1
+        run.setbacks = 0
+    if state.status is not ExecutionStatus.RUNNING or (state.outbox and state.outbox[-1].type == _EXECUTION):
+        return
+    source.truth = value.get("truth")
+    for index in up.down:
+        vertex, job = state.plan.vertices[index], state.jobs[index]
+        if up.index not in vertex.items:
+            continue
+        if not vertex.has_start and not _is_short(state, vertex, up.index):
+            _feed(state, vertex, up, Feed(value["item"], event.offset, None, value.get("truth")), event)
+        _feed_starts(state, vertex, job, event)
+    if state.plan.hears_internal:
+        _heard(state, event)
+
+
+def _stream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, is_empty: bool, event: Event) -> None:
+    """Skip who has got nothing of a stream that is over; else its end starts nothing (rule 30)."""
+    job, status = state.jobs[vertex.index], event.value["status"]
+    reason = f"{up.name} yielded nothing" if status == "SUCCESS" else _because(up, status, event)
+    if vertex.has_start:
+        return
+    if up.index in vertex.takes:
+        if status == "SKIPPED":
+            _feed(state, vertex, up, Feed(event.value["number"], event.offset, reason), event)
+        return
+    if is_empty and job.last in (None, "SKIPPED") and not job.runs and not job.starts and not job.bad:
+        _skip(state, vertex, job, reason, event, inherited=True)
+    _drop_unpaired(state, vertex, job)
+
+
+def _drop_unpaired(state: ExecutionState, vertex: Vertex, job: JobState) -> None:
+    """Let go of items that nothing will ever be paired with, so that nobody waits until they are used."""
+    if job.feeds and any(_is_short(state, vertex, index) for index in vertex.items):
+        job.feeds = {index: feed for index, feed in job.feeds.items() if index not in vertex.items}
+
+
+def _is_short(state: ExecutionState, vertex: Vertex, but: int) -> bool:
+    """Tell whether another upstream than `but` that each start needs something of is over, with nothing left of it."""
+    feeds = state.jobs[vertex.index].feeds or {}
+    return any(up != but and not feeds.get(up) and _is_over(state, up) for up, _ in vertex.feeds)
+
+
+def _is_over(state: ExecutionState, up: int) -> bool:
+    """Tell whether a recurring upstream has ended for good: nothing can start it again."""
+    vertex, job = state.plan.vertices[up], state.jobs[up]
+    if job.last is None or job.runs or job.starts or job.restart is not None or vertex.rules:
+        return False
+    return all(_is_over(state, other) for other, _ in vertex.feeds)
+
+
 # --- starting, stopping, restarting ---------------------------------------------------------------------------------
 
 
@@ -417,6 +513,9 @@ def _offer(state: ExecutionState, vertex: Vertex, job: JobState, start: Start, e
     """Take one start; what happens if the job is busy is its `if_running` (rule 14)."""
     if not job.runs and not job.starts and job.restart is None:
         _enqueue(state, vertex, job, start)
+        return
+    if vertex.latest and start.rule == IMPLIED and job.starts and job.starts[-1].rule == IMPLIED:
+        job.starts[-1] = start
         return
     policy = vertex.policy or (IfRunning.MERGE if start.merges else IfRunning.QUEUE)
     if policy is IfRunning.IGNORE:
@@ -487,6 +586,8 @@ def _stop(state: ExecutionState, vertex: Vertex, job: JobState, event: Event, re
         state.busy -= 1
     if job.starts and not job.runs and state.status is ExecutionStatus.STOPPING:
         job.used = job.starts[0]  # `resume` goes on with it
+    if job.starts and vertex.items and state.status is ExecutionStatus.STOPPING:
+        job.left = tuple(job.starts if job.runs else list(job.starts)[1:])  # an item that waits is not lost
     _drop_starts(state, job)
     for run in list((job.runs or {}).values()):
         if run.status == "STOPPING" or run.status == _ENDING:
@@ -634,8 +735,9 @@ def _lost(state: ExecutionState, event: Event) -> None:
         _try_again(vertex, run, value, event.timestamp)
     else:
         run.losses += 1
-        if run.losses >= MAX_LOSSES:
-            value |= {"status": "FAILED", "reason": f"was running when the process died, {run.losses} times"}
+        run.setbacks += 1
+        if run.setbacks >= MAX_LOSSES:
+            value |= {"status": "FAILED", "reason": f"was running when the process died, {run.setbacks} times"}
         else:
             value |= {"status": "QUEUED", "reason": "was running when the process died"}
     run.status = value["status"] if value["status"] in ("QUEUED", "RETRYING") else _ENDING
@@ -726,11 +828,15 @@ def _resume(state: ExecutionState, event: Event) -> None:
                 again.add(index)
                 todo.append(index)
     again |= {v.index for v in vertices if again and v.has_start and jobs[v.index].last == "SKIPPED"}
-    rerun = [(i, jobs[i].used) for i in sorted(again)]
+    for vertex in reversed(vertices):  # what a job has not taken of a stream is in nobody's memory any more
+        again |= {up for up in vertex.takes if vertex.index in again}
+        again |= {vertex.index} if jobs[vertex.index].left else set()
+    rerun = [(i, jobs[i].used) for i in sorted(again) if not vertices[i].takes]  # who takes a stream starts with it
     for index in again:
         job = jobs[index]
         state.unended += job.last is not None
-        job.last, job.starts, job.feeds, job.starved = None, None, None, False
+        job.last, job.starts, job.starved = None, None, False
+        job.feeds = job.feeds if vertices[index].items else None
     state.unsettled, state.witness, state.keeper, state.stop_reason, state.busy = True, -1, -1, None, 0
     for vertex in vertices:
         ends = [
@@ -743,9 +849,10 @@ def _resume(state: ExecutionState, event: Event) -> None:
     _say_execution(state, "RUNNING", event)
     started = set()
     for index, start in rerun:
-        if start is not None:
+        left, jobs[index].left = jobs[index].left, ()
+        for again_start in (start, *left) if start is not None else left:
             started.add(index)
-            _enqueue(state, vertices[index], jobs[index], start)
+            _enqueue(state, vertices[index], jobs[index], again_start)
     for index in sorted(again - started):
         vertex, job = vertices[index], jobs[index]
         if not vertex.given and not vertex.has_start and not vertex.feeds and job.need <= 0:

@@ -33,9 +33,9 @@ class Vertex:
     """A node as the machine sees it."""
 
     __slots__ = (
-        "after_only", "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "feeds", "given", "has_start", "index",
-        "key", "limits", "name", "needs", "node", "parallel", "policy", "recurring", "retries", "rules", "runner", "stream",
-        "timeout",
+        "after_only", "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "emits", "feeds", "given", "has_start",
+        "index", "items", "key", "latest", "limits", "name", "needs", "node", "parallel", "policy", "pours", "recurring", "retries",
+        "rules", "runner", "stream", "takes", "timeout",
     )  # fmt: skip
 
     def __init__(self, node: Node, index: int, given: bool, runner: str = "thread") -> None:
@@ -50,20 +50,28 @@ class Vertex:
         self.asked_outputs: tuple[int | str | None, ...] = ()
         self.rules: tuple[Rule, ...] = () if given else node.rules
         self.has_start = any(r.action is Action.START for r in self.rules)
-        self.recurring = not given and (node.job.is_stream or any(r.action is not Action.STOP for r in self.rules))
+        self.stream = node.job.is_stream and not given
+        self.takes: frozenset[int] = _NONE  # streams that it gets as iterators: it starts when they start
+        self.items: frozenset[int] = _NONE  # streams of which each item starts it
+        self.emits = self.pours = False  # whether its items start jobs, and whether jobs take them as iterators
+        self.recurring = self.stream or any(r.action is not Action.STOP for r in self.rules)
+        self.latest = options.latest
         self.policy = options.if_running
         self.parallel = options.max_parallel or 1 if self.policy is IfRunning.PARALLEL else 1
         self.retries = options.retries or 0
         self.delay, self.backoff = options.retry_delay, options.retry_backoff
-        self.allow_failure, self.runner, self.stream = (
-            options.allow_failure,
-            options.runner or runner,
-            node.job.is_stream,
-        )
+        self.allow_failure, self.runner = options.allow_failure, options.runner or runner
         if node.job.is_async and self.runner in ("thread", "inline"):
             self.runner = "async"
+        if self.stream and self.runner == "inline":
+            self.runner = "thread"  # it goes on while others run
         self.timeout = options.timeout
         self.limits = options.limits
+
+    @property
+    def flows(self) -> bool:
+        """Whether it runs for as long as a stream does; it takes no place of batch jobs then."""
+        return self.stream or bool(self.takes)
 
     def __repr__(self) -> str:
         return f"<vertex {self.name}>"
@@ -115,6 +123,10 @@ class Plan:
             vertex.feeds = tuple(u for u in ups if self.vertices[u[0]].recurring)
             if not all(needed for _, needed in ups):
                 vertex.after_only = frozenset(up for up, needed in ups if not needed)
+            if vertex.feeds:
+                self._connect_streams(vertex)
+        self.emitters = tuple(v.index for v in self.vertices if v.emits)
+        self.has_streams = any(v.stream for v in self.vertices)
         self.by_key: dict[str, list[tuple[Heard, Spot]]] = {}
         self.patterns: list[tuple[Heard, Spot]] = []
         self.by_folder: dict[str, list[tuple[FileCondition, Spot]]] = {}  # by the root of the pattern
@@ -171,6 +183,18 @@ class Plan:
             vertex.conditions = tuple(asked)
             for up, output in asked:
                 self.vertices[up].asked_outputs += (output,)
+
+    def _connect_streams(self, vertex: Vertex) -> None:
+        taken = {self.by_name[node.name] for node in vertex.node.taken}
+        vertex.takes = frozenset(up for up, _ in vertex.feeds if up in taken)
+        fed = {up for up, needed in vertex.feeds if needed and self.vertices[up].stream}
+        vertex.items = frozenset(fed - taken)
+        for up in vertex.takes:
+            self.vertices[up].pours = True
+        for up in vertex.items:
+            self.vertices[up].emits = True
+        if vertex.takes and vertex.runner == "inline":
+            vertex.runner = "thread"
 
     def _spread_recurrence(self) -> None:
         todo = [v for v in self.vertices if v.recurring]

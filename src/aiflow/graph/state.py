@@ -31,7 +31,10 @@ class Start(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """One end of a recurring upstream that a dependant has not used yet."""
+    """One end of a recurring upstream, or one item of a stream, that a dependant has not used yet.
+
+    `number` is that of the run, or of the item; the start of a stream is one of these to who takes it as an iterator.
+    """
 
     number: int
     offset: int
@@ -79,12 +82,14 @@ class Gated(NamedTuple):
 class Run:
     """One execution of a job that has not ended yet."""
 
-    __slots__ = ("attempt", "due", "losses", "number", "start", "status", "timed_out")
+    __slots__ = ("attempt", "due", "items", "losses", "number", "setbacks", "start", "status", "timed_out")
 
     def __init__(self, number: int, start: Start) -> None:
         self.number, self.start = number, start
         self.attempt = 1
         self.losses = 0
+        self.setbacks = 0  # losses since it last emitted an item
+        self.items = 0  # that it has emitted
         self.status: str = "RUNNING"
         self.timed_out = False
         self.due = 0.0
@@ -95,8 +100,11 @@ class JobState:
 
     __slots__ = (
         "bad",
+        "began",
         "feeds",
+        "items",
         "last",
+        "left",
         "need",
         "number",
         "progress",
@@ -114,7 +122,9 @@ class JobState:
         self.need = need  # one-shot upstreams that have not succeeded
         self.bad = 0  # one-shot upstreams that ended otherwise
         self.number = 0  # of the latest run or skip
-        self.success = 0  # number of the latest run that succeeded
+        self.began = 0  # of the latest run that ever ran
+        self.success = 0  # number of the latest run that succeeded; of a stream whose items start jobs, the latest item
+        self.items = 0  # how many a stream has emitted, in all of its runs
         self.last: str | None = None  # how the latest run ended
         self.truth: Any = None  # what run_if asks of the latest value
         self.runs: dict[int, Run] | None = None
@@ -124,6 +134,7 @@ class JobState:
         self.progress: dict[int, Progress] | None = None
         self.starved = False  # whether the starts wait for the value of an upstream
         self.ticketed = False
+        self.left: tuple[Start, ...] = ()  # starts by items that stopping the execution dropped; they are for `resume`
         self.used: Start | None = None  # what the latest run was started by, or would have been; it is for `resume`
 
 
@@ -241,11 +252,12 @@ def _load_start(data: list[Any] | None) -> Start | None:
 
 def _dump_job(job: JobState) -> dict[str, Any]:
     return {
-        "need": job.need, "bad": job.bad, "number": job.number, "success": job.success, "last": job.last, "truth": job.truth, "starved": job.starved,
-        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, _dump_start(r.start)] for r in (job.runs or {}).values()],
+        "need": job.need, "bad": job.bad, "number": job.number, "success": job.success, "items": job.items, "began": job.began, "last": job.last, "truth": job.truth, "starved": job.starved,
+        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, r.setbacks, r.items, _dump_start(r.start)] for r in (job.runs or {}).values()],
         "starts": [_dump_start(s) for s in job.starts or ()],
         "restart": _dump_start(job.restart),
         "used": _dump_start(job.used),
+        "left": [_dump_start(s) for s in job.left],
         "feeds": {str(k): [list(f) for f in v] for k, v in (job.feeds or {}).items()},
         "progress": {str(k): p.dump() for k, p in (job.progress or {}).items()},
     }  # fmt: skip
@@ -254,12 +266,14 @@ def _dump_job(job: JobState) -> dict[str, Any]:
 def _load_job(state: ExecutionState, index: int, data: dict[str, Any]) -> None:
     job, vertex = state.jobs[index], state.plan.vertices[index]
     job.need, job.bad, job.number, job.success = data["need"], data["bad"], data["number"], data["success"]
-    job.last, job.truth = data["last"], data["truth"]
+    job.last, job.truth, job.items, job.began = data["last"], data["truth"], data["items"], data["began"]
     job.starved = data["starved"]
     job.restart, job.used = _load_start(data["restart"]), _load_start(data["used"])
-    for number, attempt, losses, status, timed_out, due, start in data["runs"]:
+    job.left = tuple(s for s in map(_load_start, data["left"]) if s)
+    for number, attempt, losses, status, timed_out, due, setbacks, items, start in data["runs"]:
         run = Run(number, _load_start(start) or Start(()))
         run.attempt, run.losses, run.status, run.timed_out, run.due = attempt, losses, status, timed_out, due
+        run.setbacks, run.items = setbacks, items
         job.runs = job.runs or {}
         job.runs[number] = run
     if data["starts"]:

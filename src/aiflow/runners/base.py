@@ -17,7 +17,7 @@ from aiflow.graph.job import Job, JobOptions
 if TYPE_CHECKING:
     from aiflow.runners.context import JobContext
 
-__all__ = ["Call", "Ended", "Failure", "Runner", "RunnerHost", "Work", "failure_of"]
+__all__ = ["Call", "Ended", "Failure", "Outlet", "Runner", "RunnerHost", "Work", "failure_of"]
 
 
 class Call(NamedTuple):
@@ -75,6 +75,8 @@ class Ended:
         One line that says why, for SKIPPED and for what is shown of a failure.
     interrupted
         Whether a KeyboardInterrupt ended it, which is meant for whoever waits on that thread.
+    state
+        The job's `af.current().state` that is to be saved with this end, as JSON text; or None.
     """
 
     outcome: str
@@ -85,6 +87,17 @@ class Ended:
     truth: Any = None
     reason: str | None = None
     interrupted: bool = False
+    state: str | None = None
+
+
+class Outlet(Protocol):
+    """Where the items of one attempt of a stream job go."""
+
+    def emit(self, item: Any) -> None:
+        """Pass an item on, together with the job's state; waits while too many wait. Raises `Stopped` if it is refused."""
+
+    def finish(self, ended: Ended) -> None:
+        """Wait until those who take the items as an iterator have taken all; note the state to be saved with the end."""
 
 
 class Work(Protocol):
@@ -109,6 +122,10 @@ class Work(Protocol):
     @property
     def element(self) -> int | None:
         """Which element of a mapped job, or None."""
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """Where its items go, if it is a stream job."""
 
     @property
     def log_path(self) -> Path:

@@ -6,30 +6,74 @@ Knows nothing of threads, processes or stores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from aiflow.errors import Skip, Stopped
+from aiflow.errors import ParameterError, Skip, Stopped
 from aiflow.graph.job import JobOptions
-from aiflow.runners.base import Call, Ended, Failure, failure_of
+from aiflow.runners.base import Call, Ended, Failure, Outlet, failure_of
 from aiflow.runners.context import JobContext, enter, leave
 
 __all__ = ["finish", "judge", "perform", "perform_async"]
 
 
 def perform(
-    load: Callable[[], Call], context: JobContext, options: JobOptions, asked: Sequence[int | str | None] = ()
+    load: Callable[[], Call],
+    context: JobContext,
+    options: JobOptions,
+    asked: Sequence[int | str | None] = (),
+    outlet: Outlet | None = None,
 ) -> Ended:
-    """Load the arguments, call the function, and say how it ended. Nothing that the function raises escapes."""
+    """Load the arguments, call the function, and say how it ended. Nothing that the function raises escapes.
+
+    What the function of a stream job gives is gone through, and each item goes to the `outlet`.
+    """
     token = enter(context)
     try:
         function, args, kwargs = load()
         value = function(*args, **kwargs)
+        if outlet is not None:
+            value = _drive(value, outlet, context)
     except BaseException as error:
-        return judge(error, options, context)
+        ended = judge(error, options, context)
+    else:
+        ended = finish(value, options, asked) if outlet is None else Ended("SUCCESS", value)
     finally:
         leave(token)
-    return finish(value, options, asked)
+    ended = keep_state(ended, context)
+    if outlet is not None:
+        outlet.finish(ended)
+    return ended
+
+
+def _drive(items: Iterator[Any], outlet: Outlet, context: JobContext) -> Any:
+    """Emit what a generator yields, until it returns; asked to stop, it is closed at its `yield` (GeneratorExit)."""
+    emit, items = outlet.emit, iter(items)
+    try:
+        while True:
+            try:
+                item = next(items)
+            except StopIteration as end:
+                return end.value
+            emit(item)
+            if context.stopping:
+                context.refuse_to_go_on()
+    finally:
+        close = getattr(items, "close", None)  # a generator has it; what stream=True was said of may not
+        if close is not None:
+            close()
+
+
+def keep_state(ended: Ended, context: JobContext) -> Ended:
+    """Note the state that is to be saved with the end of an attempt; one that is not JSON data fails it."""
+    if ended.outcome not in ("SUCCESS", "STOPPED"):
+        return ended
+    try:
+        ended.state = context.dump_state()
+    except ParameterError as error:
+        failure = failure_of(error)
+        return Ended("FAILED", error=failure, retryable=False, reason=str(failure)[:500])
+    return ended
 
 
 async def perform_async(
@@ -44,7 +88,7 @@ async def perform_async(
         return judge(error, options, context)
     finally:
         leave(token)
-    return finish(value, options, asked)
+    return keep_state(finish(value, options, asked), context)
 
 
 def judge(error: BaseException, options: JobOptions, context: JobContext | None = None) -> Ended:

@@ -5,9 +5,11 @@ Knows nothing of engines: it talks through a `Port`, in this process or over a s
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +39,23 @@ class Port(Protocol):
 
     def project(self) -> Any:
         """Give the job's project, opened in this process."""
+
+    def load_state(self, key: RunKey) -> str | None:
+        """Give the state of a job that was saved last, as JSON text."""
+
+
+class StopEvent(threading.Event):
+    """Set when a job is asked to stop; wakes also who waits for something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakers: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Ask to stop."""
+        super().set()
+        for wake in tuple(self.wakers):
+            wake()
 
 
 class JobContext:
@@ -72,8 +91,10 @@ class JobContext:
         self._params, self.context = params, context
         self.event_offsets, self.cause = event_offsets, cause
         self._scratch = scratch
-        self._stop_event: threading.Event | None = None
+        self._stop_event: StopEvent | None = None
         self.is_over = False
+        self.is_resting = False  # whether it does nothing but wait, for as long as nobody else does anything
+        self._state: dict[str, Any] | None = None
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
         self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
         self.open_log: Callable[[], Any] | None = None
@@ -87,12 +108,12 @@ class JobContext:
         return dict(self._params or {})
 
     @property
-    def stop_event(self) -> threading.Event:
+    def stop_event(self) -> StopEvent:
         """Set when this job was asked to stop; made when somebody first asks for it."""
         if self._stop_event is None:
             with _guard:
                 if self._stop_event is None:
-                    self._stop_event = threading.Event()
+                    self._stop_event = StopEvent()
         return self._stop_event
 
     @property
@@ -136,7 +157,66 @@ class JobContext:
 
     def wait_stop(self, timeout: float | None = None) -> bool:
         """Wait until this job is asked to stop, `timeout` seconds at most; tell whether it was."""
-        return self.stop_event.wait(timeout)
+        self.is_resting = True
+        try:
+            return self.stop_event.wait(timeout)
+        finally:
+            self.is_resting = False
+
+    def wait_for(
+        self, ready: Callable[[], bool], register: Callable[[Callable[[], None]], None], until_over: bool = False
+    ) -> bool:
+        """Wait until `ready`, or until this job is asked to stop; tell whether it was ready first.
+
+        `register` is handed a call that wakes it; `until_over`: being asked to stop is no reason to go on.
+        """
+        event = self.stop_event
+        while not ready():
+            if self.is_over or (event.is_set() and not until_over):
+                return False
+            nap = threading.Lock()
+            nap.acquire()
+
+            def wake(nap: Any = nap) -> None:
+                with suppress(RuntimeError):  # it was woken already
+                    nap.release()
+
+            event.wakers.append(wake)
+            try:
+                register(wake)
+                if not (ready() or self.is_over or (event.is_set() and not until_over)):
+                    self.is_resting = True
+                    nap.acquire()
+            finally:
+                self.is_resting = False
+                event.wakers.remove(wake)
+        return True
+
+    def refuse_to_go_on(self) -> None:
+        """End the job's function: it was asked to stop."""
+        raise Stopped(f"{self!r} was asked to stop")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dict of this job that outlives its runs, crashes and restarts; what is in it must be JSON data.
+
+        It starts with what was saved last for this job in this execution. A stream job's state is saved together with
+        each item that starts a batch job, at checkpoints, and at its end; that of another job when it succeeds.
+        """
+        if self._state is None:
+            text = self.port.load_state(self.key)
+            self._state = {} if text is None else json.loads(text)
+        return self._state
+
+    def dump_state(self) -> str | None:
+        """Give the state as JSON text; None if the job never asked for it.
+
+        Raises
+        ------
+        ParameterError
+            If something in it is not JSON data.
+        """
+        return None if self._state is None else json_text(self._state, f"the state of job {self.job!r}")
 
     def publish(
         self,
@@ -169,6 +249,11 @@ class JobContext:
         """Show a short text beside this job wherever its status is shown."""
         self.check_alive()
         self.port.set_label(self.key, str(text)[:200])
+
+    def abandon(self) -> None:
+        """Refuse all that it still calls, and wake it if it waits."""
+        self.is_over = True
+        self.stop_event.set()
 
     def check_alive(self) -> None:
         """Raise `Stopped` if this attempt is over: what an abandoned job still calls is refused."""

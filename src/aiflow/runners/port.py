@@ -77,6 +77,11 @@ class SocketPort:
             self._project = getattr(importlib.import_module(module), function)(self.home, self.namespace)
         return self._project
 
+    def load_state(self, key: RunKey) -> str | None:
+        """Give the state of the job that was saved last."""
+        text: str | None = self._ask("load_state", key=key)
+        return text
+
     def _ask(self, op: str, **fields: Any) -> Any:
         if os.getpid() != self._pid:  # the answer would reach the other process
             raise errors.RunnerError(
@@ -132,6 +137,8 @@ def _ask_port(port: Port, head: dict[str, Any]) -> Any:
     if head["op"] == "set_label":
         port.set_label(RunKey(*head["key"]), head["text"])
         return None
+    if head["op"] == "load_state":
+        return port.load_state(RunKey(*head["key"]))
     if head["op"] == "events":
         return [event_row(e) for e in port.events(head["offsets"])]
     raise errors.RunnerError(f"a child process asked for {head['op']!r}, which is unknown")

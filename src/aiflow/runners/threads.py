@@ -34,7 +34,7 @@ def run_here(work: Work) -> Ended:
     rewrap()  # somebody may have put another stream in place of standard output meanwhile
     attach_log(context, lambda: work.log_path)
     try:
-        return perform(work.load, context, work.options, work.asked_outputs)
+        return perform(work.load, context, work.options, work.asked_outputs, work.outlet)
     finally:
         close_log(context)
 

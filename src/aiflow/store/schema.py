@@ -41,8 +41,15 @@ _FIRST = (
     """CREATE TABLE job_executions (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
         status TEXT NOT NULL, started REAL, ended REAL, reason TEXT, error TEXT, label TEXT, event_offset INTEGER,
-        codec TEXT, value, blob TEXT, size INTEGER,
+        codec TEXT, value, blob TEXT, size INTEGER, items INTEGER,
         PRIMARY KEY (execution_id, job, number)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE items (
+        execution_id TEXT NOT NULL, job TEXT NOT NULL, item INTEGER NOT NULL,
+        codec TEXT NOT NULL, value, blob TEXT, size INTEGER, PRIMARY KEY (execution_id, job, item)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE job_states (
+        execution_id TEXT NOT NULL, job TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (execution_id, job)
     ) WITHOUT ROWID""",
     """CREATE TABLE subscriptions (
         namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,

@@ -39,6 +39,11 @@ JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, eve
     VALUES ('SKIPPED', ?, ?, ?, ?, 1, ?, ?, ?)
     ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'SKIPPED', ended = excluded.ended, reason = excluded.reason"""
 
+ITEM_ADDED = "INSERT INTO items (execution_id, job, item, codec, value, blob, size) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ITEMS_USED = "DELETE FROM items WHERE execution_id = ? AND job = ? AND item < ?"
+ITEMS_COUNTED = "UPDATE job_executions SET items = ? WHERE execution_id = ? AND job = ? AND number = ?"
+STATE_SAVED = "INSERT INTO job_states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
+
 
 def document_hash(text: str) -> str:
     """Give the name under which a document is kept: equal texts are kept once."""
@@ -268,6 +273,25 @@ class Store:
                 f"the value of {job} (number {number}) of execution {execution_id} was not kept (persist=False)"
             )
         return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
+
+    def item(self, execution_id: str, job: str, item: int) -> Any:
+        """Load an item of a stream that a batch job has not used yet.
+
+        Raises
+        ------
+        StoreError
+            If it is not kept any more, or is damaged.
+        """
+        sql = "SELECT codec, value, blob, size FROM items WHERE execution_id = ? AND job = ? AND item = ?"
+        row = self.row(sql, (execution_id, job, item))
+        if row is None:
+            raise StoreError(f"item {item} of {job} of execution {execution_id} is not kept any more")
+        return self.codec.decode(Stored(row[0], row[1], row[2], row[3] or 0))
+
+    def state(self, execution_id: str, job: str) -> str | None:
+        """Read the state of a job that was saved last, as JSON text."""
+        row = self.row("SELECT state FROM job_states WHERE execution_id = ? AND job = ?", (execution_id, job))
+        return None if row is None else str(row[0])
 
     def cached(self, key: str) -> Stored | None:
         """Find the value of an equal call of a cached job."""
