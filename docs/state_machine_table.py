@@ -20,7 +20,7 @@ from tests.graph.sim import EXECUTION, OUTCOMES, Sim  # noqa: E402
 
 from aiflow.graph.event import EventType  # noqa: E402
 from aiflow.graph.job import job  # noqa: E402
-from aiflow.graph.machine import MAX_LOSSES  # noqa: E402
+from aiflow.graph.plan import MAX_LOSSES  # noqa: E402
 from aiflow.graph.workflow import workflow  # noqa: E402
 
 PAGE = ROOT / "docs" / "state-machine.md"

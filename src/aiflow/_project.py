@@ -37,6 +37,7 @@ from aiflow.runners.context import current_or_none
 from aiflow.settings import load_settings
 from aiflow.store.connection import find_store
 from aiflow.store.log import EventFilter
+from aiflow.triggers import Triggers
 from aiflow.views import Executions, Jobs, Workflows
 
 __all__ = ["Project", "project"]
@@ -154,6 +155,16 @@ class Project:
     def workflows(self) -> Workflows:
         """The workflows that were run or registered."""
         return Workflows(self)
+
+    @property
+    def triggers(self) -> Triggers:
+        """What starts executions when events come."""
+        return Triggers(self)
+
+    @property
+    def schedules(self) -> Triggers:
+        """What starts executions when it is time."""
+        return Triggers(self, "schedule")
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -402,17 +413,70 @@ class Project:
         with self._shared.driving():  # inline jobs run while somebody waits, so that the timeout holds for them, too
             return self.start(workflow, **more)
 
-    def recover(self) -> list[Execution]:
+    def serve(
+        self, *workflows: Workflow, until: datetime | float | timedelta | Callable[[], bool] | None = None
+    ) -> None:
+        """Keep running: triggers and schedules start executions, and what was INTERRUPTED goes on, until interrupted.
+
+        Workflows with `start_on` are registered as triggers, or as schedules if nothing but time starts them. One process
+        serves a trigger; others that serve it stand by, and go on within seconds when the first is gone. What came
+        while nobody served is handled now.
+
+        Parameters
+        ----------
+        workflows
+            What may be started.
+        until
+            When to stop: a `datetime`, seconds from now, or a function that is asked again and again until it says True.
+
+        Raises
+        ------
+        ParameterError
+            If something else than workflows is given, or none at all.
+        KeyboardInterrupt
+            If it is interrupted. What was started goes on for as long as the project is open.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> @af.job
+        ... def greet(name): return f"hello {name}"
+        >>> @af.workflow(start_on=af.event("guest"))
+        ... def welcome(name: str = "you"):
+        ...     greet(name)
+        >>> with tempfile.TemporaryDirectory() as home, af.Project("inn", home=home) as project:
+        ...     trigger = project.triggers.register(welcome)
+        ...     event = project.publish("guest", {"name": "Ada"})
+        ...     project.serve(welcome, until=lambda: bool(project.executions.list(status="SUCCESS")))
+        ...     project.executions.list()[0].result("greet")
+        'hello Ada'
+        """
+        from aiflow.serving import Server, serve_until
+
+        self._check_open()
+        for one in workflows:
+            if not isinstance(one, Workflow):
+                raise ParameterError(f"serve takes workflows (functions with @af.workflow), not {one!r}")
+        if not workflows:
+            raise ParameterError("serve needs to know which workflows may be started: project.serve(first, second)")
+        with self._shared.driving(), Server(self, workflows) as server:
+            serve_until(server, until)
+
+    def recover(self, _passed_over: set[str] | None = None) -> list[Execution]:
         """Go on with the INTERRUPTED executions whose workflows are defined in this process."""
         self._check_open()
         taken = []
         for execution in self.executions.list(status="INTERRUPTED", limit=None):
+            if _passed_over is not None and execution.id in _passed_over:
+                continue
             if execution.workflow in defined:
                 try:
                     self._resume(execution, and_run=False)
                     taken.append(execution)
                 except (Conflict, GraphError, NotFound, ParameterError) as error:  # that one stays; the others go on
                     logger.warning("execution %s stays INTERRUPTED: %s", execution.id, error)
+                    if _passed_over is not None:
+                        _passed_over.add(execution.id)
         return taken
 
     def _resume(self, execution: Execution, and_run: bool = True) -> None:
@@ -456,7 +520,7 @@ class Project:
 
     def _finish(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        lives = list(self._shared.engine.lives.values())
+        lives = [live for live in self._shared.engine.lives.values() if not live.is_trigger]
         for live in lives:
             self._shared.drive_until(live.ended, deadline, live)
         left = [live for live in lives if not live.ended.is_set()]

@@ -39,7 +39,7 @@ def consult(live: Live, ask: Ask, event: Event, memory: dict[str, Any]) -> Draft
     else:
         value = {"rule": ask.rule, "leaf": ask.leaf, "offset": ask.offset, **_condition(live, ask, event, memory)}
     on_job = ask.vertex not in (GATE, WORKFLOW)
-    key = live.plan.vertices[ask.vertex].key if on_job else "execution:" + live.workflow
+    key = live.plan.vertices[ask.vertex].key if on_job else live.plan.key
     own = live.execution_id
     return Draft(key, value, str(EventType.CONDITION_ANSWERED), live.namespace, None, own, own)
 

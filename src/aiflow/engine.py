@@ -6,8 +6,10 @@ thread: a turn is held by the worker whose job ended, by a publisher, a timer or
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -28,7 +30,7 @@ from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
 from aiflow.items import Items
-from aiflow.live import JobWork, Live, stop_request
+from aiflow.live import JobWork, Live, stop_request, taken_over
 from aiflow.mapping import run_again
 from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
@@ -45,6 +47,12 @@ __all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
 _TRIES = 3
+_SNAPSHOT_EACH, _SNAPSHOT_JOBS = 1_000, 200
+"""After how many events the state of one more execution is kept, and how many jobs it may have at most."""
+
+_KEEP_SNAPSHOT = {
+    table: f"UPDATE {table} SET snapshot = ?, snapshot_offset = ? WHERE id = ?" for table in ("executions", "triggers")
+}
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 
@@ -97,6 +105,8 @@ class Engine:
         self.items = Items(self)
         self._data_version: int | None = None
         self._bad: dict[int, int] = {}
+        self._rotation: deque[str] = deque()
+        self._snapshot_at = self.record.head + _SNAPSHOT_EACH
         self._touched: dict[str, Live] = {}
         self._stale: dict[str, Live] = {}
         self._fresh: list[Live] = []
@@ -137,6 +147,8 @@ class Engine:
             for live in self._touched.values():
                 if live.flows is not None:
                     self.items.let_go(live)
+            if self.record.head >= self._snapshot_at:
+                self._snapshot_next()
             self.record.flush()
             writer.execute("COMMIT")
         except _Unhandled:
@@ -283,7 +295,7 @@ class Engine:
         for live in list(listeners.values()):
             if live is told:
                 continue
-            if context is None or live.context == context or live.execution_id == context or live.plan.asks_context:
+            if context is None or live.context == context or live.execution_id == context or live.plan.any_context:
                 self.step(live, event)
 
     def _drain(self) -> None:
@@ -581,8 +593,7 @@ class Engine:
             self.folders.is_idle  # first, for what it found is then a turn, or more
             and self.turns.is_idle
             and self.ticker.is_idle
-            and not any(live.questions for live in self.lives.values())
-            and all(work.is_resting for live in self.lives.values() for work in tuple(live.works.values()))
+            and all(live.is_idle for live in list(self.lives.values()))
             and self.deliveries.is_idle()
         )
 
@@ -600,7 +611,7 @@ class Engine:
             insert()
             self._adopt(live)
             draft = Draft(
-                "execution:" + live.workflow,
+                live.plan.key,
                 {"status": "RUNNING"},
                 _EXECUTION,
                 live.namespace,
@@ -617,6 +628,7 @@ class Engine:
         live.port, live.run_again = self, run_again
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
+            self._rotation.append(live.execution_id)
             self.ticker.watch()
             self.folders.adopt(live)
             self._undo.append(partial(self._forget, live))
@@ -636,11 +648,7 @@ class Engine:
             self.record.flush()  # what this turn has appended so far may concern it
             self._reload(live)
             self._adopt(live)
-            taken = Draft(
-                "execution:" + live.workflow, {"action": "taken_over", "owner": self.store.owner_id}, str(EventType.REQUESTED), live.namespace,
-                None, live.execution_id, live.execution_id,
-            )  # fmt: skip
-            self.record.append(taken)
+            self.record.append(taken_over(live, self.store.owner_id))
             self._touched[live.execution_id] = live
             for index, run in live.state.runs():
                 if run.status in ("RUNNING", "STOPPING"):
@@ -668,11 +676,40 @@ class Engine:
 
         return bool(self.submit(Entry(apply)).result)
 
+    def let_go(self, lives: list[Live]) -> None:
+        """Own these triggers no longer; whoever serves them next goes on from the log."""
+
+        def apply() -> None:
+            for live in lives:
+                sql = "UPDATE triggers SET owner = NULL WHERE id = ? AND owner = ?"
+                self.record.write(sql, (live.execution_id, self.store.owner_id))
+                self._snapshot(live)
+                self.publish_now([taken_over(live, None)])
+
+        if lives and not self.turns.closed:
+            self.submit(Entry(apply))
+
+    def _snapshot_next(self) -> None:
+        """Keep the state of one execution as it is now, each in its turn, so that resuming it reads little of the log."""
+        self._snapshot_at = self.record.head + _SNAPSHOT_EACH
+        for _ in range(min(len(self._rotation), 10)):
+            live = self.lives.get(self._rotation.popleft())
+            if live is not None:
+                self._rotation.append(live.execution_id)
+                if len(live.plan) <= _SNAPSHOT_JOBS:
+                    self._snapshot(live)
+                    return
+
+    def _snapshot(self, live: Live) -> None:
+        before, live.snapshot = live.snapshot, (json.dumps(live.state.dump()), self.record.head)
+        self._undo.append(partial(setattr, live, "snapshot", before))
+        self.record.write(_KEEP_SNAPSHOT[live.table], (*live.snapshot, live.execution_id))
+
     def _reload(self, live: Live) -> None:
         """Make the state of an execution anew from the log: it is a fold over its events, nothing else."""
         state = live.fresh_state()
         after = live.snapshot[1] if live.snapshot else live.first_offset
-        events = log.of_execution(self.store.writer, live.execution_id, after, live.plan.hears)
+        events = log.of_execution(self.store.writer, live.execution_id, after, live.plan.keys_heard)
         replay(state, [e for e in events if e.offset <= self.record.head])
         for job in state.jobs:
             job.ticketed = False

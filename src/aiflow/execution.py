@@ -336,7 +336,7 @@ class Execution:
 
     def events(self) -> list[Event]:
         """Give the events that this execution caused, its own statuses included, in their order."""
-        return log.of_execution(self._project._store.reader(), self.id, 0, hears=False)
+        return log.of_execution(self._project._store.reader(), self.id, 0)
 
     def logs(self, job: str | None = None) -> str:
         """Give what the jobs printed and logged; of one job, or of all with headings.

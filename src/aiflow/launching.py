@@ -29,7 +29,7 @@ from aiflow.provenance import provenance
 from aiflow.store.store import document_hash
 from aiflow.turns import Entry
 
-__all__ = ["Launcher"]
+__all__ = ["Launcher", "new_id"]
 
 
 class Launcher:
@@ -56,19 +56,24 @@ class Launcher:
         only: Any,
         start_from: Any,
         given: dict[str, Any],
+        started_by: tuple[str, int] | None = None,
     ) -> Live:
-        """Begin an execution; give what this process holds of it when it is RUNNING."""
+        """Begin an execution; give what this process holds of it when it is RUNNING.
+
+        `started_by`: the id of a trigger and the offset of the event that met it; an execution is started once for these.
+        """
         chosen = _choose(graph, only, start_from, given)
         plan = self._plan(workflow, graph, chosen, given, workflow.source)
         self._home.check_runners(plan)
         part = self._part(workflow, plan, chosen, given)
         text = json.dumps(workflow.definition(graph), separators=(",", ":"))
-        params, execution_id = json_text(stored_params(bound), "the parameters"), _new_id()
+        params, execution_id = json_text(stored_params(bound), "the parameters"), new_id()
         namespace = workflow.namespace or self.namespace
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
         live.secrets.update(_secrets(bound))
         live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
         self._give(live, part, given)
+        trigger_id, live.cause = started_by or (None, None)
         engine, store = self._home.engine, self._store
         source = workflow.source
 
@@ -83,10 +88,10 @@ class Launcher:
                 (namespace, workflow.name, workflow.description, source, now, now),
             )
             writer.execute(
-                "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, first_offset, created, started) "
-                "VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, trigger_id, event_offset, "
+                "first_offset, created, started) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (execution_id, workflow.name, namespace, params, context, store.owner_id, document_hash(text), source,
-                 json.dumps(part) if part else None, engine.record.head, now, now),
+                 json.dumps(part) if part else None, trigger_id, live.cause, engine.record.head, now, now),
             )  # fmt: skip
 
         engine.begin(live, insert)
@@ -204,6 +209,7 @@ class Launcher:
         live.secrets.update(_secrets(bound))
         live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
         live.cause, live.first_offset = execution._event_offset, execution.first_offset
+        live.snapshot = self._store.snapshot("executions", execution.id)
         self._give(live, part, given)
         return live
 
@@ -245,7 +251,7 @@ def _provenance(source: str) -> dict[str, Any]:
     return known[1]
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """Give an id that nobody has: letters and digits, easy to type; the command line takes its first characters."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
     return "".join(secrets.choice(alphabet) for _ in range(12))

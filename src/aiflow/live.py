@@ -5,6 +5,7 @@ Knows nothing of turns or of runners' ways; it finds values (in memory, else in 
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from aiflow.runners.base import Call, Ended
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
 
-__all__ = ["ElementWork", "JobWork", "Live", "file_name", "log_path", "stop_request"]
+__all__ = ["ElementWork", "JobWork", "Live", "file_name", "log_path", "stop_request", "taken_over"]
 
 
 def file_name(job: str) -> str:
@@ -47,8 +48,14 @@ def file_name(job: str) -> str:
 def stop_request(live: Live, reason: str) -> Draft:
     """Give the event that asks an execution to stop."""
     value = {"action": "stop", "reason": reason}
-    key, own = "execution:" + live.workflow, live.execution_id
-    return Draft(key, value, str(EventType.REQUESTED), live.namespace, None, own, own)
+    own = live.execution_id
+    return Draft(live.plan.key, value, str(EventType.REQUESTED), live.namespace, None, own, own)
+
+
+def taken_over(live: Live, owner: str | None) -> Draft:
+    """Give the event that says whose an execution is now; None: nobody's."""
+    value, own = {"action": "taken_over", "owner": owner}, live.execution_id
+    return Draft(live.plan.key, value, str(EventType.REQUESTED), live.namespace, None, own, own)
 
 
 def log_path(home: Path, key: RunKey) -> Path:
@@ -85,7 +92,7 @@ class Live:
         self.plan, self.execution_id, self.namespace, self.context = plan, execution_id, namespace, context
         self.workflow, self.params, self.store = workflow, dict(params), store
         self.state = ExecutionState(plan, execution_id, namespace, context)
-        self.snapshot: tuple[dict[str, Any], int] | None = None
+        self.snapshot: tuple[str, int] | None = None  # a state as JSON, and the offset up to which it is folded
         self.first_offset = 0  # what came before does not concern it
         self.given: dict[int, Any] = {}
         self.given_from: dict[int, tuple[str, int]] = {}
@@ -105,6 +112,7 @@ class Live:
         }
         self.ended = threading.Event()
         self.lost = False
+        self.table = "executions"  # where its row is: a trigger's is in `triggers`
         self.watchers: list[Callable[[], None]] = []
         self.timers: dict[str, Timer] = {}  # of conditions on time, by key; touched only in a turn and after its commit
         self.on_failure: Any = None
@@ -116,7 +124,7 @@ class Live:
     def fresh_state(self) -> ExecutionState:
         """Give the state as it was at the last snapshot, or at the start."""
         state = ExecutionState(self.plan, self.execution_id, self.namespace, self.context)
-        return state.load(self.snapshot[0]) if self.snapshot else state
+        return state.load(json.loads(self.snapshot[0])) if self.snapshot else state
 
     def value(self, index: int, number: int) -> Any:
         """Give the value of one run of a job, from memory or from the store; one that a crash lost is computed again."""
@@ -179,6 +187,16 @@ class Live:
                     self.values.pop(key, None)
                 else:
                     self.uses[key] = left - 1
+
+    @property
+    def is_trigger(self) -> bool:
+        """Whether it is a trigger, which starts executions, and no execution itself."""
+        return self.table == "triggers"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it is under way here."""
+        return not self.questions and all(work.is_resting for work in tuple(self.works.values()))
 
     def end(self) -> None:
         """Release who waits, and the values that the store has."""

@@ -52,10 +52,15 @@ class Performer:
         """Give a runner by name, made when it is first needed."""
         found = self.runners.get(name)
         if found is None:
-            found = self.runners[name] = self._make_runner(name)
-            self._in_place[name] = bool(getattr(found, "runs_in_place", False))
-            self._admission.capacities[name] = found.capacity
+            found = self._make_runner(name)
+            self.add_runner(name, found)
         return found
+
+    def add_runner(self, name: str, runner: Runner) -> None:
+        """Let a runner be found by this name."""
+        self.runners[name] = runner
+        self._in_place[name] = bool(getattr(runner, "runs_in_place", False))
+        self._admission.capacities[name] = runner.capacity
 
     def later(self, action: Callable[[], Any]) -> None:
         """Call something on a worker thread, outside of any turn."""

@@ -78,6 +78,8 @@ class Recorder:
 
     def write_job(self, live: Live, event: Event, status: str, ended: Ended | None, stored: Stored | None) -> None:
         """Write the row of a job whose status changed; a projection of the event."""
+        if live.is_trigger:  # its log is enough
+            return
         value = event.value
         number, job, time = value["number"], event.key[4:], event.timestamp
         key = (live.execution_id, job, number)
@@ -101,6 +103,8 @@ class Recorder:
 
     def write_execution(self, live: Live, event: Event, status: str) -> None:
         """Write the row of an execution whose status changed."""
+        if live.is_trigger:
+            return
         is_over = status in ("SUCCESS", "FAILED", "STOPPED")
         sql = "UPDATE executions SET status = ?, ended = ?, reason = ? WHERE id = ?"
         self._writes.append(

@@ -29,7 +29,7 @@ def replay(state: ExecutionState, events: Iterable[Event]) -> list[Draft]:
         own = event.execution_id == execution_id and event.type in INTERNAL
         if not own and (not begun or event.type in INTERNAL):
             continue
-        if not own and event.context not in (None, context, execution_id) and not state.plan.asks_context:
+        if not own and event.context not in (None, context, execution_id) and not state.plan.any_context:
             continue
         if own and event.type == EventType.REQUESTED and event.value.get("action") == "taken_over":
             continue

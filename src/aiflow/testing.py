@@ -137,7 +137,7 @@ def assert_replays(execution: Execution) -> None:
     project = execution._project
     live = project._shared.live(execution.id) or project._launcher.rebuilt(execution)
     state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
-    events = log.of_execution(project._store.reader(), execution.id, execution.first_offset, live.plan.hears)
+    events = log.of_execution(project._store.reader(), execution.id, execution.first_offset, live.plan.keys_heard)
     left = replay(state, events)
     if left and execution.status != "INTERRUPTED":
         raise AssertionError(f"decided again, and not found in the log: {left[0].key} {left[0].value}")

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from aiflow._project import Project
     from aiflow.graph.workflow import Workflow
 
-__all__ = ["Executions", "Jobs", "Workflows"]
+__all__ = ["Executions", "Jobs", "Workflows", "where"]
 
 
-def _where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[str, list[Any]]:
+def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[str, list[Any]]:
+    """Give the condition for SQL that filters by field say, and its values; raises `ParameterError` for other fields."""
     parts, values = [], []
     for name, value in filters.items():
         if name not in known:
@@ -67,10 +68,12 @@ class Executions:
         derived = status is not None and str(status) in ("INTERRUPTED", "RUNNING", "STOPPING")
         if derived:
             filters = {k: v for k, v in filters.items() if k != "status"}
-        where, values = _where(filters, ("workflow", "status", "context", "namespace", "id"), "executions")
+        clause, values = where(
+            filters, ("workflow", "status", "context", "namespace", "id", "trigger_id"), "executions"
+        )
         if derived:
-            where += " AND status IN ('RUNNING', 'STOPPING', 'INIT')"
-        sql = f"SELECT {Execution.columns()} FROM executions WHERE {where} ORDER BY created DESC, rowid DESC"
+            clause += " AND status IN ('RUNNING', 'STOPPING', 'INIT')"
+        sql = f"SELECT {Execution.columns()} FROM executions WHERE {clause} ORDER BY created DESC, rowid DESC"
         if not derived and limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
         found = [Execution(self._project, row) for row in self._project._store.rows(sql, values)]
@@ -112,8 +115,8 @@ class Jobs:
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[JobExecution]:
         """Give executions of jobs, newest first; filter by `job`, `status`, `execution_id`."""
-        where, values = _where(filters, ("job", "status", "execution_id", "number", "attempt"), "jobs")
-        sql = f"SELECT execution_id, {_JOB_ROW} FROM job_executions WHERE {where} ORDER BY started DESC, number DESC"
+        clause, values = where(filters, ("job", "status", "execution_id", "number", "attempt"), "jobs")
+        sql = f"SELECT execution_id, {_JOB_ROW} FROM job_executions WHERE {clause} ORDER BY started DESC, number DESC"
         if limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
         return [_job_of(row[1:], row[0], self._project) for row in self._project._store.rows(sql, values)]
@@ -129,9 +132,9 @@ class Workflows:
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[dict[str, Any]]:
         """Give workflows as dicts, by name."""
-        where, values = _where(filters, self._KNOWN, "workflows")
+        clause, values = where(filters, self._KNOWN, "workflows")
         sql = (
-            f"SELECT namespace, name, description, source, created, updated FROM workflows WHERE {where} ORDER BY name"
+            f"SELECT namespace, name, description, source, created, updated FROM workflows WHERE {clause} ORDER BY name"
         )
         if limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"

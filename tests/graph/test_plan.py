@@ -66,11 +66,11 @@ def test_leaves_are_found_by_key_by_pattern_and_by_status():
     }
     assert [spot for _, spot in found.patterns] == [(1, 0, 1)]
     assert [spot for _, spot in found.by_status[0]] == [(1, 1, 0)]
-    assert found.hears
+    assert found.keys_heard is None
 
 
 def test_a_plan_without_conditions_on_events_hears_nothing():
-    assert not plan(lambda: b().start_on(a().failed)).hears
+    assert plan(lambda: b().start_on(a().failed)).keys_heard == []
 
 
 def test_only_rules_that_name_the_type_hear_the_engine_itself():

@@ -26,7 +26,9 @@ from aiflow.cli.formats import Lines, write
 from aiflow.cli.job import job
 from aiflow.cli.list import list_
 from aiflow.cli.run import run
+from aiflow.cli.serve import serve
 from aiflow.cli.show import show
+from aiflow.cli.trigger import schedule, trigger
 
 __all__ = ["carry_out"]
 
@@ -38,6 +40,7 @@ _HELP = {
 
 _EXAMPLES = """
 run iris.py -p neighbors=7           # run the workflow in iris.py
+serve flows.py                       # start workflows by events and time
 show iris.py                         # its graph, as a tree
 list executions                      # what was run
 execution show k3vq                  # one of them, by its id
@@ -69,7 +72,7 @@ def version(asked: Asked) -> None:
     write(asked.output, data, Lines("\n".join(f"{name} {number}" for name, number in data.items())))
 
 
-for _command in (run, show, list_, execution, job, event, db):
+for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, db):
     aiflow.add_command(_command)
 
 

@@ -16,7 +16,7 @@ from aiflow.errors import AIFlowError, ExecutionFailed, GraphError, StoreError
 
 __all__ = ["BrokenFile", "Refused", "Terminated", "blame_user", "outcome_of", "say"]
 
-_COLOURS = {"red": "31", "yellow": "33", "dim": "2"}
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2"}
 _NOT_THE_USERS = ("<frozen importlib", "<frozen runpy")
 
 

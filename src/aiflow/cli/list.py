@@ -13,6 +13,7 @@ import rich_click as click
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, Table, write
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
+from aiflow.cli.trigger import trigger_records, trigger_table
 from aiflow.errors import ParameterError, suggest
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _limit = click.option(
 
 @click.group("list", cls=Group, examples=_EXAMPLES)
 def list_() -> None:
-    """List what is recorded: workflows, executions, jobs, events."""
+    """List what is recorded: workflows, executions, jobs, events, triggers, schedules."""
 
 
 def _status(text: str | None, known: type[StrEnum]) -> dict[str, Any]:
@@ -137,6 +138,26 @@ def events(
             return
         rows = [event_record(e) for e in _newest(project, asked.namespace, limit, keys, types, execution)]
         write(asked.output, rows, event_table(rows))
+
+
+@list_.command(examples="list triggers\nlist triggers -o json")
+@_limit
+@click.pass_obj
+def triggers(asked: Asked, limit: int) -> None:
+    """List what starts executions when events come."""
+    with needs_home(asked) as project:
+        rows = trigger_records(project.triggers.list(limit=limit or None, **_given(namespace=asked.namespace)))
+        write(asked.output, rows, trigger_table(rows))
+
+
+@list_.command(examples="list schedules")
+@_limit
+@click.pass_obj
+def schedules(asked: Asked, limit: int) -> None:
+    """List what starts executions when it is time."""
+    with needs_home(asked) as project:
+        rows = trigger_records(project.schedules.list(limit=limit or None, **_given(namespace=asked.namespace)))
+        write(asked.output, rows, trigger_table(rows))
 
 
 def _newest(

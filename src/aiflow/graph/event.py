@@ -88,7 +88,7 @@ BROADCAST: Any = _Broadcast()
 """Returned by a workflow's `context` function: the event is for all of its executions."""
 
 
-OWN_KEYS = ("job:", "execution:", "timer:")
+OWN_KEYS = ("job:", "execution:", "trigger:", "timer:")
 """What the keys of aiflow's own events begin with; nobody else publishes such (`docs/adr/0003`)."""
 
 

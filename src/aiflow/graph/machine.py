@@ -24,9 +24,8 @@ from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
 from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
 
-__all__ = ["MAX_LOSSES", "Report", "can_start", "dispatch", "retry", "settle", "step"]
+__all__ = ["Report", "can_start", "dispatch", "retry", "settle", "step"]
 
-MAX_LOSSES = 3
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 _ORDERED = (None, IfRunning.QUEUE, IfRunning.PARALLEL)
 _ENDING = "ENDING"
@@ -75,7 +74,8 @@ def step(state: ExecutionState, event: Event) -> None:
     elif state.status is ExecutionStatus.RUNNING:
         if ticking.is_own_tick(state, event):
             ticking.take(state, event)
-        _heard(state, event)
+        if not state.paused:
+            _heard(state, event)
     if not state.busy and not state.outbox:
         _settle_quiet(state, event)
 
@@ -693,6 +693,9 @@ def _decide(state: ExecutionState, spots: list[Spot], met_by: Event, event: Even
 
 def _requested(state: ExecutionState, event: Event) -> None:
     action = event.value["action"]
+    if action in ("pause", "go_on"):
+        state.paused = action == "pause"  # of a trigger: what comes meanwhile is passed over (rule 25)
+        return
     if action == "stop":
         if state.status is ExecutionStatus.RUNNING:
             state.stop_reason = event.value.get("reason")
@@ -736,7 +739,7 @@ def _lost(state: ExecutionState, event: Event) -> None:
     else:
         run.losses += 1
         run.setbacks += 1
-        if run.setbacks >= MAX_LOSSES:
+        if run.setbacks >= vertex.most_losses:
             value |= {"status": "FAILED", "reason": f"was running when the process died, {run.setbacks} times"}
         else:
             value |= {"status": "QUEUED", "reason": "was running when the process died"}
@@ -758,7 +761,7 @@ def _timed_out(state: ExecutionState, event: Event) -> None:
 def _say_execution(state: ExecutionState, status: str, event: Event, reason: str | None = None) -> None:
     value = {"status": status} | ({"reason": reason} if reason else {})
     draft = Draft(
-        "execution:" + state.plan.graph.name, value, _EXECUTION, state.namespace, None, state.execution_id, state.execution_id, event.timestamp
+        state.plan.key, value, _EXECUTION, state.namespace, None, state.execution_id, state.execution_id, event.timestamp
     )  # fmt: skip
     state.outbox.append(draft)
 

@@ -6,6 +6,7 @@ Knows nothing of any execution; one plan serves many.
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 
 from aiflow.graph.building import Graph, Node
 from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, StatusCondition, is_glob
@@ -15,13 +16,19 @@ from aiflow.graph.job import IfRunning
 from aiflow.graph.rule import Action, Rule, is_external
 from aiflow.graph.timing import TimeCondition, timer_key
 
-__all__ = ["GATE", "WORKFLOW", "Plan", "Spot", "Vertex"]
+__all__ = ["GATE", "MAX_LOSSES", "STARTER", "WORKFLOW", "Plan", "Spot", "Vertex"]
 
 WORKFLOW = -1
 """In a `Spot`: the rule is the workflow's own `stop_on`, not a node's."""
 
 GATE = -2
 """In a question: the workflow's `context` function is asked, not a rule."""
+
+MAX_LOSSES = 3
+"""How often a job may be lost with its process before it has FAILED (rule 33); what starts executions is never given up."""
+
+STARTER = "starter"
+"""The name of the runner that starts executions, for triggers."""
 
 Spot = tuple[int, int, int]
 """Where a leaf stands: (vertex or WORKFLOW, rule, leaf)."""
@@ -34,8 +41,8 @@ class Vertex:
 
     __slots__ = (
         "after_only", "allow_failure", "asked_outputs", "backoff", "conditions", "delay", "down", "emits", "feeds", "given", "has_start",
-        "index", "items", "key", "latest", "limits", "name", "needs", "node", "parallel", "policy", "pours", "recurring", "retries",
-        "rules", "runner", "stream", "takes", "timeout",
+        "index", "items", "key", "latest", "limits", "most_losses", "name", "needs", "node", "parallel", "policy", "pours", "recurring",
+        "retries", "rules", "runner", "stream", "takes", "timeout",
     )  # fmt: skip
 
     def __init__(self, node: Node, index: int, given: bool, runner: str = "thread") -> None:
@@ -66,6 +73,7 @@ class Vertex:
         if self.stream and self.runner == "inline":
             self.runner = "thread"  # it goes on while others run
         self.timeout = options.timeout
+        self.most_losses: float = inf if options.runner == STARTER else MAX_LOSSES
         self.limits = options.limits
 
     @property
@@ -94,6 +102,10 @@ class Plan:
         The runner of jobs that name none.
     asks_context
         Whether the workflow has a `context` function, which decides whom an event is for.
+    any_context
+        Whether it sees events of all contexts, as triggers do.
+    key
+        The key of its own events; by default that of an execution of the workflow.
     folder
         Where relative patterns of files are taken from.
     """
@@ -108,9 +120,13 @@ class Plan:
         ends: str | None = None,
         runner: str = "thread",
         asks_context: bool = False,
+        any_context: bool = False,
+        key: str | None = None,
         folder: str = "",
     ) -> None:
         self.graph, self.ends, self.stop_on, self.asks_context = graph, ends, stop_on, asks_context
+        self.any_context = any_context or asks_context
+        self.key = key or f"execution:{graph.name}"
         self.vertices: list[Vertex] = []
         self.by_name: dict[str, int] = {}
         self._runner, self._folder = runner, folder
@@ -242,9 +258,9 @@ class Plan:
         return index is not None and not self.vertices[index].given
 
     @property
-    def hears(self) -> bool:
-        """Whether any event from outside can concern an execution of this plan."""
-        return bool(self.by_key or self.patterns or self.by_folder)
+    def keys_heard(self) -> list[str] | None:
+        """The keys of events from outside that can concern an execution of this plan; None: any."""
+        return None if self.patterns or self.by_folder else list(self.by_key)
 
     @property
     def files(self) -> list[FileCondition]:

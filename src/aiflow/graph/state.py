@@ -152,14 +152,15 @@ class ExecutionState:
     """
 
     __slots__ = (
-        "began", "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "keeper", "namespace", "outbox", "plan", "ready",
-        "status", "stop_progress", "stop_reason", "ticked", "unended", "unsettled", "witness",
+        "began", "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "keeper", "namespace", "outbox", "paused", "plan",
+        "ready", "status", "stop_progress", "stop_reason", "ticked", "unended", "unsettled", "witness",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, execution_id: str, namespace: str = "default", context: str | None = None) -> None:
         self.plan, self.execution_id, self.namespace, self.context = plan, execution_id, namespace, context
         self.status = ExecutionStatus.INIT
         self.jobs = [JobState(len(v.needs)) for v in plan.vertices]
+        self.paused = False
         self.busy = 0  # starts and runs that have not ended, and questions that have no answer
         self.unended = sum(not v.given for v in plan.vertices)  # jobs that never ended
         self.unsettled = True  # whether liveness must be looked at again
@@ -193,6 +194,7 @@ class ExecutionState:
         return {
             "status": str(self.status),
             "busy": self.busy,
+            "paused": self.paused,
             "unended": self.unended,
             "unsettled": self.unsettled,
             "witness": self.witness,
@@ -212,7 +214,7 @@ class ExecutionState:
     def load(self, data: dict[str, Any]) -> ExecutionState:
         """Take the state from JSON data that `dump` gave for the same plan."""
         self.status = ExecutionStatus(data["status"])
-        self.busy, self.unended = data["busy"], data["unended"]
+        self.busy, self.unended, self.paused = data["busy"], data["unended"], data["paused"]
         self.unsettled, self.witness, self.keeper = data["unsettled"], data["witness"], data["keeper"]
         self.began, self.ticked = data["began"], dict(data["ticked"])
         self.stop_reason = data["stop_reason"]

@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
 from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
-from aiflow.graph.condition import Condition
+from aiflow.graph.condition import Condition, StatusCondition
 from aiflow.graph.job import seconds
 from aiflow.graph.params import bind, bind_call
 
@@ -63,7 +63,7 @@ class Workflow:
         self.description: str = options.get("description") or inspect.getdoc(function) or ""
         self.namespace: str | None = options.get("namespace")
         self.ends: str | None = options.get("ends")
-        self.max_parallel: int = options.get("max_parallel", 1)
+        self.max_parallel: int | None = options.get("max_parallel")
         self.if_running: str = options.get("if_running", "queue")
         self.stop_condition: Condition | None = options.get("stop_on")
         self.start_condition: Condition | None = options.get("start_on")
@@ -84,17 +84,22 @@ class Workflow:
             function = self.options.get(key)
             if function is not None and not callable(function):
                 raise ParameterError(f"option {key!r} {what} must be a function of an event, not {function!r}")
-        for key in ("start_on", "params"):
-            if self.options.get(key) is not None:
-                raise ParameterError(
-                    f"option {key!r} {what} is not supported yet: workflows cannot be triggered by events; start them with run or start"
-                )
+        width = self.max_parallel
+        if width is not None and (isinstance(width, bool) or not isinstance(width, int) or width < 1):
+            raise ParameterError(f"option 'max_parallel' {what} must be a whole number ≥ 1, not {width!r}")
         for key in ("start_on", "stop_on"):
             condition = self.options.get(key)
             if condition is not None and not isinstance(condition, Condition):
                 raise ParameterError(
                     f"option {key!r} {what} must be a condition such as af.event('go'), not {condition!r}"
                 )
+            if key == "start_on" and condition is not None:
+                for leaf in condition.leaves():
+                    if isinstance(leaf, StatusCondition):
+                        raise ParameterError(
+                            f"option 'start_on' {what} cannot wait for a job ({leaf}): it starts executions from outside; "
+                            "wait for an event that the job publishes"
+                        )
         if self.options.get("timeout") is not None:
             self.options["timeout"] = seconds(self.options["timeout"], f"option 'timeout' {what}")
 

@@ -125,10 +125,15 @@ def offset_at(connection: Any, timestamp: float) -> int:
     return int(row[0]) if row else 0
 
 
-def of_execution(connection: Any, execution_id: str, after: int, hears: bool) -> list[Event]:
-    """Read what concerns an execution: its own events, and, if it `hears` them, those of others."""
-    if hears:
+def of_execution(connection: Any, execution_id: str, after: int, keys: Sequence[str] | None = ()) -> list[Event]:
+    """Read what can concern an execution: its own events, and those of others with one of `keys` (None: any)."""
+    own = f"{_SELECT} WHERE execution_id = ? AND offset > ?"
+    values: list[Any] = [execution_id, after]
+    if keys is None:
         sql = f"{_SELECT} WHERE offset > ? AND (execution_id = ? OR type NOT IN ('JOB_STATUS_CHANGED', 'EXECUTION_STATUS_CHANGED')) ORDER BY offset"
-    else:
-        sql = f"{_SELECT} WHERE offset > ? AND execution_id = ? ORDER BY offset"
-    return [event_of(r) for r in connection.execute(sql, (after, execution_id)).fetchall()]
+        return [event_of(r) for r in connection.execute(sql, (after, execution_id)).fetchall()]
+    found = {row[0]: row for row in connection.execute(own, values).fetchall()}
+    others = f"{_SELECT} WHERE key = ? AND offset > ? AND type <> 'JOB_STATUS_CHANGED'"
+    for key in keys:
+        found.update((row[0], row) for row in connection.execute(others, (key, after)).fetchall())
+    return [event_of(found[offset]) for offset in sorted(found)]

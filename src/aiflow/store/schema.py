@@ -33,9 +33,10 @@ _FIRST = (
         id TEXT PRIMARY KEY, workflow TEXT NOT NULL, namespace TEXT NOT NULL, status TEXT NOT NULL,
         params TEXT NOT NULL, context TEXT, owner TEXT, epoch INTEGER NOT NULL DEFAULT 1,
         definition TEXT NOT NULL, provenance TEXT, source TEXT NOT NULL, part TEXT,
-        event_offset INTEGER, first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER,
+        trigger_id TEXT, event_offset INTEGER, first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER,
         created REAL NOT NULL, started REAL, ended REAL, reason TEXT
     )""",
+    "CREATE UNIQUE INDEX executions_by_trigger ON executions (trigger_id, event_offset) WHERE trigger_id IS NOT NULL",
     "CREATE INDEX executions_by_workflow ON executions (workflow, created)",
     "CREATE INDEX executions_by_status ON executions (status) WHERE status IN ('RUNNING', 'STOPPING', 'INIT')",
     """CREATE TABLE job_executions (
@@ -50,6 +51,13 @@ _FIRST = (
     ) WITHOUT ROWID""",
     """CREATE TABLE job_states (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (execution_id, job)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE triggers (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, namespace TEXT NOT NULL, workflow TEXT NOT NULL,
+        source TEXT NOT NULL, condition TEXT NOT NULL, notation TEXT, declared INTEGER NOT NULL, params TEXT NOT NULL, if_running TEXT NOT NULL,
+        max_parallel INTEGER, paused INTEGER NOT NULL DEFAULT 0, owner TEXT, epoch INTEGER NOT NULL DEFAULT 1,
+        first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER, created REAL NOT NULL, updated REAL NOT NULL,
+        UNIQUE (namespace, name)
     ) WITHOUT ROWID""",
     """CREATE TABLE subscriptions (
         namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,

@@ -293,6 +293,13 @@ class Store:
         row = self.row("SELECT state FROM job_states WHERE execution_id = ? AND job = ?", (execution_id, job))
         return None if row is None else str(row[0])
 
+    def snapshot(self, table: str, owner_of_it: str) -> tuple[str, int] | None:
+        """Read the state of an execution or a trigger that was kept last, and the offset up to which it is folded."""
+        row = self.row(
+            f"SELECT snapshot, snapshot_offset FROM {table} WHERE id = ? AND snapshot IS NOT NULL", (owner_of_it,)
+        )
+        return None if row is None else (row[0], row[1])
+
     def cached(self, key: str) -> Stored | None:
         """Find the value of an equal call of a cached job."""
         row = self.row(

@@ -1,0 +1,127 @@
+"""The command `serve`: keeps running, and tells which executions begin and end.
+
+Knows nothing of what starts them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from aiflow.cli.everywhere import Asked, Command, open_home
+from aiflow.cli.failures import say
+from aiflow.cli.interrupts import Interrupts
+from aiflow.cli.loading import load_file, load_workflow, parse_target, workflows_of
+from aiflow.cli.records import duration
+from aiflow.cli.streams import stdout_is_for_data
+from aiflow.errors import AIFlowError
+
+if TYPE_CHECKING:
+    from aiflow import Event, Project, Workflow
+
+__all__ = ["serve"]
+
+_EXAMPLES = """
+serve flows.py                     # all workflows in flows.py
+serve flows.py:nightly other.py    # one, and those of another file
+serve flows.py --for 3600          # for an hour
+"""
+_COLOURS = {"SUCCESS": "green", "FAILED": "red", "STOPPED": "yellow"}
+
+
+@click.command(cls=Command, examples=_EXAMPLES)
+@click.argument("files", metavar="FILE[:WORKFLOW]…", nargs=-1, required=True)
+@click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after this time.")
+@click.pass_context
+def serve(context: click.Context, files: tuple[str, ...], seconds: float | None) -> None:
+    """Keep running: start workflows when events and files come and when it is time, and go on with what was interrupted.
+
+    An interrupt stops what runs, and then the command; a second one ends it at once.
+    """
+    asked: Asked = context.obj
+    with stdout_is_for_data():
+        workflows = [workflow for file in files for workflow in _workflows(file)]
+        with open_home(asked) as project:
+            code = _serve(project, workflows, seconds)
+    context.exit(code)
+
+
+def _workflows(target: str) -> list[Workflow]:
+    path, name = parse_target(target)
+    if name is not None:
+        return [load_workflow(target)]
+    found = workflows_of(load_file(path))
+    if not found:
+        raise click.UsageError(f"{path} defines no workflow; decorate a function with @af.workflow")
+    return found
+
+
+def _serve(project: Project, workflows: list[Workflow], seconds: float | None) -> int:
+    ended = threading.Event()
+    stop_at = None if seconds is None else project._clock.now() + seconds
+
+    def is_over() -> bool:
+        return ended.is_set() or (stop_at is not None and project._clock.now() >= stop_at)
+
+    def stop() -> None:
+        say("stopping …  (once more to stop at once)", "yellow")
+        ended.set()
+
+    def abandon(code: int) -> None:
+        say("stopped at once; what ran is INTERRUPTED and goes on at the next serve", "red")
+        closing = threading.Thread(target=lambda: project.close(detach=True), daemon=True)
+        closing.start()
+        closing.join(3.0)
+        os._exit(code)
+
+    telling = project.subscribe(_Teller(project), types="EXECUTION_STATUS_CHANGED")
+    with telling, Interrupts(lambda: True, stop, abandon) as interrupts:
+        _announce(project, workflows)
+        project.serve(*workflows, until=is_over)
+        _stop_all(project)
+    return interrupts.exit_code or 0
+
+
+def _announce(project: Project, workflows: list[Workflow]) -> None:
+    say(f"serving {project.name} in {project.home}")
+    for workflow in workflows:
+        when = f"on {workflow.start_condition}" if workflow.start_condition is not None else "when somebody starts it"
+        say(f"  {workflow.name}: {when}", "dim")
+
+
+def _stop_all(project: Project) -> None:
+    """Stop what runs here, and wait for it."""
+    running = [live for live in list(project._shared.engine.lives.values()) if not live.is_trigger]
+    for live in running:
+        try:
+            project.executions.get(live.execution_id).stop("serve was stopped")
+        except AIFlowError as error:
+            say(f"Error: {error}", "red")
+    for live in running:
+        project._shared.drive_until(live.ended, None, live)
+
+
+class _Teller:
+    """Tells of each execution that begins or ends, a line each."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def __call__(self, event: Event) -> None:
+        execution = self._project.executions.find(event.execution_id or "")
+        if execution is None or not event.key.startswith("execution:"):
+            return
+        time, status = event.time.astimezone().strftime("%H:%M:%S"), event.value["status"]
+        line = f"{time}  {execution.workflow} {execution.id}  "
+        if status == "RUNNING":
+            cause = execution.event
+            by = "" if cause is None else f" by {cause.key} {json.dumps(cause.value)}"
+            say(line + (f"started{by}" if len(by) < 100 else f"started{by[:97]}…"))
+        elif status in _COLOURS:
+            took = None if execution.started is None else (event.time - execution.started).total_seconds()
+            reason = f"  {execution.reason}" if execution.reason else ""
+            say(f"{line}{status} in {duration(took)}{reason}", _COLOURS[status])

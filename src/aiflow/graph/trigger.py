@@ -1,0 +1,89 @@
+"""What a trigger is: a condition that starts executions of a workflow, seen as a graph of one job that never ends.
+
+Knows nothing of how an execution is started: that is the work of the runner `STARTER`, whose job is over when the
+execution has ended. So latches, counts, questions, timers, queues and recovery are those of any job (ADR 0006).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiflow.errors import ParameterError
+from aiflow.graph.building import Body, Graph, activate, deactivate
+from aiflow.graph.condition import Condition
+from aiflow.graph.event import Event
+from aiflow.graph.job import IfRunning, Job, JobOptions
+from aiflow.graph.plan import STARTER, Plan
+
+__all__ = ["START", "params_of", "trigger_plan"]
+
+START = "start"
+"""The name of a trigger's only job."""
+
+_MANY = 1_000_000
+
+
+def _start() -> None:
+    """Stand for the start of an execution; never called."""
+
+
+def trigger_plan(name: str, condition: Condition, if_running: str, max_parallel: int | None) -> Plan:
+    """Make the plan of a trigger.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    condition
+        Each time that it is met, an execution is to be started.
+    if_running, max_parallel
+        The options of the workflow (rule 14): how many executions of this trigger run at a time, and what becomes of a
+        start that comes too early. `parallel` without a number: as many as come.
+    """
+    policy, width = IfRunning(if_running), max_parallel or 1
+    if policy is IfRunning.PARALLEL and max_parallel is None:
+        width = _MANY
+    if policy is IfRunning.QUEUE and width > 1:
+        policy = IfRunning.PARALLEL
+    body = Body(f"trigger:{name}", {})
+    token = activate(body)
+    try:
+        options = JobOptions(name=START, runner=STARTER, if_running=policy, max_parallel=width, persist=False)
+        body.add(Job(_start, options), (), {}).start_on(condition)
+    finally:
+        deactivate(token)
+    return Plan(Graph(body.name, body), ends="never", key=f"trigger:{name}", any_context=True)
+
+
+def params_of(
+    event: Event, signature: inspect.Signature, choose: Callable[[Event], Any] | None, fixed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give the parameters of an execution that an event starts (rule 25).
+
+    Parameters
+    ----------
+    event
+        What met the condition.
+    signature
+        The parameters that the workflow has.
+    choose
+        The workflow's `params` function; without one, the keys of a dict value that are parameters are taken.
+    fixed
+        What the trigger itself gives; the event's go before.
+
+    Raises
+    ------
+    ParameterError
+        If `choose` gives no dict.
+    """
+    if choose is None:
+        found = event.value if isinstance(event.value, dict) else {}
+        return {**fixed, **{name: found[name] for name in signature.parameters if name in found}}
+    chosen = choose(event)
+    if chosen is None:
+        chosen = {}
+    if not isinstance(chosen, Mapping):
+        raise ParameterError(f"a params function gives a dict of parameters, not {chosen!r}")
+    return {**fixed, **chosen}

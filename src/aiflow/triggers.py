@@ -1,0 +1,309 @@
+"""What starts executions by itself, as users ask for it: `project.triggers` and `project.schedules`.
+
+Knows nothing of how a trigger is served (`serving`): it keeps rows, and says by events what should become of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from aiflow.clock import as_datetime, as_timestamp
+from aiflow.errors import Conflict, NotFound, ParameterError
+from aiflow.events.timetable import next_after
+from aiflow.graph.condition import Condition
+from aiflow.graph.event import Draft, EventType
+from aiflow.graph.notation import from_json, to_json
+from aiflow.graph.params import json_text
+from aiflow.graph.timing import Every, TimeCondition
+from aiflow.launching import new_id
+from aiflow.turns import Entry
+from aiflow.views import where
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+    from aiflow.graph.workflow import Workflow
+
+__all__ = ["Trigger", "Triggers"]
+
+_ROW = (
+    "id, kind, name, namespace, workflow, source, condition, notation, declared, params, if_running, max_parallel, paused, owner, "
+    "epoch, first_offset, created, updated"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A condition that starts executions of a workflow while somebody serves it.
+
+    Attributes
+    ----------
+    id, name
+        Commands take either; the name is the workflow's, unless another was given.
+    kind
+        ``"trigger"``, or ``"schedule"`` if nothing but time meets its condition.
+    workflow, source, namespace
+        What it starts, and the file that defines it.
+    condition
+        As text.
+    params
+        Parameters that it gives to each execution; what the event says goes before.
+    declared
+        Whether the workflow's `start_on` says so; else it was added at run time.
+    paused
+        Whether what comes is passed over.
+    served
+        Whether a living process serves it.
+    created, updated
+        When it was registered first, and last changed.
+    """
+
+    id: str
+    kind: str
+    name: str
+    namespace: str
+    workflow: str
+    source: str
+    condition: str
+    params: dict[str, Any]
+    if_running: str
+    max_parallel: int | None
+    paused: bool
+    served: bool
+    created: datetime
+    updated: datetime
+    declared: bool = True
+    notation: str | None = field(default=None, repr=False)
+    owner: str | None = field(default=None, repr=False)
+    epoch: int = field(default=1, repr=False)
+    first_offset: int = field(default=0, repr=False)
+    _project: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """The key of its own events in the log."""
+        return f"trigger:{self.name}"
+
+    @property
+    def status(self) -> str:
+        """``ACTIVE`` or ``PAUSED``."""
+        return "PAUSED" if self.paused else "ACTIVE"
+
+    @property
+    def next(self) -> datetime | None:
+        """When time is due to meet its condition next; None if it does not follow the time, or is paused."""
+        if self.kind != "schedule" or self.paused or self.notation is None:
+            return None
+        now, leaves = self._project._clock.now(), from_json(json.loads(self.notation)).leaves()
+        dues = [d for leaf in leaves if (d := _next(leaf, as_timestamp(self.created), now)) is not None]
+        return as_datetime(min(dues)) if dues else None
+
+    @property
+    def executions(self) -> list[Any]:
+        """The executions that it has started, newest first."""
+        found: list[Any] = self._project.executions.list(limit=None, trigger_id=self.id)
+        return found
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong at its last start that failed, or None."""
+        row = self._project._store.row(
+            "SELECT error FROM failed_events WHERE handler = ? ORDER BY id DESC LIMIT 1", (self.key,)
+        )
+        return None if row is None else str(row[0])
+
+
+class Triggers:
+    """The triggers of workflows, or, as `project.schedules`, those that follow the time.
+
+    Parameters
+    ----------
+    kind
+        Which of the two.
+    """
+
+    def __init__(self, project: Project, kind: str = "trigger") -> None:
+        self._project, self._kind = project, kind
+
+    def find(self, name_or_id: str) -> Trigger | None:
+        """Give one by its id or its name; None if there is none."""
+        sql = f"SELECT {_ROW} FROM triggers WHERE kind = ? AND (id = ? OR (name = ? AND namespace = ?))"
+        row = self._project._store.row(sql, (self._kind, name_or_id, name_or_id, self._project.name))
+        return None if row is None else self._made(row)
+
+    def get(self, name_or_id: str) -> Trigger:
+        """Give one by its id or its name.
+
+        Raises
+        ------
+        NotFound
+            If there is none; close names are listed.
+        """
+        found = self.find(name_or_id)
+        if found is None:
+            raise NotFound(self._kind, name_or_id, [t.name for t in self.list(limit=None)])
+        return found
+
+    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Trigger]:
+        """Give all by name; filter by `name`, `workflow`, `namespace`, `paused`."""
+        clause, values = where(filters, ("name", "workflow", "namespace", "paused", "id"), f"{self._kind}s")
+        sql = f"SELECT {_ROW} FROM triggers WHERE kind = ? AND {clause} ORDER BY namespace, name"
+        if limit is not None:
+            sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
+        return [self._made(row) for row in self._project._store.rows(sql, (self._kind, *values))]
+
+    def _made(self, row: tuple[Any, ...]) -> Trigger:
+        (trigger_id, kind, name, namespace, workflow, source, condition, notation, declared, params, if_running, max_parallel,
+         paused, owner, epoch, first_offset, created, updated) = row  # fmt: skip
+        served = self._project._store.is_owner_alive(owner)
+        return Trigger(
+            trigger_id, kind, name, namespace, workflow, source, condition, json.loads(params), if_running, max_parallel,
+            bool(paused), served, as_datetime(created), as_datetime(updated), bool(declared), notation, owner, epoch, first_offset, self._project,
+        )  # fmt: skip
+
+    # --- changing -----------------------------------------------------------------------------------------------------
+
+    def pause(self, name_or_id: str) -> Trigger:
+        """Pass over what comes until `resume`; pausing twice is fine. What it has started goes on."""
+        return self._set_paused(self.get(name_or_id), True)
+
+    def resume(self, name_or_id: str) -> Trigger:
+        """End a pause; without one, nothing changes."""
+        return self._set_paused(self.get(name_or_id), False)
+
+    def _set_paused(self, trigger: Trigger, paused: bool) -> Trigger:
+        if trigger.paused is not paused:
+            sql = "UPDATE triggers SET paused = ?, updated = ? WHERE id = ?"
+            self._ask(trigger, "pause" if paused else "go_on", sql, (paused,))
+        return self.get(trigger.id)
+
+    def delete(self, name_or_id: str) -> None:
+        """Forget it; what it has started goes on. One that a workflow declares comes back when that is served again."""
+        trigger = self.get(name_or_id)
+        self._ask(trigger, "stop", "DELETE FROM triggers WHERE id = ?", None)
+
+    def _ask(self, trigger: Trigger, action: str, sql: str, values: tuple[Any, ...] | None) -> None:
+        """Change the row, and say so to whoever serves it, in one transaction."""
+        engine = self._project._shared.engine
+        draft = Draft(
+            trigger.key, {"action": action}, str(EventType.REQUESTED), trigger.namespace, None, trigger.id, trigger.id
+        )
+
+        def apply() -> None:
+            engine.publish_now([draft])
+            engine.record.write(sql, (trigger.id,) if values is None else (*values, engine.record.now, trigger.id))
+
+        engine.submit(Entry(apply))
+
+    def register(
+        self,
+        workflow: Workflow,
+        condition: Condition | None = None,
+        *,
+        name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Trigger:
+        """Have executions of a workflow started each time a condition is met, while somebody serves it.
+
+        Registering it again changes nothing; with another condition it begins anew: what it had half met is forgotten.
+
+        Parameters
+        ----------
+        workflow
+            What is started. Who serves it must have it defined.
+        condition
+            When; by default the workflow's own `start_on`.
+        name
+            Unique in the namespace; by default the workflow's.
+        params
+            Parameters for each execution.
+
+        Raises
+        ------
+        ParameterError
+            If there is no condition, or a parameter does not fit; nothing is registered.
+        Conflict
+            If the name is that of another workflow's trigger.
+        """
+        made = condition if condition is not None else workflow.start_condition
+        if not isinstance(made, Condition):
+            raise ParameterError(
+                f"workflow {workflow.name!r} has no start_on, so nothing starts it by itself: give it one, or a condition here"
+            )
+        known = set(workflow.signature.parameters)
+        for key in params or {}:
+            if key not in known:
+                workflow.bind(dict(params or {}))  # raises with close names
+        return self._registered(workflow, made, name or workflow.name, dict(params or {}), condition is None)
+
+    def _registered(
+        self, workflow: Workflow, condition: Condition, name: str, params: dict[str, Any], is_declared: bool
+    ) -> Trigger:
+        project = self._project
+        kind = "schedule" if all(isinstance(leaf, TimeCondition) for leaf in condition.leaves()) else "trigger"
+        notation = _notation(condition, is_declared)
+        text, given = str(condition), json_text(params, "the parameters")
+        namespace, engine = workflow.namespace or project.name, project._shared.engine
+        options = (workflow.if_running, workflow.max_parallel)
+
+        def apply() -> str:
+            now, writer = engine.record.now, project._store.writer
+            row = writer.execute(
+                "SELECT id, workflow, condition FROM triggers WHERE namespace = ? AND name = ?", (namespace, name)
+            ).fetchone()
+            if row is not None and row[1] != workflow.name:
+                raise Conflict(f"the name {name!r} is that of a {kind} of workflow {row[1]!r}; give this one another")
+            trigger_id = row[0] if row is not None else f"t-{new_id()}"
+            if row is None or row[2] != text:
+                begun = engine.record.append(_begun(name, namespace, trigger_id))
+            if row is None:
+                engine.record.write(
+                    "INSERT INTO triggers (id, kind, name, namespace, workflow, source, condition, notation, declared, params, "
+                    "if_running, max_parallel, first_offset, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (trigger_id, kind, name, namespace, workflow.name, workflow.source, text, notation, is_declared, given,
+                     *options, begun.offset - 1, now, now),
+                )  # fmt: skip
+                return str(trigger_id)
+            if row[2] != text:
+                engine.record.write(
+                    "UPDATE triggers SET kind = ?, condition = ?, notation = ?, declared = ?, first_offset = ?, snapshot = NULL, "
+                    "snapshot_offset = NULL, updated = ? WHERE id = ?",
+                    (kind, text, notation, is_declared, begun.offset - 1, now, trigger_id),
+                )
+            engine.record.write(
+                "UPDATE triggers SET source = ?, params = ?, if_running = ?, max_parallel = ? WHERE id = ?",
+                (workflow.source, given, *options, trigger_id),
+            )
+            return str(trigger_id)
+
+        made = engine.submit(Entry(apply)).result
+        return Triggers(project, kind).get(made)
+
+
+def _next(leaf: Condition, since: float, now: float) -> float | None:
+    if not isinstance(leaf, TimeCondition):
+        return None
+    if isinstance(leaf, Every):
+        return since + max(1, math.ceil((now - since) / leaf.seconds)) * leaf.seconds
+    return next_after(leaf, now)
+
+
+def _notation(condition: Condition, is_declared: bool) -> str | None:
+    """Write a condition down; one with a function must be in the code, to be found there when it is served."""
+    try:
+        return json.dumps(to_json(condition))
+    except ParameterError:
+        if is_declared:
+            return None
+        raise
+
+
+def _begun(name: str, namespace: str, trigger_id: str) -> Draft:
+    """Give the event with which a trigger's own log begins."""
+    value = {"status": "RUNNING"}
+    kind = str(EventType.EXECUTION_STATUS_CHANGED)
+    return Draft(f"trigger:{name}", value, kind, namespace, None, trigger_id, trigger_id)
