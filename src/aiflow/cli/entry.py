@@ -40,7 +40,7 @@ _HELP = {
 
 _EXAMPLES = """
 run iris.py -p neighbors=7           # run the workflow in iris.py
-serve flows.py                       # start workflows by events and time
+serve flows.py                       # by events and time
 show iris.py                         # its graph, as a tree
 list executions                      # what was run
 execution show k3vq                  # one of them, by its id
