@@ -74,6 +74,30 @@ def test_a_job_that_never_ran_is_listed_when_the_execution_has_ended(aiflow_proj
     assert not_begun(execution) == {"fit": ("INIT", "did not run")}
 
 
+def test_what_is_to_run_again_after_a_resume_is_listed_until_it_does(aiflow_project: af.Project) -> None:
+    healthy = threading.Event()
+
+    @af.job
+    def moody() -> None:
+        if not healthy.is_set():
+            raise ValueError("not yet")
+
+    @af.workflow
+    def again() -> None:
+        fit(moody()).start_on(af.event("go"))
+
+    execution = aiflow_project.run(again, check=False)
+    assert execution.why("fit") == "fit number 1 was skipped: moody failed"
+    healthy.set()
+    execution.resume()
+    run_until_idle(aiflow_project)
+    assert not_begun(execution) == {"fit": ("INIT", "waits for event('go')")}
+    assert execution.why("fit").startswith("fit has not run yet, and waits")
+    aiflow_project.publish("go")
+    run_until_idle(aiflow_project)
+    assert not_begun(execution) == {}
+
+
 def test_a_job_that_is_given_or_left_out_is_not_listed(aiflow_project: af.Project) -> None:
     @af.workflow
     def part() -> None:

@@ -25,7 +25,8 @@ def why(execution: Execution, job: str) -> str:
     """Say which rule and which events started the latest run of a job, or what it still waits for."""
     definition = next(n for n in execution.definition["nodes"] if n["name"] == job)
     latest = execution.job(job)
-    if latest is None:
+    live = execution.live
+    if latest is None or (live is not None and latest.status.is_ended and live.is_to_begin(job)):
         return _not_yet(execution, job, definition)
     if latest.status is JobStatus.SKIPPED:
         return f"{job} number {latest.number} was skipped: {latest.reason}"

@@ -170,6 +170,11 @@ class Live:
             self.values[index, number] = value
             self.uses[index, number] = len(vertex.down)
 
+    def is_to_begin(self, job: str) -> bool:
+        """Tell whether a job has neither ended nor begun since the execution was started, or resumed."""
+        index = self.plan.by_name.get(job)
+        return index is not None and self.state.jobs[index].last is None and not self.state.jobs[index].runs
+
     def kept_elements(self, work: JobWork) -> dict[int, Any]:
         """Give the results of the elements of a mapped job that succeeded in an earlier attempt."""
         return self._elements.setdefault((work.vertex.index, work.key.number), {})

@@ -31,7 +31,7 @@ class NotBegun(NamedTuple):
 
 
 def not_begun(execution: Execution, statuses: Mapping[str, str], admission: Admission | None = None) -> list[NotBegun]:
-    """Give the jobs of an execution that have not run yet, in the order of its body.
+    """Give the jobs of an execution that have not run yet, or not since it was resumed, in the order of its body.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def not_begun(execution: Execution, statuses: Mapping[str, str], admission: Admi
         Who knows which limit a job waits for, in the process that runs it.
     """
     nodes = {node["name"]: node for node in execution.definition["nodes"] if execution.takes_part(node["name"])}
-    left = [name for name in nodes if name not in statuses]
     if execution.status.is_ended:
-        return [NotBegun(name, False, "did not run") for name in left]
+        return [NotBegun(name, False, "did not run") for name in nodes if name not in statuses]
     live = execution.live
+    left = [name for name in nodes if name not in statuses or (live is not None and live.is_to_begin(name))]
 
     def status_of(name: str) -> str | None:
         return statuses.get(name) if name in nodes else "SUCCESS"
