@@ -15,9 +15,9 @@ from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import ExecutionState
 from aiflow.graph.stream import Stream
 from aiflow.runners.base import Ended
-from aiflow.runners.calling import finish
 from aiflow.runners.channel import Channel, ChannelStream, Mark
 from aiflow.runners.context import JobContext
+from aiflow.runners.piping import checked
 from aiflow.values.codec import Stored
 
 __all__ = ["Backlog", "Flows", "GivenStream", "StreamOutlet", "stream_of"]
@@ -173,31 +173,32 @@ class StreamOutlet:
         if not self.accept(item, self._context.dump_state()):
             self._context.wait_for(self.has_room, self.when_room)
 
-    def accept(self, item: Any, state: str | None) -> bool:
+    def accept(self, item: Any, state: str | None, truth: Any = None) -> bool:
         """Pass an item on without waiting; False if the next one should wait for room."""
-        truth = None
         if self._is_checked and type(item) is not Stored:
-            item, truth = self._check(item)
+            item, truth = checked(item, self._options, self._vertex.asked_outputs)
         if self._context.is_over or (self._record is not None and not self._record(item, state, truth)):
             self._context.refuse_to_go_on()
         self.state = state
         self.count += 1
-        is_full = self._backlog is not None and self._backlog.is_full
         for channel in self._lines:
             channel.put(item)
-            if channel.is_full:
-                is_full = True
         if not self._vertex.takes and self._lines and self._is_mark_due():
             self._mark(state)
-        return not is_full
+        return not self.is_full
 
-    def _check(self, item: Any) -> tuple[Any, Any]:
-        """Check the number of outputs of an item, and answer what `run_if` of other jobs asks of it."""
-        ended = finish(item, self._options, self._vertex.asked_outputs)
-        if ended.error is not None:
-            problem = ended.error.message.replace("returned", "yielded")
-            raise ValueError(problem)
-        return ended.value, ended.truth
+    @property
+    def is_full(self) -> bool:
+        """Whether too many items wait for somebody."""
+        for channel in self._lines:
+            if channel.is_full:
+                return True
+        return self._backlog is not None and self._backlog.is_full
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether each item is committed."""
+        return self._record is not None
 
     def has_room(self) -> bool:
         """Whether who waits for room should go on."""

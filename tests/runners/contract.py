@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from aiflow.graph.event import Draft, Event
 from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Job, JobOptions
 from aiflow.runners.base import Call, Ended, Runner
+from aiflow.runners.channel import Channel, ChannelStream
 from aiflow.runners.context import JobContext
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
@@ -76,6 +77,46 @@ class MemoryPort:
         return self.states.get(key.job)
 
 
+class ListOutlet:
+    """An outlet that keeps what comes, with the state that came along."""
+
+    def __init__(self, is_durable: bool = True) -> None:
+        self.items: list[Any] = []
+        self.states: list[str | None] = []
+        self.ended: list[Ended] = []
+        self.context: Any = None
+        self.most = 1_000_000
+        self.is_durable = is_durable
+        self.wakers: list[Callable[[], None]] = []
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.items) >= self.most
+
+    def has_room(self) -> bool:
+        return not self.is_full
+
+    def when_room(self, wake: Callable[[], None]) -> None:
+        self.wakers.append(wake)
+
+    def let_in(self, most: int) -> None:
+        self.most = most
+        while self.wakers:
+            self.wakers.pop()()
+
+    def accept(self, item: Any, state: str | None, truth: Any = None) -> bool:
+        self.items.append(item)
+        self.states.append(state)
+        return not self.is_full
+
+    def emit(self, item: Any) -> None:
+        if not self.accept(item, self.context.dump_state()):
+            self.context.wait_for(self.has_room, self.when_room)
+
+    def finish(self, ended: Ended) -> None:
+        self.ended.append(ended)
+
+
 class Host:
     """What a runner sees of a project."""
 
@@ -96,7 +137,7 @@ class OneWork:
         name = options.name or function.__name__
         self.key = RunKey("execution-1", name, next(bench.numbers), 1)
         self.options, self.asked_outputs, self.element = options, bench.asked, None
-        self.job, self.outlet = Job(function, options), None
+        self.job, self.outlet = Job(function, options), bench.outlet
         self.log_path = bench.home / "logs" / f"{self.key.number}.log"
         self.context = JobContext(
             self.key,
@@ -109,6 +150,8 @@ class OneWork:
             cause=1,
             scratch=bench.home / "scratch" / str(self.key.number),
         )
+        if self.outlet is not None:
+            self.outlet.context = self.context
         self._call = Call(function, args, kwargs)
         self.ends: list[Ended] = []
         self.over = threading.Event()
@@ -133,17 +176,29 @@ class OneWork:
 class Bench:
     """A runner with all that it needs, to run single functions on."""
 
+    shares_objects = False
+    """Whether items are handed on as the objects that they are."""
+
     def __init__(self, home: Path, make: Callable[[Host], Runner]) -> None:
         self.home, self.port, self.host = home, MemoryPort(), Host(home)
         self.numbers = iter(range(1, 1_000_000))
         self.offsets: tuple[int, ...] = ()
         self.asked: tuple[int | str | None, ...] = ()
+        self.outlet: ListOutlet | None = None
         self.runner = make(self.host)
 
     def start(
-        self, function: Callable[..., Any], *args: Any, _options: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        _options: dict[str, Any] | None = None,
+        stream: Channel | None = None,
+        **kwargs: Any,
     ) -> OneWork:
         work = OneWork(self, function, args, kwargs, JobOptions(**(_options or {})))
+        if stream is not None:
+            items = ChannelStream(stream, work.context, lambda mark: None, None, self.host.codec.decode)
+            work._call = Call(function, (items,), {})
         self.runner.start(work, work.done)
         return work
 
@@ -155,6 +210,11 @@ class Bench:
     def value(self, ended: Ended) -> Any:
         assert ended.outcome == "SUCCESS", ended
         return ended.value if ended.stored is None else self.host.codec.decode(ended.stored)
+
+    def items(self) -> list[Any]:
+        """The items that have come so far, read if they came from another process."""
+        assert self.outlet is not None
+        return [self.host.codec.decode(i) if isinstance(i, Stored) else i for i in self.outlet.items]
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self.value(self.run(function, *args, **kwargs))
@@ -376,6 +436,114 @@ class RunnerContract:
         until(lambda: bench.port.labels)
         bench.runner.stop(work)
         assert bench.value(work.wait()) == "stopping: True"
+
+    @pytest.mark.parametrize("is_durable", [True, False])
+    def test_what_a_generator_yields_goes_out_in_order_and_what_it_returns_is_its_value(
+        self, bench: Bench, is_durable: bool
+    ) -> None:
+        def count() -> Iterator[Any]:
+            for i in range(120):
+                yield {"i": i}
+            return "done"
+
+        bench.outlet = ListOutlet(is_durable)
+        assert bench.call(count) == "done"
+        assert bench.items() == [{"i": i} for i in range(120)]
+        assert [e.outcome for e in bench.outlet.ended] == ["SUCCESS"]
+
+    def test_the_state_of_a_job_goes_out_with_each_item_and_with_its_end(self, bench: Bench) -> None:
+        def count() -> Iterator[int]:
+            state = af.current().state
+            for i in range(state["from"], 3):
+                state["from"] = i + 1
+                yield i
+            state["done"] = True
+
+        bench.port.states["count"] = '{"from":1}'
+        bench.outlet = ListOutlet()
+        ended = bench.run(count)
+        assert bench.items() == [1, 2]
+        assert bench.outlet.states == ['{"from":2}', '{"from":3}']
+        assert ended.state == '{"from":3,"done":true}'
+
+    def test_28_state_that_is_no_json_data_fails_the_job(self, bench: Bench) -> None:
+        def odd() -> int:
+            af.current().state["it"] = {1, 2}
+            return 1
+
+        ended = bench.run(odd)
+        assert ended.outcome == "FAILED"
+        assert "the state of job 'odd'" in str(ended.error)
+
+    def test_a_generator_that_is_asked_to_stop_is_closed_at_its_yield(self, bench: Bench, tmp_path: Path) -> None:
+        def endless(mark: str) -> Iterator[int]:
+            try:
+                while True:
+                    yield 1
+                    af.current().wait_stop(0.002)
+            except GeneratorExit:
+                Path(mark).touch()
+                raise
+
+        bench.outlet = ListOutlet()
+        work = bench.start(endless, str(tmp_path / "closed"))
+        until(lambda: bench.outlet is not None and bench.outlet.items)
+        bench.runner.stop(work)
+        assert work.wait().outcome == "STOPPED"
+        assert (tmp_path / "closed").exists()
+
+    def test_29_a_yield_waits_while_there_is_no_room_and_a_stop_wakes_it(self, bench: Bench) -> None:
+        def eager() -> Iterator[int]:
+            yield from range(10)
+
+        bench.outlet = outlet = ListOutlet()
+        outlet.most = 3
+        work = bench.start(eager)
+        until(lambda: outlet.wakers)
+        assert bench.items() == [0, 1, 2]
+        outlet.let_in(5)
+        until(lambda: outlet.wakers)
+        assert bench.items() == [0, 1, 2, 3, 4]
+        bench.runner.stop(work)
+        assert work.wait().outcome == "STOPPED"
+
+    def test_an_item_that_cannot_travel_fails_the_job_and_names_its_type(self, bench: Bench) -> None:
+        def odd() -> Iterator[Any]:
+            yield threading.Lock()
+
+        bench.outlet = ListOutlet()
+        ended = bench.run(odd)
+        if bench.shares_objects:
+            assert ended.outcome == "SUCCESS"
+        else:
+            assert ended.outcome == "FAILED"
+            assert "lock" in str(ended.error)
+
+    def test_a_job_takes_the_items_of_a_stream_as_an_iterator(self, bench: Bench) -> None:
+        channel = Channel(1000)
+        for i in range(300):
+            channel.put(i)
+
+        def add(items: af.Stream[int]) -> int:
+            return sum(items)
+
+        work = bench.start(add, stream=channel)
+        channel.put(1_000_000)
+        channel.end()
+        assert bench.value(work.wait()) == 1_000_000 + 300 * 299 // 2
+
+    def test_a_job_that_waits_for_an_item_is_woken_by_a_stop(self, bench: Bench) -> None:
+        channel = Channel(1000)
+        channel.put(1)
+
+        def add(items: af.Stream[int]) -> int:
+            af.current().set_label("runs")
+            return sum(items)
+
+        work = bench.start(add, stream=channel)
+        until(lambda: bench.port.labels and not channel.items and channel.on_item is not None)
+        bench.runner.stop(work)
+        assert work.wait().outcome == "STOPPED"
 
     def test_the_end_is_told_once_whatever_comes_after(self, bench: Bench) -> None:
         work = bench.start(lambda: 1)

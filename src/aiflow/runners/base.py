@@ -17,7 +17,7 @@ from aiflow.graph.job import Job, JobOptions
 if TYPE_CHECKING:
     from aiflow.runners.context import JobContext
 
-__all__ = ["Call", "Ended", "Failure", "Outlet", "Runner", "RunnerHost", "Work", "failure_of"]
+__all__ = ["Call", "Emitter", "Ended", "Failure", "Outlet", "Runner", "RunnerHost", "Work", "failure_of"]
 
 
 class Call(NamedTuple):
@@ -90,14 +90,35 @@ class Ended:
     state: str | None = None
 
 
-class Outlet(Protocol):
-    """Where the items of one attempt of a stream job go."""
+class Emitter(Protocol):
+    """Takes the items of one attempt of a stream job, where its function runs."""
 
     def emit(self, item: Any) -> None:
         """Pass an item on, together with the job's state; waits while too many wait. Raises `Stopped` if it is refused."""
 
     def finish(self, ended: Ended) -> None:
         """Wait until those who take the items as an iterator have taken all; note the state to be saved with the end."""
+
+
+class Outlet(Emitter, Protocol):
+    """Where the items of one attempt of a stream job go, in the process that runs the execution."""
+
+    def accept(self, item: Any, state: str | None, truth: Any = None) -> bool:
+        """Do the same for who must not wait: an item and a state from elsewhere; False if no more should come now."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too many items wait for somebody."""
+
+    def has_room(self) -> bool:
+        """Tell whether who waits for room should go on."""
+
+    def when_room(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called once when there may be room."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether each item is committed, with the state."""
 
 
 class Work(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiflow.errors import ParameterError, Skip, Stopped
 from aiflow.graph.job import JobOptions
-from aiflow.runners.base import Call, Ended, Failure, Outlet, failure_of
+from aiflow.runners.base import Call, Emitter, Ended, Failure, failure_of
 from aiflow.runners.context import JobContext, enter, leave
 
 __all__ = ["finish", "judge", "perform", "perform_async"]
@@ -22,7 +22,7 @@ def perform(
     context: JobContext,
     options: JobOptions,
     asked: Sequence[int | str | None] = (),
-    outlet: Outlet | None = None,
+    outlet: Emitter | None = None,
 ) -> Ended:
     """Load the arguments, call the function, and say how it ended. Nothing that the function raises escapes.
 
@@ -46,7 +46,7 @@ def perform(
     return ended
 
 
-def _drive(items: Iterator[Any], outlet: Outlet, context: JobContext) -> Any:
+def _drive(items: Iterator[Any], outlet: Emitter, context: JobContext) -> Any:
     """Emit what a generator yields, until it returns; asked to stop, it is closed at its `yield` (GeneratorExit)."""
     emit, items = outlet.emit, iter(items)
     try:

@@ -202,7 +202,7 @@ class ChannelStream(Stream[Any]):
         Reads an item that came from another process.
     """
 
-    __slots__ = ("_channel", "_context", "_decode", "_items", "_part", "_pass_mark")
+    __slots__ = ("_channel", "_context", "_decode", "_items", "_mark", "_part", "_pass_mark")
 
     def __init__(
         self,
@@ -214,6 +214,7 @@ class ChannelStream(Stream[Any]):
     ) -> None:
         self._channel, self._context, self._pass_mark, self._part = channel, context, pass_mark, part
         self._decode = decode
+        self._mark: Mark | None = None
         self._items = self._iterate()
 
     def __iter__(self) -> Iterator[Any]:
@@ -242,6 +243,48 @@ class ChannelStream(Stream[Any]):
                 self._context.refuse_to_go_on()
             if channel.is_closed:
                 return
+
+    # --- for who must not wait --------------------------------------------------------------------------------------
+
+    def pass_waiting_mark(self) -> None:
+        """Pass the mark before which `take_now` has stopped: who takes has used all before it."""
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            self._pass_mark(mark)
+
+    def take_now(self) -> tuple[Any] | None:
+        """Give the next item, in a tuple; None if there is none now, or a mark that comes first and has to be passed."""
+        while self._mark is None:
+            try:
+                item = self._channel.take()
+            except IndexError:
+                return None
+            if type(item) is Mark:
+                self._mark = item
+            elif self._part is None:
+                return (item,)
+            else:
+                return ((self._decode(item) if type(item) is Stored else item)[self._part],)
+        return None
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether only one item may be taken at a time: newer ones will take the place of those that wait."""
+        return self._channel.latest
+
+    @property
+    def has_item(self) -> bool:
+        """Whether there is an item, or a mark that waits."""
+        return bool(self._channel.items) or self._mark is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._mark is None and self._channel.is_ended and not self._channel.items
+
+    def when_item(self, wake: Wake) -> None:
+        """Have `wake` called when there may be an item."""
+        self._channel.on_item = wake
 
     def _await_item(self) -> bool:
         """Wait for an item; False when none will come."""

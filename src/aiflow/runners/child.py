@@ -22,6 +22,7 @@ from aiflow.graph.job import JobOptions
 from aiflow.runners.base import Call, Ended, Failure
 from aiflow.runners.calling import judge, perform, perform_async
 from aiflow.runners.context import JobContext
+from aiflow.runners.piping import SocketOutlet, plug_in
 from aiflow.runners.port import SocketPort
 from aiflow.runners.surroundings import Surroundings
 from aiflow.runners.wire import Frame, pack, read_frame
@@ -120,7 +121,7 @@ class Child:
                 if self._context is not None and list(self._context.key) == frame.head["key"]:
                     self._context.stop_event.set()
             else:
-                self.port.answer(frame.head)
+                self.port.answer(frame.head, frame.body)
         if self._context is None:
             self._jobs.put(None)  # an idle child leaves in peace: exit functions run
             threading.Event().wait(0.5)
@@ -183,16 +184,19 @@ class Child:
             declared = frame.head["outputs"]
             outputs = tuple(declared) if isinstance(declared, list) else declared
             options = JobOptions(outputs=outputs, retry_on=retry_on)
-            call, asked = Call(function, args, kwargs), frame.head["asked"]
+            codec = Codec(Blobs(frame.head["home"] + "/blobs"), serializers=serializers)
+            call, asked = plug_in(Call(function, args, kwargs), self.port, context, codec), frame.head["asked"]
+            outlet = None
+            if frame.head["stream"] is not None:
+                outlet = SocketOutlet(self.port, context, options, asked, codec, frame.head["stream"])
             if frame.head["is_async"]:
                 import asyncio  # 30 ms that most children never need
 
                 ended = asyncio.run(perform_async(lambda: call, context, options, asked))
             else:
-                ended = perform(lambda: call, context, options, asked)
+                ended = perform(lambda: call, context, options, asked, outlet)
             stored = None
             if ended.outcome == "SUCCESS":
-                codec = Codec(Blobs(frame.head["home"] + "/blobs"), serializers=serializers)
                 stored = self._encode(codec, ended, context)
             self._in_users_code = False
         except BaseException as error:  # what cannot be unpickled, and `Stopped` between two lines of ours
@@ -224,6 +228,7 @@ def _report(ended: Ended, stored: Stored | None) -> tuple[dict[str, Any], bytes]
         "retryable": ended.retryable,
         "truth": ended.truth,
         "reason": ended.reason,
+        "state": ended.state,
         "error": error and [error.type, error.message[:_LONGEST], _shorten(error.traceback)],
     }
     if stored is None:

@@ -95,6 +95,7 @@ class JobContext:
         self.is_over = False
         self.is_resting = False  # whether it does nothing but wait, for as long as nobody else does anything
         self._state: dict[str, Any] | None = None
+        self.told_state: str | None = None  # of a job in another process, as it was when that asked last
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
         self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
         self.open_log: Callable[[], Any] | None = None
@@ -216,7 +217,9 @@ class JobContext:
         ParameterError
             If something in it is not JSON data.
         """
-        return None if self._state is None else json_text(self._state, f"the state of job {self.job!r}")
+        if self._state is None:
+            return self.told_state
+        return json_text(self._state, f"the state of job {self.job!r}")
 
     def publish(
         self,

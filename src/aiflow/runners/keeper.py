@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from aiflow.runners.calling import judge
 from aiflow.runners.childprocess import ChildProcess, fate
 from aiflow.runners.family import Family
 from aiflow.runners.output import JobLog
+from aiflow.runners.piping import Pipes, lines_of
 from aiflow.runners.port import answer
 from aiflow.runners.wire import Frame
 from aiflow.values.codec import Stored, pickle_call
@@ -74,6 +76,7 @@ class _Task:
         self.signals: deque[tuple[float, int, bool]] = deque()
         self.frame: tuple[dict[str, Any], bytes] | None = None  # what starts it, until the child has it
         self.is_stopping = self.was_killed = False
+        self.pipes: Pipes | None = None
 
     def stop(self) -> None:
         """Plan the signals: SIGTERM soon, SIGKILL at the end of `stop_timeout`.
@@ -142,11 +145,20 @@ class Keeper(threading.Thread):
                 return False
             if verb == "start":
                 self._start(work, done)
+            elif verb == "go on":
+                self._go_on()
             elif self._task is not None and key_of(self._task.work) == key_of(work) and not self._task.is_stopping:
                 self._task.stop()
                 if self._child is not None:
                     self._child.send({"op": "stop", "key": work.key})
+                self._go_on()
         return True
+
+    def _go_on(self) -> None:
+        """Answer what a job with streams has waited for."""
+        if self._task is not None and self._task.pipes is not None and self._child is not None:
+            for head, body in self._task.pipes.go_on():
+                self._child.send(head, body)
 
     def _wait(self) -> None:
         """Wait for the bell, the child or the next moment to do something, and do it."""
@@ -186,7 +198,9 @@ class Keeper(threading.Thread):
         except (OSError, RunnerError) as error:
             return self._end(_failed(f"no process could be started: {error}"))
         try:
-            call = work.load()
+            call, lines = lines_of(work.load())
+            if lines or work.outlet is not None:
+                self._task.pipes = Pipes(self.pool.host, work, lines, partial(self.tell, "go on"))
             body = _pack_call(self.pool.host, work, call)
         except RunnerError as error:
             return self._end(_failed(str(error), retryable=False))
@@ -221,6 +235,10 @@ class Keeper(threading.Thread):
             child.has_served = True
             child.note_files(head["files"])
             self._end(_ended(frame), spoiled=head["spoiled"])
+        elif head["op"] in ("item", "take"):
+            is_mine = task is not None and task.pipes is not None and tuple(head["key"]) == task.work.key
+            for reply, body in task.pipes.handle(frame) if is_mine else ():  # type: ignore[union-attr]  # it is mine
+                child.send(reply, body)
         else:
             child.send(answer(task.work if task else None, head))
 
@@ -270,6 +288,8 @@ class Keeper(threading.Thread):
         if task is None:
             return
         task.log.close()
+        if task.work.outlet is not None:
+            task.work.outlet.finish(ended)
         if self.pool.ended(self, task.work):
             self.is_reporting = True
             try:
@@ -321,6 +341,7 @@ def _head(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:
         "home": str(Path(host.home).absolute()),
         "outputs": work.options.outputs,
         "asked": work.asked_outputs,
+        "stream": None if work.outlet is None else work.outlet.is_durable,
         "is_async": inspect.iscoroutinefunction(call.function),
         "opener": OPENER,
         "level": logging.getLogger().level,
@@ -342,4 +363,6 @@ def _ended(frame: Frame) -> Ended:
         data = None if blob is not None else frame.body.decode() if kind == "text" else bytes(frame.body)
         stored = Stored(codec, data, blob, size)
     error = head["error"] and Failure(*head["error"])
-    return Ended(head["outcome"], None, stored, error, head["retryable"], head["truth"], head["reason"])
+    ended = Ended(head["outcome"], None, stored, error, head["retryable"], head["truth"], head["reason"])
+    ended.state = head["state"]
+    return ended

@@ -18,7 +18,7 @@ from aiflow.runners.base import Work
 from aiflow.runners.context import Port
 from aiflow.runners.wire import event_row
 
-__all__ = ["SocketPort", "answer"]
+__all__ = ["SocketPort", "answer", "explained"]
 
 _KINDS = {
     kind.__name__: kind
@@ -39,11 +39,23 @@ _KINDS = {
 class _Question:
     """One question under way."""
 
-    __slots__ = ("answered", "head")
+    __slots__ = ("_forget", "answered", "body", "head")
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[], object]) -> None:
         self.answered = threading.Event()
         self.head: dict[str, Any] = {}
+        self.body: bytes | bytearray = b""
+        self._forget = forget
+
+    def wait(self) -> _Question:
+        """Wait for the answer; raises what went wrong."""
+        try:
+            self.answered.wait()
+        finally:
+            self._forget()
+        if problem := self.head.get("error"):
+            raise _KINDS.get(problem[0], errors.RunnerError)(problem[1])
+        return self
 
 
 class SocketPort:
@@ -83,29 +95,35 @@ class SocketPort:
         return text
 
     def _ask(self, op: str, **fields: Any) -> Any:
+        return self.ask(op, **fields).wait().head["value"]
+
+    def tell(self, op: str, body: bytes = b"", **fields: Any) -> None:
+        """Send something that needs no answer."""
+        self._send({"op": op, **fields}, body)
+
+    def ask(self, op: str, body: bytes = b"", **fields: Any) -> _Question:
+        """Send a question; its `wait` gives the answer."""
         if os.getpid() != self._pid:  # the answer would reach the other process
             raise errors.RunnerError(
                 "af.current() does not work in a process that a job has forked: hand the result back to the job"
             )
-        question = _Question()
         with self._lock:
             self._count += 1
             number = self._count
+            question = _Question(lambda: self._questions.pop(number, None))
             self._questions[number] = question
         try:
-            self._send({"op": op, "id": number, **fields})
-            question.answered.wait()
-        finally:
+            self._send({"op": op, "id": number, **fields}, body)
+        except BaseException:
             self._questions.pop(number, None)
-        if problem := question.head.get("error"):
-            raise _KINDS.get(problem[0], errors.RunnerError)(problem[1])
-        return question.head["value"]
+            raise
+        return question
 
-    def answer(self, head: dict[str, Any]) -> None:
+    def answer(self, head: dict[str, Any], body: bytes | bytearray = b"") -> None:
         """Take the answer to a question; an answer that nobody waits for any more is dropped."""
         question = self._questions.get(head["id"])
         if question is not None:
-            question.head = head
+            question.head, question.body = head, body
             question.answered.set()
 
 
@@ -125,9 +143,14 @@ def answer(work: Work | None, head: dict[str, Any]) -> dict[str, Any]:
             raise errors.Stopped("this job is over; nothing it does is recorded any more")
         reply["value"] = _ask_port(work.context.port, head)
     except (Exception, errors.Stopped) as error:  # an engine's trouble is the asking job's
-        kind = type(error).__name__
-        reply["error"] = [kind, str(error) if kind in _KINDS else f"{kind}: {error}"]
+        reply["error"] = explained(error)
     return reply
+
+
+def explained(error: BaseException) -> list[str]:
+    """Put an error into a reply."""
+    kind = type(error).__name__
+    return [kind, str(error) if kind in _KINDS else f"{kind}: {error}"]
 
 
 def _ask_port(port: Port, head: dict[str, Any]) -> Any:
