@@ -16,11 +16,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from benchmarks import arriving, chain, cold, growth, idle, machine, pieces, publishing, reaction, wide
+from benchmarks import arriving, chain, cold, growth, idle, machine, pieces, publishing, reaction, ticking, wide
 from benchmarks.bench import Bench, opened
 from benchmarks.figure import Figure, Reading
 
-MODULES = (chain, wide, growth, reaction, arriving, publishing, cold, idle, pieces)
+MODULES = (chain, wide, growth, reaction, arriving, ticking, publishing, cold, idle, pieces)
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 
 

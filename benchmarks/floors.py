@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench
 
-__all__ = ["commits", "hand_over", "nothing", "notices", "publishers", "two_commits", "wakes"]
+__all__ = ["commits", "hand_over", "nothing", "notices", "publishers", "two_commits", "waits", "wakes"]
 
 RUNNING = "INSERT INTO task VALUES (?, 'RUNNING', ?)"
 DONE = "UPDATE task SET state = 'SUCCESS', t = ? WHERE id = ?"
@@ -130,6 +130,17 @@ def notices(folder: Path, n: int) -> list[float]:
     observer.stop()
     observer.join()
     return took
+
+
+def waits(n: int, interval: float) -> list[float]:
+    """Give the milliseconds by which `n` waits with a timeout end too late; each is `interval` seconds after the last."""
+    condition, out, due = threading.Condition(), [], time.time()
+    with condition:
+        for _ in range(n):
+            due += interval
+            condition.wait(max(0.0, due - time.time()))
+            out.append((time.time() - due) * 1e3)
+    return out
 
 
 def commits(bench: Bench, n: int, durability: str = "NORMAL", pause: float = 0.0) -> list[float]:
