@@ -55,6 +55,7 @@ _KEEP_SNAPSHOT = {
 }
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+_TIMER = str(EventType.TIMER_FIRED)
 
 
 class _Unhandled(Exception):
@@ -276,7 +277,7 @@ class Engine:
                     self.step(live, event)
             return
         own = None
-        if event.type == EventType.TIMER_FIRED:  # a tick is for whoever armed the timer; others may listen
+        if event.type == _TIMER:  # a tick is for whoever armed the timer; others may listen
             own = self.lives.get(event.execution_id or "")
             if own is not None:
                 self.step(own, event)
@@ -415,7 +416,10 @@ class Engine:
         entry = Entry(lambda: self._take_report(work, ended, stored))
         while True:
             try:
-                return self.submit(entry).held
+                held = self.submit(entry).held
+                if work.deadline is not None:
+                    self.ticker.cancel(work.deadline)
+                return held
             except StoreError as error:
                 if self.turns.closed:
                     return True

@@ -114,7 +114,7 @@ class Live:
         self.lost = False
         self.table = "executions"  # where its row is: a trigger's is in `triggers`
         self.watchers: list[Callable[[], None]] = []
-        self.timers: dict[str, Timer] = {}  # of conditions on time, by key; touched only in a turn and after its commit
+        self.timers: dict[Any, Timer] = {}  # of conditions on time, and of retries; touched only by who holds a turn
         self.on_failure: Any = None
         self.context_function: Any = None
         self.port: Any = None
@@ -222,6 +222,7 @@ class JobWork:
         "_outlet",
         "asked_outputs",
         "cache_key",
+        "deadline",
         "element",
         "job",
         "key",
@@ -241,6 +242,7 @@ class JobWork:
         self.element: int | None = None
         self._context: JobContext | None = None
         self.cache_key: str | None = None
+        self.deadline: Timer | None = None
         self._outlet: StreamOutlet | None = None
 
     @property

@@ -206,17 +206,23 @@ class Performer:
             if live.works.get((work.vertex.index, key.number)) is work:
                 engine.publish(None, [draft])
 
-        engine.ticker.at(engine.clock.now() + timeout, time_out)
+        work.deadline = engine.ticker.at(engine.clock.now() + timeout, time_out)
 
     def _retry_later(self, live: Live, command: RetryLater) -> None:
-        engine = self.engine
+        engine, place = self.engine, (command.vertex, command.number)
+        run = (live.state.jobs[command.vertex].runs or {}).get(command.number)
+        if run is None or live.execution_id not in engine.lives:
+            return
 
         def retry() -> None:
+            live.timers.pop(place, None)
             draft = machine.retry(live.state, command.vertex, command.number, command.attempt, engine.record.now)
             if draft is not None and live.execution_id in engine.lives:
                 engine.say(live, draft)
 
-        engine.ticker.at(command.due, lambda: engine.submit(Entry(retry)))
+        latest = engine.clock.now() + machine.retry_delay(live.plan.vertices[command.vertex], run)
+        due = min(command.due, latest)  # the clock may have been set back while nothing ran
+        live.timers[place] = engine.ticker.at(due, lambda: engine.submit(Entry(retry)))
 
     def _arm_timer(self, live: Live, command: ArmTimer) -> None:
         """Have the next tick of a condition on time come when it is due; in the place of the one that is armed."""

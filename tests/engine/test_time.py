@@ -245,6 +245,47 @@ def test_retries_are_as_long_as_they_were_when_the_clock_is_set(still: af.Projec
     assert execution.status == "SUCCESS"
 
 
+@pytest.mark.parametrize(
+    ("misfire", "found"), [("once", [(28_740, 477)]), ("skip", []), ("all", [(60.0 * n, 0) for n in range(2, 480)])]
+)
+def test_24_a_machine_that_slept_makes_up_for_its_ticks_when_it_wakes(
+    still: af.Project, clock: ManualClock, misfire: str, found: list[tuple[float, int]]
+) -> None:
+    execution = still.start(ticking(af.every(60, misfire=misfire)))
+    clock.advance(60)
+    clock._now += 8 * 3600 - 60 - 45  # nobody looked at the clock meanwhile
+    still._shared.engine.on_clock()
+    run_until_idle(still)
+    assert ticks(execution) == [(60, 0), *found]
+    clock.advance(45)
+    assert ticks(execution)[-1] == (8 * 3600, 0)
+    execution.stop().wait(10)
+
+
+def test_timeouts_and_retries_of_what_is_over_keep_no_memory(still: af.Project, clock: ManualClock) -> None:
+    @af.job(timeout=3600)
+    def quick() -> None: ...
+
+    @af.job(retries=1, retry_delay=3600)
+    def failing() -> None:
+        raise ValueError("no")
+
+    @af.workflow(ends="never")
+    def service() -> None:
+        quick().start_on(af.event("go"))
+        failing()
+
+    execution = still.start(service)
+    for _ in range(5):
+        still.publish("go")
+        run_until_idle(still)
+    retry = still._shared.engine.ticker.next_due()
+    assert retry == clock.now() + 3600
+    assert len([1 for _, _, timer in still._shared.engine.ticker._heap if timer.action is not None]) == 1
+    execution.stop().wait(10)
+    assert still._shared.engine.ticker.next_due() is None
+
+
 # --- over restarts ----------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +358,28 @@ def test_24_a_clock_that_was_set_back_while_nothing_ran_stalls_nothing(tmp_path:
         clock.advance(120)
         assert ticks(execution) == [(60, 0), (60 - 3600 + 60, 0), (60 - 3600 + 120, 0)]
         execution.stop().wait(10)
+
+
+def test_a_retry_is_not_put_off_by_a_clock_that_was_set_back_while_nothing_ran(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    @af.job(retries=1, retry_delay=60)
+    def unsteady() -> int:
+        return 1 // (af.current().attempt - 1)
+
+    @af.workflow
+    def retrying() -> None:
+        unsteady()
+
+    with project_for_tests(tmp_path, clock) as project:
+        execution = project.start(retrying)
+        run_until_idle(project)
+        project.close(detach=True)
+    clock.jump(timedelta(hours=-1))
+    with project_for_tests(tmp_path, clock) as project:
+        execution = project.executions.get(execution.id).resume()
+        clock.advance(60)
+        assert execution.status == "SUCCESS"
 
 
 def test_24_a_thousand_missed_ticks_that_all_count_are_each_run(tmp_path: Path, clock: ManualClock) -> None:

@@ -24,7 +24,7 @@ from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
 from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
 
-__all__ = ["Report", "can_start", "dispatch", "retry", "settle", "step"]
+__all__ = ["Report", "can_start", "dispatch", "retry", "retry_delay", "settle", "step"]
 
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 _ORDERED = (None, IfRunning.QUEUE, IfRunning.PARALLEL)
@@ -110,9 +110,13 @@ def settle(state: ExecutionState, report: Report, now: float) -> Draft | None:
 
 def _try_again(vertex: Vertex, run: Run, value: dict[str, Any], now: float) -> None:
     """Make a failure a retry, if an attempt is left (rule 18); attempts that were lost do not count (rule 33)."""
-    attempt = run.attempt - run.losses
-    if attempt <= vertex.retries:
-        value["status"], value["due"] = "RETRYING", now + vertex.delay * vertex.backoff ** (attempt - 1)
+    if run.attempt - run.losses <= vertex.retries:
+        value["status"], value["due"] = "RETRYING", now + retry_delay(vertex, run)
+
+
+def retry_delay(vertex: Vertex, run: Run) -> float:
+    """Say how long a run waits between its latest attempt and the next."""
+    return vertex.delay * vertex.backoff ** (run.attempt - run.losses - 1)
 
 
 def _timeout_of(vertex: Vertex) -> str:
