@@ -479,8 +479,8 @@ class Project:
                         _passed_over.add(execution.id)
         return taken
 
-    def _resume(self, execution: Execution, and_run: bool = True) -> None:
-        self._launcher.resume(execution, and_run)
+    def _resume(self, execution: Execution, and_run: bool = True, take_over: bool = False) -> None:
+        self._launcher.resume(execution, and_run, take_over)
         self._shared.drive_if_nobody_does()
 
     # --- opening and closing ----------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ from aiflow.store.store import STATE_SAVED, Store
 from aiflow.turns import Entry, Turns
 from aiflow.values.codec import Stored
 
-__all__ = ["Engine"]
+__all__ = ["SHOWN_EACH", "SILENT", "Engine"]
 
 logger = logging.getLogger(__name__)
 _TRIES = 3
@@ -53,6 +53,9 @@ _SNAPSHOT_EACH, _SNAPSHOT_JOBS = 1_000, 200
 _KEEP_SNAPSHOT = {
     table: f"UPDATE {table} SET snapshot = ?, snapshot_offset = ? WHERE id = ?" for table in ("executions", "triggers")
 }
+SHOWN_EACH, SILENT = 15.0, 60.0
+"""Seconds between two signs that an owner works, and after how many without one another may be told to take over."""
+
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 _TIMER = str(EventType.TIMER_FIRED)
@@ -105,6 +108,7 @@ class Engine:
         self.record = Recorder(store)
         self.items = Items(self)
         self._data_version: int | None = None
+        self._shown = clock.now()
         self._bad: dict[int, int] = {}
         self._rotation: deque[str] = deque()
         self._snapshot_at = self.record.head + _SNAPSHOT_EACH
@@ -584,8 +588,15 @@ class Engine:
         """Take a turn if another process has appended events."""
         self.deliveries.relieve()
         self.store.check_log_size()
+        if self.clock.now() - self._shown >= SHOWN_EACH and not self.turns.closed:
+            self.submit(Entry(self._show))
         if self.store.head() > self.record.head and not self.turns.closed:
             self.submit(Entry(lambda: None))
+
+    def _show(self) -> None:
+        """Say in the store that this owner works; one that is silent for long may lose its executions (rule 32)."""
+        self._shown = self.record.now
+        self.record.write("UPDATE owners SET seen = ? WHERE id = ?", (self.record.now, self.store.owner_id))
 
     def on_clock(self) -> bool:
         """A manual clock was moved: do what is due; tell whether anything was."""

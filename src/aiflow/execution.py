@@ -487,8 +487,14 @@ class Execution:
             raise StoreError(f"the process that runs execution {self.id} has not taken the request to stop within 30 s")
         return self
 
-    def resume(self) -> Execution:
+    def resume(self, *, take_over: bool = False) -> Execution:
         """Go on with it: what was INTERRUPTED, or what did not succeed of a FAILED or STOPPED one (rules 33 and 34).
+
+        Parameters
+        ----------
+        take_over
+            Go on also if its process still holds its lock and has been silent for 60 s: it hangs, or was stopped by a
+            signal. What that process still writes of it is refused, and who waits there gets `OwnershipLost`.
 
         Raises
         ------
@@ -497,7 +503,7 @@ class Execution:
         NotFound
             If its workflow is not defined in this process.
         """
-        self._project._resume(self)
+        self._project._resume(self, take_over=take_over)
         return self
 
     def start_job(self, name: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from aiflow.engine import Engine
+from aiflow.engine import SILENT, Engine
 from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, StoreError
 from aiflow.execution import Execution, from_portable, portable
 from aiflow.graph.building import Graph, differences
@@ -29,7 +29,7 @@ from aiflow.provenance import provenance
 from aiflow.store.store import document_hash
 from aiflow.turns import Entry
 
-__all__ = ["Launcher", "new_id"]
+__all__ = ["Launcher", "folder_of", "new_id"]
 
 
 class Launcher:
@@ -111,7 +111,7 @@ class Launcher:
             ends=workflow.ends,
             runner=self._home.default_runner,
             asks_context=workflow.context_function is not None,
-            folder=os.path.dirname(source) if source else os.getcwd(),
+            folder=folder_of(source),
         )
 
     def _record_provenance(self, engine: Engine, execution_id: str, source: str, recorded: threading.Event) -> None:
@@ -164,14 +164,15 @@ class Launcher:
         for name, (execution_id, number) in part["from"].items():
             live.given_from[live.plan.by_name[name]] = (execution_id, number)
 
-    def resume(self, execution: Execution, and_run: bool = True) -> None:
+    def resume(self, execution: Execution, and_run: bool = True, take_over: bool = False) -> None:
         """Take an execution that is INTERRUPTED, FAILED or STOPPED, and go on with it (rules 33 and 34).
 
-        One whose process died while it was being stopped is STOPPED first, and goes on only with `and_run`.
+        One whose process died while it was being stopped is STOPPED first, and goes on only with `and_run`. With
+        `take_over`, also one whose owner holds its lock and has been silent for long (rule 32).
         """
         status, was_stopping = execution.status, execution._status == "STOPPING"
         if status in ("RUNNING", "STOPPING"):
-            raise Conflict(f"execution {execution.id} is {status} in a living process; it cannot be resumed")
+            self._check_silent(execution, status, take_over)
         if status == "SUCCESS":
             raise Conflict(f"execution {execution.id} has succeeded; there is nothing to resume")
         live = self.rebuilt(execution)
@@ -195,6 +196,18 @@ class Launcher:
         if was_stopping and and_run:
             live.ended.wait(30.0)
             self.resume(execution)
+
+    def _check_silent(self, execution: Execution, status: str, take_over: bool) -> None:
+        """Raise unless somebody wants to take over an execution whose owner has been silent for long."""
+        silence = self._store.silence_of(execution._owner, self._clock.now())
+        if execution._owner != self._store.owner_id and silence >= SILENT:
+            if take_over:
+                return
+            raise Conflict(
+                f"execution {execution.id} is {status} in a process that has been silent for {silence:.0f} s and still holds "
+                "its lock: end that process, or take over with execution.resume(take_over=True) or --take-over"
+            )
+        raise Conflict(f"execution {execution.id} is {status} in a living process; it cannot be resumed")
 
     def rebuilt(self, execution: Execution) -> Live:
         """Make what this process holds of an execution anew, from what is recorded; its state is not loaded yet."""
@@ -249,6 +262,11 @@ def _provenance(source: str) -> dict[str, Any]:
     if known is None or time.monotonic() - known[0] > 5.0:
         known = _recent_provenance[source] = (time.monotonic(), provenance(source))
     return known[1]
+
+
+def folder_of(source: str) -> str:
+    """Give the folder that relative names in a workflow are taken from: that of its file, else the working directory."""
+    return os.path.dirname(source) if source else os.getcwd()
 
 
 def new_id() -> str:

@@ -24,6 +24,7 @@ from aiflow.graph.notation import from_json
 from aiflow.graph.plan import STARTER
 from aiflow.graph.trigger import params_of, trigger_plan
 from aiflow.graph.workflow import Workflow
+from aiflow.launching import folder_of
 from aiflow.live import JobWork, Live
 from aiflow.runners.base import Ended, failure_of
 from aiflow.triggers import Trigger
@@ -110,7 +111,9 @@ class Server:
         if condition is None:
             return
         project = self._project
-        plan = trigger_plan(trigger.name, condition, trigger.if_running, trigger.max_parallel)
+        plan = trigger_plan(
+            trigger.name, condition, trigger.if_running, trigger.max_parallel, folder_of(workflow.source)
+        )
         live = Live(plan, trigger.id, trigger.namespace, None, trigger.params, project._store, trigger.workflow)
         live.table, live.first_offset = "triggers", trigger.first_offset
         live.snapshot = project._store.snapshot("triggers", trigger.id)

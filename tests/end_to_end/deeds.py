@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from tests.children import Fork, fork
 
 import aiflow as af
+from aiflow.testing import ManualClock
 
 
 def load(file: str) -> ModuleType:
@@ -173,3 +175,18 @@ def take_at_once(home: str, file: str, count: int) -> list[Any]:
 def wait_forever() -> None:
     """Wait until the process is killed."""
     threading.Event().wait()
+
+
+def take_over_later(home: str, file: str, execution_id: str, seconds: float) -> dict[str, Any]:
+    """Try to take an execution over, with a clock that is so many seconds ahead."""
+    load(file)
+    clock = ManualClock(datetime.now(UTC) + timedelta(seconds=seconds))
+    with af.Project("story", home=home, clock=clock) as project:
+        execution = project.executions.get(execution_id)
+        errors = []
+        for take_over in (False, True):
+            try:
+                execution.resume(take_over=take_over).wait(30)
+            except af.Conflict as error:
+                errors.append(str(error))
+        return {"errors": errors, "after": describe(project)}

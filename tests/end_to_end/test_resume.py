@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,28 @@ def test_an_execution_that_a_living_process_holds_is_not_taken_even_if_it_is_sto
         process.kill()
     story.write("return 1")
     assert story.recover()["taken"] == [execution_id]
+
+
+def test_32_an_owner_that_is_silent_for_a_minute_may_lose_its_execution_and_what_it_writes_late_is_refused(
+    story: Story,
+) -> None:
+    story.write(HANGS)
+    with child(deeds.run_file, str(story.home), str(story.file)) as process:
+        execution_id = wait_for(process, "training")
+        process.kill(signal.SIGSTOP)
+        story.write("return 1")
+        take_over = partial(alone, deeds.take_over_later, str(story.home), str(story.file), execution_id)
+        too_early = take_over(50.0)
+        assert [e for e in too_early["errors"] if "in a living process" in e] == too_early["errors"]
+        taken = take_over(80.0)
+        assert len(taken["errors"]) == 1
+        assert "silent for" in taken["errors"][0]
+        assert "--take-over" in taken["errors"][0]
+        assert taken["after"][execution_id]["status"] == "SUCCESS"
+        process.kill(signal.SIGCONT)
+        assert process.end() == "SUCCESS", "it learns what has become of it meanwhile"
+    with af.Project(home=story.home) as project:
+        assert project.executions.get(execution_id).result("train") == 1
 
 
 def test_of_several_processes_that_recover_at_once_one_takes_the_execution(story: Story) -> None:

@@ -205,6 +205,26 @@ def test_9_functions_in_the_condition_of_a_trigger_are_asked(still: af.Project) 
     assert started(still) == [6, 9]
 
 
+def test_25_a_file_that_arrives_starts_an_execution_with_its_path(project: af.Project, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+
+    def body(path: str = "") -> None:
+        note(path)
+
+    intake = af.workflow(body, name="counting", start_on=af.file(f"{tmp_path}/inbox/*.csv"))
+    names = iter(("a.csv", "b.csv"))
+
+    def two_came() -> bool:
+        done = project.executions.list(status="SUCCESS")
+        if len(done) == len(project.executions.list()) and (name := next(names, None)) is not None:
+            (tmp_path / "inbox" / name).write_text("x")
+        return len(done) == 2
+
+    project.serve(intake, until=two_came)
+    found = [Path(e.params["path"]).name for e in reversed(project.executions.list())]
+    assert found == ["a.csv", "b.csv"]
+
+
 # --- 14: what becomes of starts that come too early -------------------------------------------------------------------
 
 

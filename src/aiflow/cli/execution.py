@@ -109,8 +109,9 @@ def stop(asked: Asked, id_: str) -> None:
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop it after this time."
 )
+@click.option("--take-over", is_flag=True, help="Also from a process that holds it and has been silent for a minute.")
 @click.pass_context
-def resume(context: click.Context, id_: str, file: Path | None, timeout: float | None) -> None:
+def resume(context: click.Context, id_: str, file: Path | None, timeout: float | None, take_over: bool) -> None:
     """Go on with an execution that was interrupted, failed or stopped, and wait for its end.
 
     What has succeeded is kept. Its file may have been mended meanwhile, but the graph must be the same.
@@ -129,14 +130,14 @@ def resume(context: click.Context, id_: str, file: Path | None, timeout: float |
                 f"{source}, where {found.workflow!r} was defined, is gone; name the file with --file", context
             )
         load_file(source)
-        found, code = follow(project, lambda: _resumed(found), timeout)
+        found, code = follow(project, lambda: _resumed(found, take_over), timeout)
         report(project, found, asked.output)
     context.exit(code)
 
 
-def _resumed(found: Execution) -> Execution:
+def _resumed(found: Execution, take_over: bool) -> Execution:
     try:
-        return found.resume()
+        return found.resume(take_over=take_over)
     except Conflict as error:
         raise Refused(str(error)) from None
 

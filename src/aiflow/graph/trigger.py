@@ -29,7 +29,7 @@ def _start() -> None:
     """Stand for the start of an execution; never called."""
 
 
-def trigger_plan(name: str, condition: Condition, if_running: str, max_parallel: int | None) -> Plan:
+def trigger_plan(name: str, condition: Condition, if_running: str, max_parallel: int | None, folder: str = "") -> Plan:
     """Make the plan of a trigger.
 
     Parameters
@@ -41,6 +41,8 @@ def trigger_plan(name: str, condition: Condition, if_running: str, max_parallel:
     if_running, max_parallel
         The options of the workflow (rule 14): how many executions of this trigger run at a time, and what becomes of a
         start that comes too early. `parallel` without a number: as many as come.
+    folder
+        Where relative patterns of files are taken from.
     """
     policy, width = IfRunning(if_running), max_parallel or 1
     if policy is IfRunning.PARALLEL and max_parallel is None:
@@ -54,7 +56,7 @@ def trigger_plan(name: str, condition: Condition, if_running: str, max_parallel:
         body.add(Job(_start, options), (), {}).start_on(condition)
     finally:
         deactivate(token)
-    return Plan(Graph(body.name, body), ends="never", key=f"trigger:{name}", any_context=True)
+    return Plan(Graph(body.name, body), ends="never", key=f"trigger:{name}", any_context=True, folder=folder)
 
 
 def params_of(

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,11 @@ class Store:
             return not door.lock_file(descriptor, shared=True)
         finally:
             os.close(descriptor)
+
+    def silence_of(self, owner: str | None, now: float) -> float:
+        """Give the seconds since an owner has shown last that it works; nobody is silent for ever."""
+        row = self.row("SELECT seen FROM owners WHERE id = ?", (owner,))
+        return inf if row is None else now - float(row[0])
 
     # --- documents and values ---------------------------------------------------------------------------------------
 
