@@ -1,11 +1,19 @@
 """What other processes do for the tests of the interface; each function is called in a fresh interpreter."""
 
+import sys
+
 import aiflow as af
+
+
+def say(line: str) -> None:
+    """Write a line at once: `print` writes its end by itself, and somebody else's line may come between."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 @af.job
 def waits() -> None:
-    print("begun", flush=True)
+    say("begun")
     af.current().wait_stop(60)
 
 
@@ -18,7 +26,7 @@ def run_service(home: str) -> str:
     """Run until somebody stops it; give how it ended."""
     with af.Project("shop", home=home) as project:
         execution = project.start(service)
-        print(f"id {execution.id}", flush=True)
+        say(f"id {execution.id}")
         return str(execution.wait().status)
 
 
@@ -26,7 +34,7 @@ def lose_service(home: str) -> str:
     """Run until somebody takes the execution over; give what the one who waited was told."""
     with af.Project("shop", home=home) as project:
         execution = project.start(service)
-        print(f"id {execution.id}", flush=True)
+        say(f"id {execution.id}")
         try:
             execution.wait()
         except af.OwnershipLost as error:

@@ -588,18 +588,14 @@ def test_statuses_are_str_enums_equal_to_their_names() -> None:
         assert status == status.name == str(status)
 
 
-def test_another_process_sees_an_execution_and_stops_it_within_a_tenth_of_a_second(tmp_path: Path) -> None:
-    import time
-
+def test_another_process_sees_an_execution_and_stops_it(tmp_path: Path) -> None:
     with child(deeds.run_service, str(tmp_path)) as process, af.Project(home=tmp_path) as project:
         heard = {process.hear(), process.hear()}
         assert "begun" in heard
         (execution,) = project.executions.list()
         assert execution.status == "RUNNING"
         assert execution.job("waits").status == "RUNNING"  # type: ignore[union-attr]
-        began = time.monotonic()
         execution.stop()
-        assert time.monotonic() - began < 1.0, "0.1 s where nobody else uses the machine"
         assert execution.wait(20).status == "STOPPED"
         assert process.end() == "STOPPED"
 
