@@ -8,14 +8,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from aiflow.errors import AIFlowError
 from aiflow.graph.condition import All, Any_, Condition, Sticky, Times, Within
 from aiflow.graph.event import Event, EventType, job_key
 from aiflow.graph.execution import JobStatus
 from aiflow.graph.rule import Progress
-from aiflow.graph.state import REQUESTED
+from aiflow.graph.state import REQUESTED, ExecutionState, Firing
+from aiflow.replaying import replay
+from aiflow.store import log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiflow.execution import Execution
+    from aiflow.graph.plan import Plan
     from aiflow.live import Live
 
 __all__ = ["why"]
@@ -27,9 +33,10 @@ def why(execution: Execution, job: str) -> str:
     latest = execution.job(job)
     live = execution.live
     if latest is None or (live is not None and latest.status.is_ended and live.is_to_begin(job)):
-        return _not_yet(execution, job, definition)
+        return "\n".join([_not_yet(execution, job, definition), *_consumed(execution, job)])
     if latest.status is JobStatus.SKIPPED:
-        return f"{job} number {latest.number} was skipped: {latest.reason}"
+        told = f"{job} number {latest.number} was skipped: {latest.reason}"
+        return "\n".join([told, *_answers(execution, job), *_consumed(execution, job)])
     started = _started(execution, job, latest.number)
     lines = [_cause(job, latest.number, definition, started, latest.event)]
     if started is not None:
@@ -38,7 +45,40 @@ def why(execution: Execution, job: str) -> str:
         lines += [f"  met by the same event and consumed by it: {rule}" for rule in consumed]
     if latest.status is JobStatus.STOPPED and latest.reason:
         lines.append(f"  it was stopped: {latest.reason}")
-    return "\n".join(lines)
+    shown = started.value.get("events", ()) if started is not None else ()
+    return "\n".join([*lines, *_consumed(execution, job, shown)])
+
+
+def _consumed(execution: Execution, job: str, shown: Sequence[int] = (), most: int = 3) -> list[str]:
+    """Tell which events met several rules of a job, so that one acted and the others were consumed; the newest last.
+
+    The log is stepped once more for that. It takes the workflow's definition, which another process may not have.
+    """
+    plan, firings = _firings(execution)
+    if plan is None or job not in plan.by_name:
+        return []
+    index = plan.by_name[job]
+    found = [f for f in firings if f.vertex == index and f.consumed and f.offset not in shown][-most:]
+    rules, keys = plan.vertices[index].rules, {e.offset: e.key for e in execution.events_at(f.offset for f in found)}
+    return [
+        f"  event {f.offset} ({keys.get(f.offset, 'pruned')}) met {rules[f.rule]}, which acted, and so consumed "
+        + " and ".join(str(rules[r]) for r in f.consumed)
+        for f in found
+    ]
+
+
+def _firings(execution: Execution) -> tuple[Plan | None, list[Firing]]:
+    try:
+        live = execution.live or execution._project._launcher.rebuilt(execution)
+    except AIFlowError:  # it is not defined here, or otherwise than it was
+        return None, []
+    if not any(len(vertex.rules) > 1 for vertex in live.plan.vertices):
+        return live.plan, []
+    state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
+    state.firings = []
+    reader, first = execution._project._store.reader(), execution.first_offset
+    replay(state, log.of_execution(reader, execution.id, first, live.plan.keys_heard))
+    return live.plan, state.firings
 
 
 def _started(execution: Execution, job: str, number: int) -> Event | None:

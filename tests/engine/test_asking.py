@@ -149,3 +149,17 @@ def test_why_tells_what_a_function_has_not_said_yet(project: af.Project) -> None
     go.set()
     run_until_idle(project)
     assert "was started by its rule" in execution.why("consume")
+
+
+def test_7_why_shows_which_rules_were_consumed_also_when_nothing_was_started(project: af.Project) -> None:
+    def body() -> None:
+        consume().stop_on(af.event("num", 1)).start_on(af.event("num")).start_on(af.event("n*"))
+
+    execution = fed(project, af.workflow(body, name="consumed", ends="never"), [1])
+    told = execution.why("consume")
+    assert "has not run yet" in told
+    assert "(num) met STOP on event('num', 1), which acted, and so consumed START on event('num') and START" in told
+    project.publish("num", 2)
+    run_until_idle(project)
+    assert "met by the same event and consumed by it: START on event('n*')" in execution.why("consume")
+    assert "met STOP on event('num', 1)" in execution.why("consume")

@@ -22,7 +22,7 @@ from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import stays_open, unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
-from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, JobState, Run, Start
+from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, Firing, JobState, Run, Start
 
 __all__ = ["Report", "can_start", "dispatch", "retry", "retry_delay", "settle", "step"]
 
@@ -681,6 +681,8 @@ def _decide(state: ExecutionState, spots: list[Spot], met_by: Event, event: Even
     for index, fired in met.items():
         vertex, job = state.plan.vertices[index], state.jobs[index]
         (rule, offsets), *others = fired
+        if state.firings is not None:
+            state.firings.append(Firing(index, rule, tuple(r for r, _ in others), met_by.offset))
         merges = any((index, rule, leaf) in state.plan.merging for leaf in by_rule[index, rule])
         start = Start(tuple(offsets), rule, (), tuple(r for r, _ in others), merges=merges)
         action = vertex.rules[rule].action

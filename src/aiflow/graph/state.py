@@ -13,7 +13,7 @@ from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.rule import Progress
 
-__all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "Gated", "Held", "JobState", "Run", "Start"]
+__all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "Firing", "Gated", "Held", "JobState", "Run", "Start"]
 
 IMPLIED, REQUESTED = -1, -2
 """In `Start.rule`: started by its upstreams, or because somebody asked."""
@@ -40,6 +40,15 @@ class Feed(NamedTuple):
     offset: int
     reason: str | None = None
     truth: Any = None
+
+
+class Firing(NamedTuple):
+    """A rule that acted, and those of the same job that the same event met and that were consumed by it (rule 7)."""
+
+    vertex: int
+    rule: int
+    consumed: tuple[int, ...]
+    offset: int
 
 
 class Held:
@@ -152,7 +161,7 @@ class ExecutionState:
     """
 
     __slots__ = (
-        "began", "busy", "commands", "context", "execution_id", "gated", "held", "jobs", "keeper", "namespace", "outbox", "paused", "plan",
+        "began", "busy", "commands", "context", "execution_id", "firings", "gated", "held", "jobs", "keeper", "namespace", "outbox", "paused", "plan",
         "ready", "status", "stop_progress", "stop_reason", "ticked", "unended", "unsettled", "witness",
     )  # fmt: skip
 
@@ -161,6 +170,7 @@ class ExecutionState:
         self.status = ExecutionStatus.INIT
         self.jobs = [JobState(len(v.needs)) for v in plan.vertices]
         self.paused = False
+        self.firings: list[Firing] | None = None  # kept only for who explains, in a state made anew for that
         self.busy = 0  # starts and runs that have not ended, and questions that have no answer
         self.unended = sum(not v.given for v in plan.vertices)  # jobs that never ended
         self.unsettled = True  # whether liveness must be looked at again
