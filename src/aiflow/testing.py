@@ -15,10 +15,12 @@ from aiflow.clock import PATIENCE, as_datetime, as_timestamp
 from aiflow.execution import Execution
 from aiflow.graph.job import seconds
 from aiflow.graph.state import ExecutionState
+from aiflow.graph.workflow import Workflow
 from aiflow.replaying import replay
+from aiflow.serving import Server
 from aiflow.store import log
 
-__all__ = ["ManualClock", "assert_replays", "project_for_tests", "run_until_idle"]
+__all__ = ["ManualClock", "assert_replays", "project_for_tests", "run_until_idle", "serving"]
 
 
 class ManualClock:
@@ -111,6 +113,23 @@ def project_for_tests(
 ) -> Project:
     """Open a project whose jobs run inline and whose time stands still (unless they say otherwise)."""
     return Project(name, home=home, clock=clock or ManualClock(), _runner="inline", **options)
+
+
+def serving(project: Project, *workflows: Workflow) -> Server:
+    """Serve workflows for as long as a ``with`` lasts, without waiting: the test publishes and moves the clock meanwhile.
+
+    Examples
+    --------
+    >>> import aiflow as af, tempfile
+    >>> @af.workflow(start_on=af.every(60))
+    ... def minutely(): ...
+    >>> clock = ManualClock()
+    >>> with tempfile.TemporaryDirectory() as home, project_for_tests(home, clock) as project, serving(project, minutely):
+    ...     clock.advance(180)
+    ...     project.executions.count()
+    3
+    """
+    return Server(project, workflows)
 
 
 def run_until_idle(project: Project, timeout: float = 30.0) -> None:
