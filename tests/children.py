@@ -1,14 +1,13 @@
-"""Real processes for tests: a function in a fresh interpreter, and forks of a process that has no threads.
+"""Real processes for tests: a function in a process of the hatchery, and forks of a process that has no threads.
 
-`alone` starts an interpreter that imports one function, calls it with JSON data and gives what it returned. Inside it,
-`fork` calls functions in processes of their own: they are cheap, and may be killed.
+`alone` has a process import one function, call it with JSON data and give what it returned. Inside it, `fork` calls
+functions in processes of their own: they are cheap, and may be killed.
 """
 
 import json
 import mmap
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,9 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parent.parent
-_CALL = "import importlib, json, sys; m, f, a = sys.argv[1:4]; "
-_CALL += "print('\\n=> ' + json.dumps(getattr(importlib.import_module(m), f)(*json.loads(a))))"
+from tests import hatchery
+from tests.hatchery import PIPE, ROOT
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -31,9 +29,9 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def alone(function: Callable[..., Any], *args: Any, timeout: float = 60.0, **env: str) -> Any:
-    """Call a function of a module in an interpreter of its own; arguments and result are JSON data."""
-    command = [sys.executable, "-c", _CALL, function.__module__, function.__name__, json.dumps(args)]
-    ran = subprocess.run(command, env=environment(**env), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    """Call a function of a module in a process of its own; arguments and result are JSON data."""
+    words = ["-c", function.__module__, function.__name__, json.dumps(args)]
+    ran = hatchery.run(words, env=environment(**env), cwd=ROOT, timeout=timeout)
     assert ran.returncode == 0, f"{function.__name__} ended with {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
     return json.loads(ran.stdout.rpartition("\n=> ")[2])
 
@@ -115,19 +113,11 @@ def fork_together(count: int, function: Callable[..., Any], *args: Any) -> list[
 
 
 class Child:
-    """A function of a module in an interpreter of its own that goes on beside the test; it talks in lines of text."""
+    """A function of a module in a process of its own that goes on beside the test; it talks in lines of text."""
 
     def __init__(self, function: Callable[..., Any], *args: Any, **env: str) -> None:
-        command = [sys.executable, "-c", _CALL, function.__module__, function.__name__, json.dumps(args)]
-        self.process = subprocess.Popen(
-            command,
-            env=environment(**env),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
+        words = ["-c", function.__module__, function.__name__, json.dumps(args)]
+        self.process = hatchery.Process(words, env=environment(**env), cwd=ROOT, stdin=PIPE, stdout=PIPE)
         self._patience = threading.Timer(120, self.process.kill)  # so that no test waits for ever
         self._patience.daemon = True
         self._patience.start()
@@ -184,7 +174,7 @@ class Child:
 
 @contextmanager
 def child(function: Callable[..., Any], *args: Any, **env: str) -> Iterator[Child]:
-    """Run a function in an interpreter of its own beside the test; it is killed at the end if it still runs."""
+    """Run a function in a process of its own beside the test; it is killed at the end if it still runs."""
     started = Child(function, *args, **env)
     try:
         yield started

@@ -9,13 +9,13 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from tests import hatchery
 
 import aiflow as af
 from aiflow.cli.entry import aiflow as command_line
@@ -80,8 +80,7 @@ def test_the_commands_of_a_page_run(name: str, tmp_path: Path) -> None:
 
 def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "AIFLOW_HOME": str(folder / ".aiflow"), "COLUMNS": "120"}
-    argv = [sys.executable, "-m", "aiflow", *words]
-    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return hatchery.run(["-m", "aiflow", *words], cwd=folder, env=environment, timeout=60)
 
 
 def newest(folder: Path) -> str:

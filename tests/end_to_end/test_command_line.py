@@ -1,4 +1,4 @@
-"""The command line as users have it: each test starts `python -m aiflow` in processes of their own."""
+"""The command line as users have it: `python -m aiflow` in processes of its own, of the hatchery where nothing else is said."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.hatchery import PIPE, Process
 
 from aiflow import Project
 
@@ -117,7 +118,8 @@ class CommandLine:
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / ".aiflow"
         self.env = os.environ | {"AIFLOW_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[Process] = []
+        self.is_fresh = False
         for name, text in (("sums", SUMS), ("failing", FAILING), ("waiting", WAITING), ("listening", LISTENING)):
             self.write(f"{name}.py", text)
 
@@ -129,22 +131,24 @@ class CommandLine:
     def __call__(
         self, *words: str, code: int = 0, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "aiflow", *words],
-            cwd=self.folder, env=env or self.env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = self.begin(*words, env=env or self.env)
+        out, err = process.communicate(timeout=60)
+        done = subprocess.CompletedProcess(words, process.returncode or 0, out, err)
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done
 
     def data(self, *words: str, code: int = 0) -> Any:
         return json.loads(self(*words, "-o", "json", code=code).stdout)
 
-    def begin(self, *words: str, **more: Any) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aiflow", *words],
-            cwd=self.folder, env=self.env, text=True, start_new_session=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | more,
-        )  # fmt: skip
+    def begin(self, *words: str, **more: Any) -> Process:
+        """Begin a command; in a fresh interpreter (`is_fresh`), or in one that has imported aiflow already."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE}
+        options = {"cwd": self.folder, "env": self.env, "start_new_session": True, **streams, **more}
+        command = ["-m", "aiflow", *words]
+        if self.is_fresh:
+            process: Any = subprocess.Popen([sys.executable, *command], text=True, **options)
+        else:
+            process = Process(command, **options)
         self.started.append(process)
         return process
 
@@ -166,7 +170,7 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
         pause.wait(0.02)
 
 
-def ends(process: subprocess.Popen[str], code: int, seconds: float = 20.0) -> tuple[str, str]:
+def ends(process: Process, code: int, seconds: float = 20.0) -> tuple[str, str]:
     out, err = process.communicate(timeout=seconds)
     assert process.returncode == code, f"exit {process.returncode}, not {code}\n{out}\n{err}"
     return out, err
@@ -188,6 +192,7 @@ def aiflow(tmp_path: Path) -> Iterator[CommandLine]:
 def test_run_gives_jobs_and_results_as_json_on_standard_output_and_all_else_on_standard_error(
     aiflow: CommandLine,
 ) -> None:
+    aiflow.is_fresh = True
     done = aiflow("run", "sums.py", "-p", "number=4", "-o", "json")
     record = json.loads(done.stdout)
     assert record["status"] == "SUCCESS"
@@ -401,6 +406,7 @@ def test_a_second_signal_stops_at_once_and_says_how_to_go_on(aiflow: CommandLine
 
 
 def test_a_signal_before_anything_runs_ends_the_command(aiflow: CommandLine) -> None:
+    aiflow.is_fresh = True
     aiflow.write("slow.py", "import time\nopen('begun.txt', 'w').write('yes')\ntime.sleep(60)\n")
     running = aiflow.begin("run", "slow.py")
     until(aiflow.is_there("begun.txt"))
@@ -471,6 +477,7 @@ def test_a_file_that_is_no_store_is_refused(aiflow: CommandLine) -> None:
 
 
 def test_a_closed_pipe_is_no_error(aiflow: CommandLine) -> None:
+    aiflow.is_fresh = True
     with Project(home=aiflow.home) as project:
         project.publish("long", "x" * 200_000)
     reading, writing = os.pipe()
@@ -482,6 +489,7 @@ def test_a_closed_pipe_is_no_error(aiflow: CommandLine) -> None:
 
 
 def test_it_works_without_a_home_directory_or_a_terminal(aiflow: CommandLine) -> None:
+    aiflow.is_fresh = True
     env = {k: v for k, v in aiflow.env.items() if k not in ("HOME", "AIFLOW_HOME", "TERM", "USER", "LOGNAME")}
     done = aiflow("run", "sums.py", "-o", "json", env=env)
     assert json.loads(done.stdout)["status"] == "SUCCESS"
