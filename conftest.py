@@ -13,16 +13,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from sybil import Sybil
 from sybil.integration.pytest import SybilFile, SybilItem
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
+from tests.strategies import examples
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = (".md", "test_notebook.py")
 """The files whose tests share something costly, or each other's names: one process runs all of a file."""
+
+hypothesis.settings.register_profile("everyday", examples(40))
+hypothesis.settings.load_profile("everyday")
 
 # Doctest imports every module of src; this one runs in the Flink driver process only.
 collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py"]

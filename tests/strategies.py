@@ -1,14 +1,16 @@
-"""What Hypothesis may think up: conditions, workflows and histories. Everything drawn prints as what it is.
+"""What Hypothesis may think up, and how much: conditions, workflows and histories. Everything drawn prints as what it is.
 
 Knows nothing of what should be true of them (that is the tests).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from aiflow.graph.condition import AskedCondition, Condition, StatusCondition, event
@@ -16,6 +18,17 @@ from aiflow.graph.job import Job, JobOptions, check_options
 from aiflow.graph.stream import Stream
 from aiflow.graph.timing import At, Cron, Every, Misfire
 from aiflow.graph.workflow import Workflow
+
+DEEP = int(os.environ.get("AIFLOW_EXAMPLES", "0"))
+"""How many examples each property shall have, instead of the few of an everyday run: always the same ones then."""
+
+
+def examples(count: int) -> settings:
+    """Give the settings of a property of which `count` examples are tried in an everyday run."""
+    return settings(
+        max_examples=DEEP or count, derandomize=bool(DEEP), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+
 
 KEYS = ("go", "stop", "tick")
 STATUSES = {
@@ -181,23 +194,23 @@ def workflows(
 def pipelines(draw: st.DrawFn) -> Drawn:
     """A job that the event ``go`` starts again and again, and jobs below it that all need it, directly or not."""
     chosen = {"retries": st.integers(0, 1), "if_running": st.sampled_from((None, "queue", "parallel"))}
-    settings = st.fixed_dictionaries(chosen, optional={"max_parallel": st.integers(1, 3)})
-    nodes = [DrawnNode(rules=(("start_on", event("go")),), options=draw(settings))]
+    options = st.fixed_dictionaries(chosen, optional={"max_parallel": st.integers(1, 3)})
+    nodes = [DrawnNode(rules=(("start_on", event("go")),), options=draw(options))]
     for number in range(1, draw(st.integers(2, 6))):
         ups = st.lists(st.integers(0, number - 1), min_size=1, max_size=3, unique=True)
         asked = draw(st.none() | st.none() | st.integers(0, number - 1))
-        nodes.append(DrawnNode(tuple(draw(ups)), (), draw(_some(number)), asked, options=draw(settings)))
+        nodes.append(DrawnNode(tuple(draw(ups)), (), draw(_some(number)), asked, options=draw(options)))
     return Drawn(tuple(nodes), "never")
 
 
 @st.composite
 def brooks(draw: st.DrawFn) -> Drawn:
     """A stream, and jobs that each of its items starts, directly or not."""
-    settings = st.fixed_dictionaries({"retries": st.integers(0, 1), "if_running": st.sampled_from((None, "parallel"))})
+    options = st.fixed_dictionaries({"retries": st.integers(0, 1), "if_running": st.sampled_from((None, "parallel"))})
     nodes = [DrawnNode(options={"retries": 1}, is_stream=True)]
     for number in range(1, draw(st.integers(2, 5))):
         ups = st.lists(st.integers(0, number - 1), min_size=1, max_size=2, unique=True)
-        nodes.append(DrawnNode(tuple(draw(ups)), options=draw(settings)))
+        nodes.append(DrawnNode(tuple(draw(ups)), options=draw(options)))
     return Drawn(tuple(nodes), draw(st.sampled_from((None, "never"))))
 
 

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import aiflow as af
@@ -125,7 +125,6 @@ def test_hostile_names_values_labels_and_errors_stay_text(aiflow_project: af.Pro
     assert EVIL in {row[2] for row in events.cells}
 
 
-@settings(deadline=None)  # it is about what is shown, not about how fast
 @given(key=st.text(min_size=1), value=st.recursive(st.text(), st.lists), sender=st.none() | st.text())
 def test_an_event_reads_in_the_table_as_it_was_published(key: str, value: object, sender: str | None) -> None:
     event = af.Event(7, key, value, sender=sender)

@@ -1,7 +1,6 @@
 """Whatever people do, and whenever the process dies, between any two commits or at rest: the store stays what it must be."""
 
 import contextlib
-import os
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests import invariants
 from tests.faults import watch
+from tests.strategies import examples
 
 import aiflow as af
 from aiflow.store.connection import sqlite3
@@ -277,9 +277,8 @@ class Lives(RuleBasedStateMachine):
 
 
 Lives.TestCase.settings = settings(
-    max_examples=int(os.environ.get("AIFLOW_EXAMPLES", "30")),
+    examples(20),
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 test_any_life_leaves_the_store_as_it_must_be = Lives.TestCase

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import examples
 
 import aiflow as af
 from aiflow.graph.condition import matches_glob
@@ -100,7 +101,7 @@ def test_events_are_found_by_time(tmp_path: Path) -> None:
 words = st.text(st.sampled_from("ab.*?[]!-^"), min_size=1, max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(glob=words, keys=st.lists(words, max_size=6))
 def test_the_log_and_subscribers_understand_a_glob_in_the_same_way(glob: str, keys: list[str]) -> None:
     connection = sqlite3.connect(":memory:")

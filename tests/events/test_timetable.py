@@ -5,15 +5,16 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import examples
 
 from aiflow.events.timetable import BATCH, GRACE, Tick, dues, first_due, next_after, ticks
 from aiflow.graph.timing import At, Cron, Every, Misfire
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING, AUTUMN = datetime(2026, 3, 29), datetime(2026, 10, 25)  # 02:00 → 03:00, and 03:00 → 02:00
-quick = settings(max_examples=60, deadline=None)
+quick = examples(40)
 
 
 def of_day(expression: str, day: datetime, zone: str = "Europe/Berlin") -> list[str]:

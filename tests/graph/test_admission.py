@@ -1,8 +1,9 @@
 """Rule 36: places of runners, first come first served, and named limits that count across executions."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import examples
 
 from aiflow.graph.admission import Admission, Ticket
 
@@ -190,7 +191,7 @@ limits = st.dictionaries(st.sampled_from(("gpu", "disk")), st.integers(1, 3), ma
 tickets = st.tuples(st.sampled_from(("thread", "process", "other")), limits)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(st.lists(tickets, max_size=15), st.lists(st.integers(0, 10**6), max_size=30), st.integers(1, 3))
 def test_36_no_place_or_limit_is_overdrawn_and_everybody_runs_in_the_end(offered, choices, places):
     admission = Admission({"thread": places, "process": 1}, {"gpu": 2})

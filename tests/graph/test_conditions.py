@@ -5,9 +5,9 @@ import pickle
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import composites, event_leaves, status_leaves, time_leaves
+from tests.strategies import composites, event_leaves, examples, status_leaves, time_leaves
 
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.condition import Condition, StatusCondition, event, is_glob, matches_glob, same_json
@@ -188,7 +188,7 @@ def test_the_engines_bookkeeping_fits_only_what_names_its_type(kind):
     assert event("*", type=kind).fits(happened(type=kind), "ours", "me")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(composites(status_leaves(3) | event_leaves() | time_leaves()), st.data())
 def test_conditions_are_values(condition, data):
     other = data.draw(composites(status_leaves(3) | event_leaves() | time_leaves()))

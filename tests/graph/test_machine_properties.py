@@ -2,16 +2,16 @@
 
 import json
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.graph.sim import JOB, ME, Sim, finish, wander
-from tests.strategies import KEYS, brooks, histories, pipelines, workflows
+from tests.strategies import KEYS, brooks, examples, histories, pipelines, workflows
 
 from aiflow.graph import machine
 from aiflow.graph.backlog import first_wanted
 from aiflow.graph.event import Draft
 
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = examples(25)
 ENDS = (None, None, None, "quiet", "never")
 ENDED = {"SUCCESS", "FAILED", "STOPPED", "SKIPPED"}
 STEPS = {

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.strategies import examples
 
 import aiflow as af
 from aiflow.errors import ParameterError
@@ -148,7 +149,7 @@ def keep(
 ): ...
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(
     st.fixed_dictionaries(
         {

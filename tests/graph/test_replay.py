@@ -2,10 +2,10 @@
 
 import json
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.graph.sim import JOB, ME, Sim, wander
-from tests.strategies import KEYS, histories, workflows
+from tests.strategies import KEYS, examples, histories, workflows
 
 from aiflow.graph.condition import event
 from aiflow.graph.event import Draft
@@ -13,7 +13,7 @@ from aiflow.graph.job import job
 from aiflow.graph.workflow import workflow
 from aiflow.replaying import replay
 
-quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = examples(20)
 ENDS = (None, None, "quiet", "never")
 
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import composites, event_leaves
+from tests.strategies import composites, event_leaves, examples
 
 from aiflow.graph.condition import event
 from aiflow.graph.rule import Progress
@@ -107,7 +107,7 @@ def test_9_what_is_counted_does_not_pile_up():
 stories = st.lists(st.sampled_from(("go", "stop", "tick", 1, 3)), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(composites(event_leaves(own=False)), stories, st.integers(0, 30))
 def test_a_progress_that_went_through_json_goes_on_as_if_it_had_not(condition, story, at):
     progress = other = Progress(condition)
@@ -128,7 +128,7 @@ def test_a_progress_that_went_through_json_goes_on_as_if_it_had_not(condition, s
             assert other.dump() == progress.dump()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(composites(event_leaves(own=False), refined=False), stories)
 def test_a_condition_without_refinements_fires_as_plain_logic_says(condition, story):
     keys = [leaf.keys_heard[0] for leaf in condition.leaves()]

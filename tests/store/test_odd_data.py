@@ -5,9 +5,10 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests import invariants
+from tests.strategies import examples
 
 import aiflow as af
 from aiflow.testing import project_for_tests
@@ -59,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
         invariants.check(project.home)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(key=texts, value=json_values, sender=st.none() | texts, context=st.none() | texts, namespace=st.none() | texts)
 @example(key="", value=1, sender=None, context=None, namespace=None)
 @example(key="k", value=1, sender=None, context="\ud800", namespace=None)
@@ -81,7 +82,7 @@ def test_an_event_comes_back_as_it_went_in_or_is_refused(
         assert found.namespace == (namespace or project.name)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(key=texts)
 def test_what_was_published_under_a_key_is_found_by_that_key(project: af.Project, key: str) -> None:
     try:
@@ -93,7 +94,7 @@ def test_what_was_published_under_a_key_is_found_by_that_key(project: af.Project
     assert project.events.list(keys="*", since=event.offset - 1) == [event]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(40)
 @given(value=json_values)
 def test_a_value_of_a_job_comes_back_as_it_was_returned(project: af.Project, value: Any) -> None:
     @af.job
@@ -114,7 +115,7 @@ def test_a_value_of_a_job_comes_back_as_it_was_returned(project: af.Project, val
     assert same(project.executions.get(execution.id).result("give"), value)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(name=texts, text=texts)
 def test_a_job_of_any_name_runs_and_logs_or_the_name_is_refused(project: af.Project, name: str, text: str) -> None:
     def speak() -> str:
@@ -137,7 +138,7 @@ def test_a_job_of_any_name_runs_and_logs_or_the_name_is_refused(project: af.Proj
     assert execution.logs(name)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(value=json_values)
 def test_a_parameter_comes_back_as_it_was_given_or_is_refused(project: af.Project, value: Any) -> None:
     @af.job

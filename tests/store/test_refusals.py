@@ -1,19 +1,21 @@
 """What is not a store of this aiflow is refused by name, with what to do, and is left as it was, byte for byte."""
 
 import hashlib
+import os
 import re
 import shutil
 import sqlite3 as other_sqlite
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.children import alone, until
 from tests.store import deeds
 
 import aiflow as af
-from aiflow.store.connection import find_store
+from aiflow.store.connection import check_file, find_store
 from aiflow.store.store import Store
 
 
@@ -79,6 +81,25 @@ SPOILED: list[tuple[Callable[[Path], None], str]] = [
     (newer, "newer aiflow"),
     (torn, "cut off|aiflow db check"),
 ]
+
+
+class Outdated(type(Path())):  # type: ignore[misc]
+    """A path whose size is first told as it was a moment ago."""
+
+    told = False
+
+    def stat(self, **options: Any) -> os.stat_result:
+        found = super().stat(**options)
+        if self.told:
+            return found
+        self.told = True
+        return os.stat_result([*found[:6], 9000, *found[7:]])
+
+
+def test_a_store_that_somebody_brings_up_to_date_just_now_is_not_taken_for_cut_off(tmp_path: Path) -> None:
+    path = Outdated(make(tmp_path))
+    check_file(path)
+    assert path.told
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.strategies import examples
 
 from aiflow.errors import ParameterError, RunnerError, StoreError
 from aiflow.values.blobs import Blobs
@@ -60,7 +61,7 @@ values = st.recursive(
 @example({"\ud800": "\0"})
 @example(10**5000)
 @example([math.nan, -0.0, math.inf, 2**63])
-@settings(max_examples=300)
+@examples(100)
 def test_every_plain_value_comes_back_the_same_with_its_types(
     tmp_path_factory: pytest.TempPathFactory, value: Any
 ) -> None:

@@ -155,8 +155,7 @@ def check_file(path: Path) -> None:
             raise StoreError(f"{path} is not a SQLite database; {_KEEP}")
         if _opened[stat.st_dev, stat.st_ino]:
             return  # SQLite looks at it, in `_check_head`
-        with open(path, "rb") as file:
-            head = file.read(100)
+        head = _head_of(path)
     except FileNotFoundError:
         raise StoreError(
             f"there is no store at {path}; run a workflow there first, or name another home with --home or AIFLOW_HOME"
@@ -166,19 +165,22 @@ def check_file(path: Path) -> None:
     if not head.startswith(b"SQLite format 3\x00"):
         raise StoreError(f"{path} is not a SQLite database; {_KEEP}")
     _check_marks(path, int.from_bytes(head[68:72], "big"), int.from_bytes(head[60:64], "big"))
-    page, pages, is_known = (
-        int.from_bytes(head[16:18], "big"),
-        int.from_bytes(head[28:32], "big"),
-        head[24:28] == head[92:96],
-    )
-    if (
-        is_known
-        and stat.st_size < (65536 if page == 1 else page) * pages
-        and not path.with_name(path.name + "-wal").exists()
-    ):
-        raise StoreError(
-            f"the store {path} is cut off: it should have {page * pages} bytes, and has {stat.st_size}; {_KEEP}"
-        )
+    size, wanted = stat.st_size, _size_in(head)
+    if size < wanted and not path.with_name(path.name + "-wal").exists():
+        if (path.stat().st_size, _head_of(path)) != (size, head):  # somebody was bringing it up to date just then
+            return check_file(path)
+        raise StoreError(f"the store {path} is cut off: it should have {wanted} bytes, and has {size}; {_KEEP}")
+
+
+def _head_of(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(100)
+
+
+def _size_in(head: bytes) -> int:
+    """Give how many bytes a database has by its own account; 0 if it does not say."""
+    page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
+    return (65536 if page == 1 else page) * pages if head[24:28] == head[92:96] else 0
 
 
 def _check_marks(path: Path, application: int, version: int) -> None:
