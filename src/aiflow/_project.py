@@ -118,6 +118,7 @@ class Project:
 
             for plugin in plugins:
                 register(plugin)
+            shared.tell_plugins()
 
     @property
     def home(self) -> Path:

@@ -40,6 +40,7 @@ from aiflow.store import log
 from aiflow.store.connection import DatabaseError
 from aiflow.store.log import EventFilter
 from aiflow.store.store import STATE_SAVED, Store
+from aiflow.telling import Telling
 from aiflow.turns import Entry, Turns
 from aiflow.values.codec import Stored
 
@@ -78,8 +79,6 @@ class Engine:
         Gives a runner by name; called once per name.
     capacities, limits
         Places of each runner, sizes of named limits.
-    hooks
-        Called after each commit, on a worker, with its events; or None.
     project_of
         Gives a namespace's project, for `af.current().project`.
     """
@@ -91,10 +90,9 @@ class Engine:
         runners: Callable[[str], Runner],
         *,
         limits: Mapping[str, int] | None = None,
-        hooks: Callable[[list[Event]], None] | None = None,
         project_of: Callable[[str], Any] | None = None,
     ) -> None:
-        self.store, self.clock, self.hooks, self.project_of = store, clock, hooks, project_of
+        self.store, self.clock, self.project_of = store, clock, project_of
         self.admission = Admission({}, limits)
         self.performer = Performer(self, runners, self.admission)
         self.turns = Turns(self._turn)
@@ -107,6 +105,8 @@ class Engine:
         self.folders = Folders(self)
         self.record = Recorder(store)
         self.items = Items(self)
+        self.telling: Telling | None = None
+        self._foreign = 0  # how many of the events of this turn are of other processes
         self._data_version: int | None = None
         self._shown = clock.now()
         self._bad: dict[int, int] = {}
@@ -138,7 +138,7 @@ class Engine:
     def _try(self, entries: list[Entry]) -> bool:
         """Do the entries in one transaction; on failure nothing of them has happened."""
         writer, head = self.store.writer, self.record.head
-        self.record.now = self.clock.now()
+        self.record.now, self._foreign = self.clock.now(), 0
         try:
             self.store.begin()
             if self._stale:
@@ -220,6 +220,7 @@ class Engine:
                 self._bad[row[0]] = self._bad.get(row[0], 0) + 1
                 logger.warning("The event at offset %d could not be handled: %s", row[0], error)
                 raise _Unhandled from error
+        self._foreign = len(self.record.events)
         if self._fresh:
             self._drain()
 
@@ -375,8 +376,13 @@ class Engine:
             self.deliveries.announce(events)
         for call in calls:
             self.later(call)
-        if self.hooks is not None and events:
-            self.later(partial(self.hooks, events))
+        if self.telling is not None and len(events) > self._foreign:
+            self.telling.add(events[self._foreign :])
+
+    def tell(self, hooks: Callable[[list[Event]], None]) -> None:
+        """Have plugins told of what this process does from now on."""
+        if self.telling is None:
+            self.telling = Telling(hooks, self.later)
 
     def later(self, action: Callable[[], Any]) -> None:
         """Call something on a worker thread, outside of any turn."""
@@ -610,6 +616,7 @@ class Engine:
             and self.ticker.is_idle
             and all(live.is_idle for live in list(self.lives.values()))
             and self.deliveries.is_idle()
+            and (self.telling is None or self.telling.is_idle)
         )
 
     def settle(self) -> None:

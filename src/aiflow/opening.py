@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import Clock
 from aiflow.engine import Engine
 from aiflow.errors import NotFound, ParameterError, StoreError
-from aiflow.graph.event import EventType
+from aiflow.graph.event import INTERNAL, EventType
 from aiflow.graph.execution import ENDED
 from aiflow.graph.plan import Plan
 from aiflow.live import Live
@@ -80,9 +80,10 @@ class Home:
                 output.capture()
                 self._engine = Engine(
                     self.store, self.clock, self._runner, limits=self.settings.limits,
-                    project_of=lambda _: self.projects[0] if self.projects else None, hooks=self._observer(),
+                    project_of=lambda _: self.projects[0] if self.projects else None,
                 )  # fmt: skip
                 self._engine.on_failure = self._call_on_failure
+                self.tell_plugins()
             return self._engine
 
     def _call_on_failure(self, action: Any, live: Live, job: str | None) -> None:
@@ -105,10 +106,12 @@ class Home:
         except Exception:  # foreign code
             logger.exception("on_failure of %s failed", job or live.workflow)
 
-    def _observer(self) -> Callable[[Any], None] | None:
+    def tell_plugins(self) -> None:
+        """Tell plugins of what happens from now on, if any wants to know."""
         from aiflow import hooks
 
-        return self._observe if hooks.has_observers() else None
+        if self._engine is not None and hooks.has_observers():
+            self._engine.tell(self._observe)
 
     def _observe(self, events: Any) -> None:
         """Tell plugins what was committed; their trouble is logged and changes nothing."""
@@ -120,11 +123,14 @@ class Home:
         for event in events:
             hooks.tell("aiflow_event_recorded", event=event)
             status = event.value.get("status") if isinstance(event.value, dict) else None
+            execution = project.executions.find(event.execution_id or "") if event.type in INTERNAL else None
+            if execution is None:  # a trigger has a log of its own, and is no execution
+                continue
             if event.type == EventType.JOB_STATUS_CHANGED and status in ("RUNNING", *ENDED):
                 hook = "aiflow_job_started" if status == "RUNNING" else "aiflow_job_ended"
-                hooks.tell(hook, execution=project.executions.get(event.execution_id).job(event.key[4:]))
+                hooks.tell(hook, execution=execution.job(event.key[4:]))
             elif event.type == EventType.EXECUTION_STATUS_CHANGED and status in ("SUCCESS", "FAILED", "STOPPED"):
-                hooks.tell("aiflow_execution_ended", execution=project.executions.get(event.execution_id))
+                hooks.tell("aiflow_execution_ended", execution=execution)
 
     @property
     def has_engine(self) -> bool:

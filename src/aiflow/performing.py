@@ -47,6 +47,7 @@ class Performer:
         self.engine, self._make_runner, self._admission = engine, make_runner, admission
         self.runners: dict[str, Runner] = {}
         self._in_place: dict[str, bool] = {}
+        self._foreign: set[str] = set()
 
     def runner(self, name: str) -> Runner:
         """Give a runner by name, made when it is first needed."""
@@ -60,6 +61,8 @@ class Performer:
         """Let a runner be found by this name."""
         self.runners[name] = runner
         self._in_place[name] = bool(getattr(runner, "runs_in_place", False))
+        if not type(runner).__module__.startswith("aiflow."):
+            self._foreign.add(name)
         self._admission.capacities[name] = runner.capacity
 
     def later(self, action: Callable[[], Any]) -> None:
@@ -131,12 +134,26 @@ class Performer:
                 self._start_mapped(work, runner)
             elif options.cache:
                 self.later(partial(self._start_cached, work, runner))
+            elif name in self._foreign:
+                self.later(partial(self._start_foreign, work, runner))
             else:
                 try:
                     runner.start(work, self.engine.report)
-                except Exception as error:  # a plugin's runner: its trouble is that job's
-                    failure = failure_of(error)
-                    self.later(partial(self.engine.report, work, Ended("FAILED", error=failure, reason=str(failure))))
+                except Exception as error:  # the system may have no process or thread left: that is this job's trouble
+                    self.later(partial(self._fail, work, error))
+
+    def _fail(self, work: JobWork, error: Exception) -> None:
+        failure = failure_of(error)
+        self.engine.report(work, Ended("FAILED", error=failure, reason=str(failure)))
+
+    def _start_foreign(self, work: JobWork, runner: Runner) -> None:
+        """Start a job with a plugin's runner; on a worker, for it may do anything, such as report the end at once."""
+        try:
+            runner.start(work, self.engine.report)
+            if work.context.stopping:  # it was asked to stop before it was started
+                runner.stop(work)
+        except Exception as error:  # foreign code: its trouble is that job's
+            self._fail(work, error)
 
     def _start_mapped(self, work: JobWork, runner: Runner) -> None:
         kept = work.live.kept_elements(work)
