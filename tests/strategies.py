@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from aiflow.graph.condition import AskedCondition, Condition, StatusCondition, event
+from aiflow.graph.file import file
 from aiflow.graph.job import Job, JobOptions, check_options
 from aiflow.graph.stream import Stream
 from aiflow.graph.timing import At, Cron, Every, Misfire
@@ -121,6 +122,14 @@ def time_leaves() -> st.SearchStrategy[Condition]:
     return every | cron | st.builds(At, st.sampled_from((990.0, 1_000.0, 1_005.0, 1_030.0)), now)
 
 
+def file_leaves() -> st.SearchStrategy[Condition]:
+    """A condition on files that a `Sim` lets arrive."""
+    patterns = st.sampled_from(("in/*.csv", "in/a.csv", "**/a*", "/folder/in/b.csv"))
+    on = st.sampled_from(("created", "modified", ("created", "modified")))
+    made = st.builds(file, patterns, on, st.sampled_from((0.0, 2.5)))
+    return st.builds(lambda condition, now: condition.now() if now else condition, made, st.booleans())
+
+
 def composites(leaves: st.SearchStrategy[Condition], refined: bool = True) -> st.SearchStrategy[Condition]:
     """All and any of `leaves`; `refined`: also times, within and sticky."""
 
@@ -174,7 +183,7 @@ def workflows(
     size = draw(st.integers(1, most))
     leaves = status_leaves(size) | event_leaves(own=None if external else True)
     if external:
-        leaves |= time_leaves()
+        leaves |= time_leaves() | file_leaves()
     rule = st.tuples(st.sampled_from(tuple(actions)), composites(leaves, refined))
     nodes: list[DrawnNode] = []
     for number in range(size):

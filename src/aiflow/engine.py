@@ -286,13 +286,13 @@ class Engine:
             own = self.lives.get(event.execution_id or "")
             if own is not None:
                 self.step(own, event)
-        by_key = self._listeners.get(event.key)
+        listeners = self._listeners.get(event.key)
         if self._folder_listeners and event.type == EventType.FILE_CHANGED:
-            by_key = dict(by_key or ())
+            listeners = dict(listeners or ())
             for folder in folders_of(event):
-                by_key.update(self._folder_listeners.get(folder, ()))
-        if by_key:
-            self._hear(by_key, event, own)
+                listeners.update(self._folder_listeners.get(folder, ()))
+        if listeners:
+            self._hear(listeners, event, own)
         if self._pattern_listeners:
             self._hear(self._pattern_listeners, event, own)
 

@@ -124,7 +124,8 @@ class Folders:
             row = (namespace, settle, path)
             known = writer.execute(_ONE, row).fetchone()
             if version is None:
-                writer.execute(_DROP, row)
+                if version_of(path) is None:  # now that nobody else can tell a new one
+                    writer.execute(_DROP, row)
             elif known is None or known[:3] != version:
                 offset = known[3] if same and known is not None else 0
                 if not offset:

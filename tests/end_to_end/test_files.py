@@ -9,9 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.children import until
+from tests import invariants
+from tests.children import child, until
+from tests.end_to_end import deeds
 
 import aiflow as af
+from aiflow.testing import assert_replays
 
 
 @pytest.fixture
@@ -86,3 +89,59 @@ def test_26_each_complete_file_of_other_programs_is_told_exactly_once(folder: Pa
         execution.stop().wait(20)
     assert len(sizes) == 120
     assert set(map(tuple, sizes.values())) == {(5,)}
+
+
+FLOW = """
+import aiflow as af
+@af.job
+def take():
+    return af.current().event.value["path"].rpartition("/")[2]
+@af.workflow(name="story")
+def flow():
+    take().start_on(af.file("inbox/*.csv"))
+"""
+
+
+def names_told(project: af.Project) -> list[str]:
+    """The names of all files in the log."""
+    return [Path(e.value["path"]).name for e in project.events.list(types="FILE_CHANGED")]
+
+
+def test_26_two_processes_that_watch_one_folder_tell_each_file_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    names = [f"{number}.csv" for number in range(50)]
+    with child(deeds.serve_until_told, str(tmp_path / "home"), str(tmp_path / "flow.py")) as process:
+        other = process.hear_of("id ")
+        with af.Project("story", home=tmp_path / "home") as project:
+            here = project.start(deeds.load(str(tmp_path / "flow.py")).flow)
+            for name in names:
+                (folder / name).write_text("1")
+            there = project.executions.get(other)
+            until(lambda: len(here.results("take")) == len(there.results("take")) == len(names))
+            assert sorted(names_told(project)) == sorted(names)
+            assert here.results("take") == there.results("take") == names_told(project)
+            here.stop().wait(20)
+        assert process.end() == ["RUNNING"]
+    invariants.check(tmp_path / "home")
+
+
+def test_26_each_file_is_told_once_when_the_process_is_killed_while_they_arrive(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    with child(deeds.serve_until_told, str(tmp_path / "home"), str(tmp_path / "flow.py")) as process:
+        identity = process.hear_of("id ")
+        for number in range(30):
+            (folder / f"{number}.csv").write_text("1")
+        process.kill()
+    for number in range(30, 40):
+        (folder / f"{number}.csv").write_text("1")
+    deeds.load(str(tmp_path / "flow.py"))
+    with af.Project("story", home=tmp_path / "home") as project:
+        execution = project.executions.get(identity)
+        execution.resume()
+        (folder / "last.csv").write_text("1")
+        until(lambda: len(execution.results("take")) >= 41)
+        assert len(names_told(project)) == len(set(names_told(project))) == 41
+        assert execution.results("take") == names_told(project)
+        execution.stop().wait(20)
+        assert_replays(execution)
+    invariants.check(tmp_path / "home")

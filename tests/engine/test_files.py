@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ import pytest
 from tests.children import until
 
 import aiflow as af
+from aiflow.graph.event import Draft
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
+from aiflow.turns import Entry
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +210,42 @@ def test_3_a_file_event_reaches_all_executions_that_wait_for_it(still: af.Projec
     assert seen == ["b.csv"]
 
 
+def test_a_file_event_is_taken_to_those_alone_who_wait_in_its_folders(still: af.Project, inbox: Path) -> None:
+    executions = {}
+    for pattern in ("*.csv", "a.csv", "deep/*.csv", "../elsewhere/*.csv", "../**/*.txt"):
+        work, _ = service(af.file(inbox / pattern), f"w{len(executions)}")
+        executions[pattern] = still.start(work).id
+    engine = still._shared.engine
+
+    def touched_by(path: Path) -> set[str]:
+        value = {"path": str(path), "size": 1, "mtime": 1.0, "change": "created"}
+        draft = Draft(f"file:{path}", value, "FILE_CHANGED", "tests")
+        entry = engine.submit(Entry(lambda: (engine.publish_now([draft]), set(engine._touched))))
+        return {name for name, one in executions.items() if one in entry.result[1]}
+
+    assert touched_by(inbox / "a.csv") == {"*.csv", "a.csv", "../**/*.txt"}
+    assert touched_by(inbox / "deep/a.csv") == {"*.csv", "a.csv", "deep/*.csv", "../**/*.txt"}
+    assert touched_by(inbox.parent / "elsewhere/a") == {"../elsewhere/*.csv", "../**/*.txt"}
+    assert touched_by(Path("/a.csv")) == set()
+
+
+def test_who_waits_for_a_file_and_for_its_event_hears_of_it_once(still: af.Project, inbox: Path) -> None:
+    @af.job
+    def by_file() -> None: ...
+
+    @af.job
+    def by_key() -> None: ...
+
+    @af.workflow
+    def work() -> None:
+        by_file().start_on(af.file(inbox / "*.csv") | af.file(inbox.parent / "**/*.csv"))
+        by_key().start_on(af.event(f"file:{inbox / 'a.csv'}"))
+
+    execution = still.start(work)
+    let_come(still, inbox / "a.csv")
+    assert [(j.job, j.number) for j in execution.jobs] == [("by_file", 1), ("by_key", 1)]
+
+
 def test_now_counts_a_file_that_is_there_and_known_once_and_for_that_execution_alone(
     still: af.Project, inbox: Path
 ) -> None:
@@ -337,17 +375,14 @@ def test_a_start_that_fails_watches_nothing(still: af.Project, inbox: Path) -> N
 
 
 def test_20_an_execution_with_a_rule_on_files_stays_open(still: af.Project, inbox: Path) -> None:
-    def one(condition: Callable[[], af.Condition], **options: Any) -> af.Execution:
-        work, _ = service(condition(), f"w{len(still.executions.list())}", **options)
-        return still.start(work)
-
-    open_, quiet = one(lambda: af.file(inbox / "*.csv")), one(lambda: af.file(inbox / "*.csv"), ends="quiet")
-    let_come(still, inbox / "a.csv")
-    assert open_.status == "RUNNING"
-    assert quiet.status == "SUCCESS"
-    open_.stop()
+    work, seen = service(af.file(inbox / "*.csv"))
+    execution = still.start(work)
+    let_come(still, inbox / "a.csv", inbox / "b.csv")
+    assert seen == ["a.csv", "b.csv"]
+    assert execution.status == "RUNNING"
+    execution.stop()
     run_until_idle(still)
-    assert open_.status == "STOPPED"
+    assert execution.status == "STOPPED"
 
 
 def test_what_is_published_by_hand_under_the_type_meets_the_condition_too(still: af.Project, inbox: Path) -> None:

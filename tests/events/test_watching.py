@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.children import until
+from tests.children import alone, until
+from tests.events import deeds
 
 from aiflow.clock import SystemClock
 from aiflow.events.files import Inotify, Notice, Notifier, Observed
@@ -249,6 +251,17 @@ def test_26_a_folder_that_cannot_be_watched_any_more_is_polled_and_the_others_ar
     (tmp_path / "first/b.csv").write_text("1")
     finds.hear("second/a.csv", "first/b.csv")
     finds.close()
+
+
+@linux_only
+@pytest.mark.parametrize("what", ["max_inotify_instances", "max_inotify_watches"])
+def test_26_when_the_kernel_grants_no_more_it_polls_until_the_kernel_does(what: str, tmp_path: Path) -> None:
+    if subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode:
+        pytest.skip("there can be no namespace of its own here")
+    told = alone(deeds.run_out_of_inotify, str(tmp_path), what)
+    assert told["found"] == ["polled.csv", "noticed.csv"]
+    assert len(told["said"]) == 1
+    assert "cannot tell of changes in it" in told["said"][0]
 
 
 @linux_only

@@ -17,6 +17,7 @@ from aiflow.graph import asking, machine
 from aiflow.graph.commands import ArmTimer, Ask, RetryLater, StartJob
 from aiflow.graph.event import Draft, Event, EventType, job_key
 from aiflow.graph.execution import ExecutionStatus
+from aiflow.graph.file import file_key
 from aiflow.graph.machine import Report
 from aiflow.graph.plan import GATE, Plan
 from aiflow.graph.state import ExecutionState, Run, Start
@@ -93,8 +94,8 @@ class Sim:
         ends = workflow.ends if ends == "" else ends
         asks_context = workflow.context_function is not None
         self.plan = Plan(
-            graph, chosen, given=given, stop_on=workflow.stop_condition, ends=ends, asks_context=asks_context
-        )
+            graph, chosen, given=given, stop_on=workflow.stop_condition, ends=ends, asks_context=asks_context, folder="/folder"
+        )  # fmt: skip
         self.hold, self.checked, self.context = hold, checked, context
         self.reloading = (_reloading if reloading is None else reloading) and checked
         self.now = EPOCH
@@ -134,6 +135,11 @@ class Sim:
         offset = len(self.log)
         self.bring(Draft(key, value, **fields))
         return self.log[offset].event
+
+    def arrive(self, path: str, change: str = "created", settle: float = 0.0, context: str | None = None) -> Event:
+        """Let a file be told; one with a context is for the ``.now()`` of that execution."""
+        value = {"path": path, "size": 1, "mtime": 1.0, "change": change} | ({"settle": settle} if settle else {})
+        return self.publish(file_key(path), value, type=str(EventType.FILE_CHANGED), context=context)
 
     def ask(self, action: str, job: str | None = None) -> None:
         """Let somebody ask for ``stop``, ``resume``, ``start_job``, ``stop_job`` or ``restart_job``."""
@@ -411,6 +417,7 @@ def wander(sim: Sim, numbers: Iterable[int], *, keys: Sequence[str] = (), calm: 
 def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     running, startable = sim.running(), sim.startable()
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
+    verbs += ["arrive"] * (2 * bool(sim.plan.by_folder))
     verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
     verbs += ["tick"] * bool(sim.clocks and sim.status == "RUNNING")
     verbs += ["emit"] * (3 * bool(_flowing(sim)))
@@ -438,6 +445,9 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         sim.answer(choice.among((True, True, False)), choice.among(sim.questions))
     elif verb == "tick":
         sim.tick(choice.among(sorted(sim.clocks)))
+    elif verb == "arrive":
+        name, settle = choice.among(("in/a.csv", "in/b.csv", "in/c.txt", "b.csv")), choice.among((0.0, 2.5))
+        sim.arrive(f"/folder/{name}", choice.among(("created", "modified")), settle, choice.among((None, None, ME)))
     elif verb == "publish":
         sim.now += choice.among((0, 1, 10))
         sim.publish(choice.among(keys), execution_id=choice.among((None, ME)) if running else None)

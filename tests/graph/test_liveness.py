@@ -4,6 +4,7 @@ import pytest
 from tests.graph.sim import Sim
 
 from aiflow.graph.condition import event
+from aiflow.graph.file import file
 from aiflow.graph.job import job
 from aiflow.graph.liveness import unreachable
 from aiflow.graph.rule import is_external
@@ -187,6 +188,8 @@ def test_20_nobody_looks_again_while_the_witness_waits():
         (event("x", type="METRIC_LOGGED"), True),
         (event("*", type="JOB_STATUS_CHANGED"), False),
         (event("*", type="JOB_*"), True),
+        (file("*.csv"), True),
+        (file("*.csv").own(), True),
     ],
 )
 def test_20_what_is_external(condition, external):

@@ -10,10 +10,12 @@ from tests.strategies import KEYS, brooks, examples, histories, pipelines, workf
 from aiflow.graph import machine
 from aiflow.graph.backlog import first_wanted
 from aiflow.graph.event import Draft
+from aiflow.graph.file import CHANGES
 
 quick = examples(25)
 ENDS = (None, None, None, "quiet", "never")
 ENDED = {"SUCCESS", "FAILED", "STOPPED", "SKIPPED"}
+FILES = [(f"/folder/in/{name}.csv", change, settle) for name in "ab" for change in CHANGES for settle in (0.0, 2.5)]
 STEPS = {
     None: {"RUNNING", "SKIPPED"},
     "RUNNING": {"SUCCESS", "FAILED", "STOPPED", "SKIPPED", "RETRYING", "STOPPING", "QUEUED"},
@@ -153,9 +155,11 @@ def test_20_what_an_execution_still_waits_for_can_come(drawn, history):
         return
     starts = len(sim.starts)
     for outcome in ("SUCCESS", "FAILED", "STOPPED", "SKIPPED") * 3:
-        for key in (*KEYS, *sim.clocks):
+        for key in (*KEYS, *sim.clocks, *FILES * bool(sim.plan.by_folder)):
             if key in sim.clocks:
                 sim.tick(key)
+            elif key in FILES:
+                sim.arrive(*key)
             else:
                 sim.publish(key, execution_id=ME)
             if not finish(sim, outcome):
