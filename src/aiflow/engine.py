@@ -37,11 +37,11 @@ from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
 from aiflow.runners.base import Ended, Failure, Runner, failure_of
 from aiflow.store import log
-from aiflow.store.connection import DatabaseError
+from aiflow.store.connection import DatabaseError, is_locked
 from aiflow.store.log import EventFilter
 from aiflow.store.store import STATE_SAVED, Store
 from aiflow.telling import Telling
-from aiflow.turns import Entry, Turns
+from aiflow.turns import Busy, Entry, Turns
 from aiflow.values.codec import Stored
 
 __all__ = ["SHOWN_EACH", "SILENT", "Engine"]
@@ -140,7 +140,7 @@ class Engine:
         writer, head = self.store.writer, self.record.head
         self.record.now, self._foreign = self.clock.now(), 0
         try:
-            self.store.begin()
+            self.store.begin(self.turns.may_wait)
             if self._stale:
                 self._restore()
             self._catch_up()
@@ -161,6 +161,8 @@ class Engine:
             return self._try(entries)
         except BaseException as error:
             self._roll_back(head)
+            if is_locked(error) and not self.turns.may_wait:
+                raise Busy from error
             if len(entries) == 1:
                 entries[0].error = self._explain(error)
             return len(entries) == 1

@@ -1,7 +1,8 @@
 """Says who holds the turn: one thread at a time, the one that brings something to do; there is no thread just for that.
 
 Knows nothing of what is done in a turn. Who finds the turn taken leaves its entry and parks; the holder does it along.
-The main thread never holds a turn, for a KeyboardInterrupt could land in the middle of it: it parks, and an usher holds.
+In the main thread a KeyboardInterrupt could land in the middle of a turn, so signals are deferred; where it would have to
+wait for other processes, it parks, and an usher holds.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from aiflow.deferring import deferred
 from aiflow.errors import AIFlowError, StoreError
 
-__all__ = ["Entry", "Turns"]
+__all__ = ["Busy", "Entry", "Turns"]
 
 logger = logging.getLogger(__name__)
 _MAIN = threading.main_thread().ident
@@ -22,14 +25,19 @@ _ENTRIES = 500
 _TURNS = 4
 
 
+class Busy(Exception):
+    """Another process is writing, and who holds the turn must not wait for it: nothing has been done."""
+
+
 class Entry:
     """One thing that somebody brought to be done in a turn: `apply` is called inside the transaction."""
 
-    __slots__ = ("apply", "error", "finished", "held", "lead", "nap", "result")
+    __slots__ = ("apply", "error", "finished", "held", "is_main", "lead", "nap", "result")
 
     def __init__(self, apply: Callable[[], Any]) -> None:
         self.apply = apply
         self.held = False  # whether who brought it held the turn
+        self.is_main = False  # whether the main thread brought it
         self.finished = self.lead = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -48,7 +56,8 @@ class Turns:
     Parameters
     ----------
     do
-        Does some entries: sets their results or errors, and finishes them. Called on one thread at a time.
+        Does some entries: sets their results or errors, and finishes them. Called on one thread at a time. Raises
+        `Busy` if it would have to wait for another process while `may_wait` is False.
     """
 
     def __init__(self, do: Callable[[list[Entry]], None]) -> None:
@@ -65,6 +74,11 @@ class Turns:
         """Whether nothing waits for a turn."""
         return not self._inbox and self._holder is None
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether who holds the turn can wait for other processes: the main thread could not be interrupted."""
+        return self._holder != _MAIN
+
     def submit(self, entry: Entry) -> Entry:
         """Have `entry` done in a turn; return when it is. Raises what its `apply` raised.
 
@@ -78,19 +92,23 @@ class Turns:
         me = threading.get_ident()
         if self._holder == me:
             raise AIFlowError("a turn cannot begin inside a turn: this is a fault of aiflow")
-        self._inbox.append(entry)
-        if me != _MAIN and self._lock.acquire(False):
-            entry.held = True
-            self._hold(me)
-            if not entry.finished:
-                self._wait(entry)
+        if me == _MAIN:
+            entry.is_main = True
+            deferred(partial(self._bring, entry, me))
         else:
-            if me == _MAIN:
-                self._call_usher()
+            self._bring(entry, me)
+        if not entry.finished:
             self._wait(entry)
         if entry.error is not None:
             raise entry.error
         return entry
+
+    def _bring(self, entry: Entry, me: int) -> None:
+        """Leave an entry; if nobody holds the turn, hold it. Who holds it will find the entry."""
+        self._inbox.append(entry)
+        if self._lock.acquire(False):
+            entry.held = True
+            self._hold(me)
 
     def _wait(self, entry: Entry) -> None:
         while not entry.finished:
@@ -103,12 +121,9 @@ class Turns:
                 nap.acquire()
             if entry.lead:
                 entry.lead, entry.nap = False, None
-                me = threading.get_ident()
-                if me == _MAIN:
-                    self._call_usher()
-                elif self._lock.acquire(False):
+                if self._lock.acquire(False):
                     entry.held = True
-                    self._hold(me)
+                    self._hold(threading.get_ident())
 
     def _call_usher(self) -> None:
         if self._usher is None:
@@ -132,6 +147,8 @@ class Turns:
                 while inbox and turns < _TURNS:
                     turns += 1
                     self._once()
+            except Busy:
+                turns = _TURNS
             finally:
                 self._holder = None
                 self._lock.release()
@@ -150,6 +167,9 @@ class Turns:
             entries.append(inbox.popleft())
         try:
             self._do(entries)
+        except Busy:
+            inbox.extendleft(entry for entry in reversed(entries) if not entry.finished)
+            raise
         except BaseException as error:
             logger.exception("A turn failed")
             for entry in entries:
@@ -158,10 +178,13 @@ class Turns:
                     entry.finish()
 
     def _pass_on(self) -> None:
-        """Let one of those who wait hold the next turns."""
+        """Let the first of those who wait hold the next turns; the main thread may be gone, by an interrupt."""
         try:
             entry = self._inbox[0]
         except IndexError:
+            return
+        if entry.is_main:
+            self._call_usher()
             return
         entry.lead = True
         if entry.nap is not None:

@@ -321,8 +321,8 @@ def is_locked(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
-def begin(connection: Any, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Begin a write transaction; wait with short random pauses while another process has it.
+def begin(connection: Any, waits: bool = True, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Begin a write transaction; wait with short random pauses while another process has it, if it `waits`.
 
     SQLite's own waiting backs off and starves a writer beside a busy one (p99 of seconds); this one does not. So a
     connection that writes has no busy timeout of its own.
@@ -331,7 +331,7 @@ def begin(connection: Any, sleep: Callable[[float], None] = time.sleep) -> None:
         connection.execute("BEGIN IMMEDIATE")
         return
     except sqlite3.OperationalError as error:
-        if not is_locked(error):
+        if not waits or not is_locked(error):
             raise
     deadline = time.monotonic() + BUSY_SECONDS
     while True:

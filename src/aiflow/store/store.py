@@ -170,8 +170,8 @@ class Store:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a transaction of the writer; the caller holds the turn.
+    def begin(self, waits: bool = True) -> None:
+        """Begin a transaction of the writer; the caller holds the turn, and `waits` while another process is writing.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class Store:
             raise StoreError(
                 f"the store {self._path} was deleted or replaced while it was open; nothing is written any more: open it again"
             )
-        door.begin(self.writer)
+        door.begin(self.writer, waits)
 
     def check_log_size(self, most: int = LARGE_LOG) -> None:
         """Warn if the write-ahead log has grown beyond `most` bytes, and again at each doubling."""

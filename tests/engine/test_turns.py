@@ -1,0 +1,130 @@
+"""Turns: who holds them, what happens to signals in the main thread, and that nobody is forgotten."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+import aiflow as af
+from aiflow.deferring import deferred
+from aiflow.turns import Busy, Entry, Turns
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_signal_that_comes_meanwhile_is_handled_afterwards() -> None:
+    done: list[str] = []
+
+    def act() -> None:
+        signal.raise_signal(signal.SIGINT)
+        done.append("all of it")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        deferred(act)
+    assert done == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
+def test_each_handler_is_called_even_if_one_of_them_raises() -> None:
+    called: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        called.append(number)
+        raise RuntimeError(number)
+
+    def act() -> None:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.raise_signal(number)
+        assert called == []
+
+    before = [signal.signal(number, handle) for number in (signal.SIGUSR1, signal.SIGUSR2)]
+    try:
+        with pytest.raises(RuntimeError):
+            deferred(act)
+        assert called == [signal.SIGUSR1, signal.SIGUSR2]
+        assert signal.getsignal(signal.SIGUSR1) is handle
+    finally:
+        signal.signal(signal.SIGUSR1, before[0])
+        signal.signal(signal.SIGUSR2, before[1])
+
+
+def test_an_interrupt_of_the_main_thread_never_lands_inside_a_turn(project: af.Project) -> None:
+    project.publish("before")
+    engine = project._shared.engine
+
+    def apply() -> None:
+        signal.raise_signal(signal.SIGINT)
+        engine.publish_now([af.graph.event.Draft("within")])
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.submit(Entry(apply))
+    project.publish("after")
+    assert [event.key for event in project.events.list()] == ["before", "within", "after"]
+
+
+def test_the_main_thread_does_not_wait_for_other_processes_inside_a_turn() -> None:
+    held: list[bool] = []
+
+    def do(entries: list[Entry]) -> None:
+        held.append(threading.current_thread() is threading.main_thread())
+        if not turns.may_wait:
+            raise Busy
+        for entry in entries:
+            entry.result = entry.apply()
+            entry.finish()
+
+    turns = Turns(do)
+    assert turns.submit(Entry(lambda: 7)).result == 7
+    assert held == [True, False]
+    turns.close()
+
+
+def in_thread(act: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_who_waits_behind_an_interrupted_main_thread_is_not_forgotten() -> None:
+    begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def do(entries: list[Entry]) -> None:
+        begun.release()
+        assert go_on.acquire(timeout=20)
+        for entry in entries:
+            entry.finish()
+
+    turns = Turns(do)
+    threads = [in_thread(lambda: turns.submit(Entry(nothing)))]
+    assert begun.acquire(timeout=20)
+    for _ in range(3):  # the first one holds as many turns as is fair
+        threads.append(in_thread(lambda: turns.submit(Entry(nothing))))
+        while not turns._inbox:
+            pass
+        go_on.release()
+        assert begun.acquire(timeout=20)
+
+    def interrupt() -> None:
+        while not turns._inbox:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threads.append(in_thread(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        turns.submit(Entry(nothing))
+    last = in_thread(lambda: turns.submit(Entry(nothing)))
+    while len(turns._inbox) < 2:
+        pass
+    for _ in range(3):
+        go_on.release()
+    for thread in [*threads, last]:
+        thread.join(20)
+        assert not thread.is_alive()
+    turns.close()
