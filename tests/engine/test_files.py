@@ -13,6 +13,7 @@ from tests.children import until
 
 import aiflow as af
 from aiflow.graph.event import Draft
+from aiflow.serving import Server
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
 from aiflow.turns import Entry
 
@@ -394,3 +395,69 @@ def test_what_is_published_by_hand_under_the_type_meets_the_condition_too(still:
     still.publish("another key", {"path": path, "change": "created"}, type="FILE_CHANGED")
     run_until_idle(still)
     assert seen == ["never.csv"]
+
+
+# --- triggers ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def served(project: af.Project, workflow: af.Workflow) -> Iterator[None]:
+    """Serve a workflow meanwhile."""
+    with Server(project, [workflow]):
+        run_until_idle(project)
+        yield
+
+
+def by_file(condition: af.Condition, **options: Any) -> af.Workflow:
+    """A workflow that a condition starts, with one job that gives the names that it got."""
+
+    @af.job
+    def take(path: str, size: int) -> str:
+        return f"{Path(path).name} {size}"
+
+    def body(path: Path, size: int = 0) -> None:
+        take(str(path), size)
+
+    return af.workflow(body, name="by_file", start_on=condition, **options)
+
+
+def results(project: af.Project) -> list[str]:
+    """What the executions gave, in the order in which they were started."""
+    return [e.result("take") for e in reversed(project.executions.list(limit=None))]
+
+
+def test_25_each_file_starts_an_execution_with_its_path_as_a_parameter(still: af.Project, inbox: Path) -> None:
+    with served(still, by_file(af.file(inbox / "*.csv"))):
+        let_come(still, inbox / "a.csv", inbox / "b.csv")
+        assert results(still) == ["a.csv 5", "b.csv 5"]
+        event = still.executions.list()[0].event
+        assert event is not None
+        assert event.key == f"file:{inbox / 'b.csv'}"
+
+
+def test_25_files_that_came_while_nobody_served_start_executions_at_the_next_serve(tmp_path: Path, inbox: Path) -> None:
+    workflow = by_file(af.file(inbox / "*.csv"))
+    (inbox / "0.csv").write_text("1")
+    for turn in range(3):
+        (inbox / f"{turn}.csv").write_text("1")
+        with opened(tmp_path) as project, served(project, workflow):
+            let_come(project, inbox / f"served{turn}.csv")
+    with opened(tmp_path) as project:
+        assert results(project) == [name for n in range(3) for name in (f"{n}.csv 1", f"served{n}.csv 11")]
+
+
+def test_25_what_comes_while_a_trigger_is_paused_is_passed_over(still: af.Project, inbox: Path) -> None:
+    with served(still, by_file(af.file(inbox / "*.csv"))):
+        still.triggers.pause("by_file")
+        let_come(still, inbox / "a.csv")
+        still.triggers.resume("by_file")
+        let_come(still, inbox / "b.csv")
+        assert results(still) == ["b.csv 5"]
+
+
+def test_25_a_deleted_trigger_lets_go_of_its_folder(still: af.Project, inbox: Path) -> None:
+    with served(still, by_file(af.file(inbox / "*.csv"))):
+        assert still._shared.engine.folders._users
+        still.triggers.delete("by_file")
+        run_until_idle(still)
+        assert not still._shared.engine.folders._users
