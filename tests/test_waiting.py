@@ -151,6 +151,27 @@ def test_who_has_no_part_in_an_execution_sees_from_its_record_what_waits(tmp_pat
         assert not_begun(project.executions.get(execution.id)) == {"report": ("INIT", "waits for event('go')")}
 
 
+def test_what_waited_for_a_place_when_its_process_died_waits_for_a_resume(tmp_path: Path) -> None:
+    @af.job
+    def holds(number: int) -> None:
+        af.current().wait_stop(60)
+
+    @af.workflow
+    def two() -> None:
+        holds(1)
+        report(holds(2))
+
+    project = af.Project("queue", home=tmp_path, workers=1)
+    execution_id = project.start(two).id
+    until(lambda: project.executions.get(execution_id).job("holds"))
+    project.close(detach=True)
+    with af.Project("queue", home=tmp_path) as project:
+        assert not_begun(project.executions.get(execution_id)) == {
+            "holds_2": ("QUEUED", "waits for its execution to be resumed"),
+            "report": ("INIT", "waits for holds_2"),
+        }
+
+
 # --- quiet ------------------------------------------------------------------------------------------------------------
 
 
