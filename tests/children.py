@@ -28,10 +28,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONWARNINGS": "error", **more}
 
 
-def alone(function: Callable[..., Any], *args: Any, timeout: float = 60.0, **env: str) -> Any:
-    """Call a function of a module in a process of its own; arguments and result are JSON data."""
+def alone(function: Callable[..., Any], *args: Any, timeout: float = 60.0, is_fresh: bool = False, **env: str) -> Any:
+    """Call a function of a module in a process of its own; arguments and result are JSON data.
+
+    One that `is_fresh` has not imported aiflow yet; others cost less.
+    """
     words = ["-c", function.__module__, function.__name__, json.dumps(args)]
-    ran = hatchery.run(words, env=environment(**env), cwd=ROOT, timeout=timeout)
+    run = hatchery.run_fresh if is_fresh else hatchery.run
+    ran = run(words, env=environment(**env), cwd=ROOT, timeout=timeout)
     assert ran.returncode == 0, f"{function.__name__} ended with {ran.returncode}\n{ran.stdout}\n{ran.stderr}"
     return json.loads(ran.stdout.rpartition("\n=> ")[2])
 

@@ -142,6 +142,21 @@ def run(words: list[str], *, cwd: Path, env: dict[str, str], timeout: float) -> 
     return subprocess.CompletedProcess(words, process.returncode or 0, out, err)
 
 
+def run_fresh(words: list[str], *, cwd: Path, env: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Do the same in an interpreter of its own, which has imported nothing yet."""
+    command = [sys.executable, "-c", "import sys; from tests.hatchery import do; do(sys.argv[1:])", *words]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
 def _hatchery() -> socket.socket:
     """Give the way to the hatchery of this process, started at the first call."""
     global _server
@@ -243,7 +258,8 @@ def _become(request: dict[str, Any]) -> None:
     sys.modules["__main__"] = types.ModuleType("__main__")
 
 
-def _do(words: list[str]) -> None:
+def do(words: list[str]) -> None:
+    """Do what a process was begun for."""
     sys.argv, sys.orig_argv = ["-c", *words[1:]], [sys.executable, *words]
     if words[0] == "-m":
         sys.path.insert(0, os.getcwd())
@@ -261,4 +277,4 @@ if __name__ == "__main__":
     gc.freeze()  # the memory stays shared
     if (wanted := _serve(socket.socket(fileno=int(sys.argv[1])))) is not None:
         _become(wanted)
-        _do(wanted["words"])
+        do(wanted["words"])

@@ -25,7 +25,9 @@ from aiflow.runners import output
 from aiflow.runners.base import Runner
 from aiflow.runners.context import current_or_none
 from aiflow.settings import Settings
+from aiflow.store import connection as door
 from aiflow.store.store import Store
+from aiflow.turns import Turns
 from aiflow.values.codec import Stored
 
 if TYPE_CHECKING:
@@ -205,24 +207,11 @@ class Home:
 
     # --- forks ------------------------------------------------------------------------------------------------------
 
-    def hold_still(self) -> None:
-        """Let nothing be under way in the store while the process forks."""
-        if self._engine is not None:
-            self._engine.turns.pause()
-        self.store.hold_still()
-
-    def go_on(self) -> None:
-        """Go on after a fork, in the parent."""
-        self.store.go_on()
-        if self._engine is not None:
-            self._engine.turns.go_on()
-
     def begin_anew(self) -> None:
         """Go on after a fork, in the child: what runs is the parent's; an engine and connections of its own come when needed."""
         self.store.begin_anew()
         engine, self._engine = self._engine, None
         if engine is not None:
-            engine.turns.abandon()
             self.clock.detach(engine)
         self.bells.clear()
         self.drivers = 0
@@ -333,27 +322,51 @@ class Home:
             pause.wait(0.001)
 
 
-_still: list[Home] = []
+_forking = threading.Lock()
+_paused: list[Turns] = []
 
 
 def _before_fork() -> None:
-    with guard:
-        _still[:] = _homes.values()
-    for home in _still:
-        home.hold_still()
-    guard.acquire()
+    """Let nothing be under way in any store while the process forks.
+
+    First the turns, then the guard, then SQLite: who holds one of these may be about to take the next, never one before.
+    """
+    _forking.acquire()
+    while True:
+        guard.acquire()
+        held = [home._engine.turns for home in _homes.values() if home._engine is not None]
+        news = [turns for turns in held if turns not in _paused]
+        if not news:
+            break
+        guard.release()
+        for turns in news:
+            turns.pause()
+        _paused.extend(news)
+    door.opening.acquire()  # of homes, too, that are being closed
+    for home in _homes.values():
+        home.store.hold_still()
 
 
 def _after_fork_in_parent() -> None:
+    for home in _homes.values():
+        home.store.go_on()
+    door.opening.release()
     guard.release()
-    for home in _still:
-        home.go_on()
+    for turns in _paused:
+        turns.go_on()
+    _paused.clear()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    guard.release()
-    for home in _still:
+    for home in _homes.values():
         home.begin_anew()
+    door.opening.release()
+    guard.release()
+    for turns in _paused:
+        turns.abandon()
+    _paused.clear()
+    _forking.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,5 +1,6 @@
-"""What processes of their own do to a store, for its tests. Each function is called in a fresh interpreter."""
+"""What processes of their own do to a store, for its tests."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -7,13 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.children import Fork, fork, fork_together
+from tests.children import Fork, fork, fork_together, until
 
 NOBODY = 65534
 
 
 def use_the_sqlite_of_the_standard_library() -> None:
-    """Let aiflow find no pysqlite3, as on machines that have no wheel of it."""
+    """Let aiflow find no pysqlite3, as on machines that have no wheel of it; only in a process that is fresh."""
+    assert "aiflow.store.connection" not in sys.modules
     sys.modules["pysqlite3"] = None  # type: ignore[assignment]  # that is how an import is made to fail
 
 
@@ -275,3 +277,42 @@ def look_at_a_dead_owner(home: str, count: int, times: int) -> list[Any]:
         return sum(store.is_owner_alive("dead") for _ in range(times))
 
     return fork_together(count, look)
+
+
+def fork_while_a_home_is_opened(folder: str) -> list[str]:
+    """Fork between a turn and the opening of another home; the answers of the child and of who opens it."""
+    import aiflow as af
+    from aiflow import opening
+    from aiflow.turns import Entry
+
+    said: list[str] = []
+    new = Path(folder, "new")
+    new.mkdir()
+    with af.Project("one", home=Path(folder, "old")) as project:
+        engine = project._shared.engine
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            begun.set()
+            go_on.wait()
+
+        def open_it() -> None:
+            with af.Project("two", home=new):
+                said.append("opened")
+
+        threads = [threading.Thread(target=one, daemon=True) for one in (lambda: engine.submit(Entry(hold)), open_it)]
+        threads.append(threading.Thread(target=lambda: said.append(fork(lambda: "forked")), daemon=True))
+        with open(new / "create.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever opens the new home waits for this
+            threads[0].start()
+            begun.wait()
+            threads[2].start()
+            until(opening._forking.locked)
+            threads[1].start()
+            until(lambda: not opening.guard.acquire(blocking=False) or opening.guard.release())
+            go_on.set()
+            threads[0].join()
+            until(engine.turns._lock.locked)  # the one who forks has it
+        for thread in threads:
+            thread.join(20)
+    return sorted(said)

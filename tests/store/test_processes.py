@@ -25,7 +25,8 @@ def test_eight_processes_that_write_at_once_meet_no_lock_and_lose_nothing(tmp_pa
 def test_what_a_process_writes_is_not_lost_when_another_one_closes_the_home(
     tmp_path: Path, standard_library: bool
 ) -> None:
-    seen = alone(deeds.keep_writing_beside_one_who_closes, str(tmp_path / "home"), standard_library)
+    home = str(tmp_path / "home")
+    seen = alone(deeds.keep_writing_beside_one_who_closes, home, standard_library, is_fresh=standard_library)
     assert seen == [2, 4, 6, 8]  # opening the database file beside SQLite would drop its locks, and the log with them
 
 
@@ -62,3 +63,7 @@ def test_an_owner_is_alive_until_it_closes(tmp_path: Path) -> None:
     assert not second.is_owner_alive(owner)
     assert second.rows("SELECT id FROM owners") == []
     second.close()
+
+
+def test_a_fork_and_the_opening_of_a_home_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    assert alone(deeds.fork_while_a_home_is_opened, str(tmp_path)) == ["forked", "opened"]

@@ -29,7 +29,7 @@ __all__ = ["DatabaseError", "Reader", "begin", "connect", "create_home", "find_s
 DatabaseError = sqlite3.Error
 BUSY_SECONDS = 30.0
 opening = threading.RLock()
-"""Held while a connection is opened, and during a fork."""
+"""Held while a connection is opened, closed, or written with outside of a turn, and during a fork."""
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs", "glusterfs", "lustre")
 
 

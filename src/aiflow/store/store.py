@@ -113,8 +113,8 @@ class Store:
 
     def hold_still(self) -> None:
         """Let no thread be inside SQLite; the caller holds the turn."""
-        self._guard.acquire()
         door.opening.acquire()
+        self._guard.acquire()
         for reader in self._readers:
             reader.lock.acquire()
 
@@ -122,8 +122,8 @@ class Store:
         """End `hold_still`."""
         for reader in self._readers:
             reader.lock.release()
-        door.opening.release()
         self._guard.release()
+        door.opening.release()
 
     def begin_anew(self) -> None:
         """Let go of what is the parent's, in a forked child, after `hold_still`.
@@ -150,23 +150,24 @@ class Store:
     def close(self) -> None:
         """Close all connections, and free the owner's lock and all names."""
         self.names.close()
-        with self._guard:
-            for reader in self._readers:
-                reader.close()
-            self._readers.clear()
-        self._local = threading.local()
-        if self.writer is not None:
-            if self.owner_id is not None:
-                try:
-                    self.writer.execute("DELETE FROM owners WHERE id = ?", (self.owner_id,))
-                except door.DatabaseError:  # somebody else is writing: the row does no harm
-                    pass
-            self.writer.close()
-            self.writer = None
-        if self._owner_lock >= 0:
-            os.close(self._owner_lock)
-            self._owner_path(self.owner_id or "").unlink(missing_ok=True)
-            self._owner_lock = -1
+        with door.opening:  # nobody forks meanwhile
+            with self._guard:
+                for reader in self._readers:
+                    reader.close()
+                self._readers.clear()
+            self._local = threading.local()
+            if self.writer is not None:
+                if self.owner_id is not None:
+                    try:
+                        self.writer.execute("DELETE FROM owners WHERE id = ?", (self.owner_id,))
+                    except door.DatabaseError:  # somebody else is writing: the row does no harm
+                        pass
+                self.writer.close()
+                self.writer = None
+            if self._owner_lock >= 0:
+                os.close(self._owner_lock)
+                self._owner_path(self.owner_id or "").unlink(missing_ok=True)
+                self._owner_lock = -1
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -339,15 +340,16 @@ class Store:
         StoreError
             If they cannot be written; none of them is.
         """
-        try:
-            self.begin()
-            for sql, values in statements:
-                self.writer.execute(sql, values)
-            self.writer.execute("COMMIT")
-        except door.DatabaseError as error:
-            with suppress(door.DatabaseError):  # there may be no transaction any more
-                self.writer.execute("ROLLBACK")
-            raise StoreError(f"the store in {self.home} could not be written: {error}") from error
+        with door.opening:  # nobody forks meanwhile
+            try:
+                self.begin()
+                for sql, values in statements:
+                    self.writer.execute(sql, values)
+                self.writer.execute("COMMIT")
+            except door.DatabaseError as error:
+                with suppress(door.DatabaseError):  # there may be no transaction any more
+                    self.writer.execute("ROLLBACK")
+                raise StoreError(f"the store in {self.home} could not be written: {error}") from error
 
     @property
     def size(self) -> Mapping[str, int]:
