@@ -26,6 +26,12 @@ GRACE = 10.0
 BATCH = 500
 """How many missed ticks are made up for at one go, so that no turn is long."""
 
+COUNTED = 10_000
+"""How many missed ticks of a `cron` are counted: a clock that comes from 1970 must not keep all other timers waiting."""
+
+_LOOKS = tuple(days * 86_400.0 for days in (1 / 24, 1, 40, 800, 20_000))
+"""How far back the newest due time is looked for, in seconds; the next if there is none."""
+
 _MINUTE, _HOURS = timedelta(minutes=1), frozenset(range(24))
 
 
@@ -89,13 +95,19 @@ def ticks(condition: TimeCondition, due: float, now: float) -> tuple[list[Tick],
         missed = max(0, round((now - due) * 1e6) // round(condition.seconds * 1e6))
         newest = round(due + missed * condition.seconds, 6)
     else:
-        for later in _until(condition, due, now):
-            newest, missed = later, missed + 1
+        found = list(islice(_until(condition, due, now), COUNTED))
+        missed = len(found)
+        newest = due if not found else found[-1] if missed < COUNTED else _newest(condition, now)
     if condition.misfire is Misfire.ONCE:
         return [Tick(newest, missed)], newest
     if condition.misfire is Misfire.SKIP:
         return [Tick(newest, missed)] if now - newest <= GRACE else [], newest
     assert_never(condition.misfire)
+
+
+def _newest(condition: TimeCondition, now: float) -> float:
+    """Give the last due time up to `now`; there is one."""
+    return next(due for back in _LOOKS for due in [*_until(condition, now - back, now)][-1:])
 
 
 def _until(condition: TimeCondition, after: float, now: float) -> Iterator[float]:
