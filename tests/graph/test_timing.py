@@ -322,6 +322,22 @@ def test_20_a_rule_of_time_that_can_never_be_met_again_keeps_nothing_open():
     assert (sim.status, sim.statuses()) == ("SUCCESS", {"b": "SUCCESS", "a": "SUCCESS"})
 
 
+def test_20_a_rule_of_time_whose_run_if_has_said_no_for_good_keeps_nothing_open():
+    @workflow
+    def w():
+        b().start_on(every(60)).run_if(a())
+
+    no, yes = Sim(w), Sim(w)
+    no.end("a", truth=False)
+    yes.end("a", truth=True)
+    assert (no.status, yes.status) == ("RUNNING", "RUNNING"), "b may run, as far as anybody has asked"
+    no.tick()
+    assert (no.status, no.statuses()["b"]) == ("SUCCESS", "SKIPPED")
+    yes.tick()
+    yes.end("b")
+    assert yes.status == "RUNNING"
+
+
 def test_20_a_rule_of_time_whose_job_failed_leaves_its_node_skipped():
     @workflow
     def w():

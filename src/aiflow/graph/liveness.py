@@ -11,7 +11,7 @@ from collections.abc import Collection
 from aiflow.graph.condition import All, Any_, Condition, Leaf, StatusCondition, Sticky, Times, Within
 from aiflow.graph.plan import Vertex
 from aiflow.graph.rule import Action, Progress, is_external
-from aiflow.graph.state import ExecutionState
+from aiflow.graph.state import ExecutionState, is_true
 from aiflow.graph.ticking import comes_still
 from aiflow.graph.timing import At
 
@@ -100,7 +100,12 @@ class _Look:
 
     def may_start_by(self, vertex: Vertex, rule: int) -> bool:
         """Tell whether this rule can start this vertex; after `live`."""
-        return self._can_fire(vertex, rule) and self._inputs_come(vertex)
+        return self._can_fire(vertex, rule) and self._inputs_come(vertex) and not self._is_barred(vertex)
+
+    def _is_barred(self, vertex: Vertex) -> bool:
+        """Tell whether `run_if` has said no, and its value will not change any more."""
+        ended = [(up, output) for up, output in vertex.conditions if self.state.jobs[up].last and up not in self.found]
+        return any(not is_true(self.state, up, output) for up, output in ended)
 
     def _needs_come(self, vertex: Vertex) -> bool:
         """Tell whether the one-shot upstreams that have not succeeded still can, all of them."""

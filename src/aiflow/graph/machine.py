@@ -22,7 +22,7 @@ from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import stays_open, unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
-from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, Firing, JobState, Run, Start
+from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, Firing, JobState, Run, Start, is_true
 
 __all__ = ["Report", "can_start", "dispatch", "retry", "retry_delay", "settle", "step"]
 
@@ -386,12 +386,7 @@ def _refusal(
     if start.rule == REQUESTED or job.need > 0 or not _has_inputs(state, vertex):
         return None
     for up, output in vertex.conditions:
-        truth = truths[up] if truths and up in truths else state.jobs[up].truth
-        if state.plan.vertices[up].given:
-            truth = truth if truth is not None else True
-        if output is not None and isinstance(truth, dict):
-            truth = truth.get(str(output))
-        if not truth:
+        if not is_true(state, up, output, truths):
             name = state.plan.vertices[up].name
             return f"run_if: {name if output is None else f'{name}[{output!r}]'} was not true"
     return None

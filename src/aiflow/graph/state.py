@@ -13,7 +13,19 @@ from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.rule import Progress
 
-__all__ = ["IMPLIED", "REQUESTED", "ExecutionState", "Feed", "Firing", "Gated", "Held", "JobState", "Run", "Start"]
+__all__ = [
+    "IMPLIED",
+    "REQUESTED",
+    "ExecutionState",
+    "Feed",
+    "Firing",
+    "Gated",
+    "Held",
+    "JobState",
+    "Run",
+    "Start",
+    "is_true",
+]
 
 IMPLIED, REQUESTED = -1, -2
 """In `Start.rule`: started by its upstreams, or because somebody asked."""
@@ -239,6 +251,16 @@ class ExecutionState:
         for key, value in data["jobs"].items():
             _load_job(self, int(key), value)
         return self
+
+
+def is_true(state: ExecutionState, up: int, output: int | str | None, truths: dict[int, Any] | None = None) -> bool:
+    """Tell whether a value of an upstream, else its latest, is true, as `run_if` asks; that of a given job is, if unknown."""
+    truth = truths[up] if truths and up in truths else state.jobs[up].truth
+    if state.plan.vertices[up].given:
+        truth = truth if truth is not None else True
+    if output is not None and isinstance(truth, dict):
+        truth = truth.get(str(output))
+    return bool(truth)
 
 
 def _is_touched(job: JobState, vertex: Vertex) -> bool:
