@@ -366,7 +366,7 @@ class Engine:
                     live.state.commands = []
                     self.performer.perform(live, commands, starts, stops)
                 if live.flows is not None:
-                    live.flows.follow(live.state)
+                    live.flows.follow(live.state, live.wanted_from)
             if starts:
                 self.performer.start(starts)
             for live, command in stops:
@@ -593,8 +593,9 @@ class Engine:
         return self.project_of("") if self.project_of is not None else None
 
     def look(self) -> None:
-        """Take a turn if another process has appended events."""
+        """Take a turn if another process has appended events, or something was left to be done."""
         self.deliveries.relieve()
+        self.turns.nudge()
         self.store.check_log_size()
         if self.clock.now() - self._shown >= SHOWN_EACH and not self.turns.closed:
             self.submit(Entry(self._show))
@@ -611,15 +612,20 @@ class Engine:
         return self.ticker.run_due()
 
     def is_idle(self) -> bool:
-        """Tell whether no job runs, no turn is wanted and no subscriber has anything left."""
+        """Tell whether no job does anything, no turn is wanted and no subscriber has anything left."""
         return (
             self.folders.is_idle  # first, for what it found is then a turn, or more
+            and self._is_at_rest()  # before the turns, for what a job has left is a turn
             and self.turns.is_idle
+            and self._is_at_rest()  # and after them, for they start jobs
             and self.ticker.is_idle
-            and all(live.is_idle for live in list(self.lives.values()))
             and self.deliveries.is_idle()
             and (self.telling is None or self.telling.is_idle)
         )
+
+    def _is_at_rest(self) -> bool:
+        """Tell whether no job does anything but wait for others or for a stop, and no question is open."""
+        return all(live.is_idle for live in list(self.lives.values()))
 
     def settle(self) -> None:
         """Run and wait until nothing is under way; for a manual clock."""

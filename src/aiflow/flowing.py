@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from aiflow.graph.backlog import first_wanted
+from aiflow.errors import StoreError
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import ExecutionState
 from aiflow.graph.stream import Stream
-from aiflow.runners.base import Ended
+from aiflow.runners.base import Ended, Failure
 from aiflow.runners.channel import Channel, ChannelStream, Mark
 from aiflow.runners.context import JobContext
 from aiflow.runners.piping import checked
@@ -22,6 +22,8 @@ from aiflow.values.codec import Stored
 
 __all__ = ["Backlog", "Flows", "GivenStream", "StreamOutlet", "stream_of"]
 
+_MOMENT = 0.001
+"""Seconds within which a commit is worth waiting for."""
 _MOST = 1000
 """How many items there are between two checkpoints, at most."""
 
@@ -32,27 +34,33 @@ Wake = Callable[[], None]
 class Backlog:
     """How many items of one stream wait for batch jobs, or are being used by them."""
 
-    __slots__ = ("first", "last", "on_room", "size")
+    __slots__ = ("_moved", "first", "last", "on_room", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.first, self.last = 1, 0  # the oldest that is wanted, the newest that there is
         self.on_room: Wake | None = None
+        self._moved = 0.0
 
     @property
-    def is_full(self) -> bool:
-        """Whether more wait than should."""
-        return self.last - self.first + 1 > self.size
+    def is_brisk(self) -> bool:
+        """Whether some wait and one was used a moment ago: then the next end of a job is about to be committed."""
+        return self.last > self.first and time.monotonic() - self._moved < _MOMENT
 
-    @property
-    def has_room(self) -> bool:
-        """Whether half of them have been used."""
-        return self.last - self.first + 1 <= max(1, self.size // 2)
+    def is_full(self, under_way: int) -> bool:
+        """Tell whether more wait than should, those included that are not committed yet."""
+        return self.last - self.first + 1 + under_way > self.size
+
+    def has_room(self, under_way: int = 0) -> bool:
+        """Tell whether half of them have been used."""
+        return self.last - self.first + 1 + under_way <= max(1, self.size // 2)
 
     def move(self, first: int, last: int) -> None:
         """Take note of what is committed."""
+        if first > self.first:
+            self._moved = time.monotonic()
         self.first, self.last = first, last
-        if self.on_room is not None and self.has_room:
+        if self.on_room is not None and self.has_room():
             wake, self.on_room = self.on_room, None
             wake()
 
@@ -103,10 +111,10 @@ class Flows:
         """Give the line between a run of a stream and a job."""
         return self._channels[up, number, taker]
 
-    def follow(self, state: ExecutionState) -> None:
+    def follow(self, state: ExecutionState, wanted_from: dict[int, int]) -> None:
         """End the lines of runs that are over, and close those of jobs that take no more; after a commit."""
         for index, backlog in self.backlogs.items():
-            backlog.move(first_wanted(state, index), state.jobs[index].items)
+            backlog.move(wanted_from.get(index, 1), state.jobs[index].items)
         for (up, number, taker), channel in list(self._channels.items()):
             job = state.jobs[taker]
             if not channel.is_ended and number not in (state.jobs[up].runs or ()):
@@ -140,7 +148,7 @@ class StreamOutlet:
     lines
         Those who take the items as an iterator.
     record
-        Makes an item durable with the job's state, if batch jobs want it; False if the item is refused.
+        Makes items durable with the job's state, if batch jobs want them (`add`, `flush` and its length); or None.
     backlog
         Of those items; or None.
     save
@@ -152,7 +160,7 @@ class StreamOutlet:
         vertex: Vertex,
         context: JobContext,
         lines: list[Channel],
-        record: Callable[[Any, str | None, Any], bool] | None,
+        record: Any,
         backlog: Backlog | None,
         save: Save,
     ) -> None:
@@ -177,7 +185,9 @@ class StreamOutlet:
         """Pass an item on without waiting; False if the next one should wait for room."""
         if self._is_checked and type(item) is not Stored:
             item, truth = checked(item, self._options, self._vertex.asked_outputs)
-        if self._context.is_over or (self._record is not None and not self._record(item, state, truth)):
+        if self._context.is_over:
+            self._context.refuse_to_go_on()
+        if self._record is not None and not self._record.add(item, state, truth, self._is_brisk()):
             self._context.refuse_to_go_on()
         self.state = state
         self.count += 1
@@ -193,16 +203,13 @@ class StreamOutlet:
         for channel in self._lines:
             if channel.is_full:
                 return True
-        return self._backlog is not None and self._backlog.is_full
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether each item is committed."""
-        return self._record is not None
+        return self._backlog is not None and self._backlog.is_full(len(self._record))
 
     def has_room(self) -> bool:
         """Whether who waits for room should go on."""
-        return all(c.has_room for c in self._lines) and (self._backlog is None or self._backlog.has_room)
+        return all(c.has_room for c in self._lines) and (
+            self._backlog is None or self._backlog.has_room(len(self._record))
+        )
 
     def when_room(self, wake: Wake) -> None:
         """Have `wake` called when there may be room."""
@@ -210,6 +217,23 @@ class StreamOutlet:
             channel.on_room = wake
         if self._backlog is not None:
             self._backlog.on_room = wake
+            self._record.nudge()
+
+    def _flushed(self, ended: Ended) -> bool:
+        """Wait until all items are durable; if one is not, then the attempt has not succeeded either."""
+        try:
+            if self._record.flush():
+                return True
+            reason = "an item was refused"
+        except StoreError as error:
+            reason = f"an item could not be recorded: {error}"
+        if ended.outcome == "SUCCESS":
+            ended.outcome, ended.reason, ended.error = "FAILED", reason, Failure("StoreError", reason)
+        ended.state = None  # it is that of the last item
+        return False
+
+    def _is_brisk(self) -> bool:
+        return self._backlog is not None and self._backlog.is_brisk
 
     # --- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -232,6 +256,8 @@ class StreamOutlet:
 
     def finish(self, ended: Ended) -> None:
         """Wait until those who take the items have taken all: a crash before that must not lose any."""
+        if self._record is not None and not self._flushed(ended):
+            return
         if ended.outcome in ("FAILED", "SKIPPED"):
             ended.state = None if self._vertex.takes else self.state
             if self._vertex.takes:  # it goes back to the last checkpoint

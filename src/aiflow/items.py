@@ -24,6 +24,14 @@ __all__ = ["Items"]
 _ITEM = str(EventType.STREAM_ITEM)
 
 
+_MANY, _SELDOM = 32, 1.0
+"""Used items are deleted so many at a time, or after so many seconds: one statement for each would cost as much as a job."""
+
+
+def _done() -> bool:
+    return True
+
+
 class Items:
     """What a turn does for streams.
 
@@ -39,18 +47,34 @@ class Items:
 
     # --- what workers bring -----------------------------------------------------------------------------------------
 
-    def record(self, work: JobWork, item: Any, state: str | None, truth: Any) -> bool:
-        """Make an item durable, with the job's state, and start who depends on it; False if it is refused.
+    def record(
+        self, work: JobWork, item: Any, state: str | None, truth: Any, before: Entry | None, may_wait: bool
+    ) -> Entry:
+        """Have an item made durable, with the job's state, and who depends on it started; its result: whether it was.
 
-        It is refused if the attempt is over or its execution stops: after a restart, the job yields it again.
+        It is refused if the attempt is over or its execution stops, or if the one before it was: after a restart, the job
+        yields it again.
         """
         stored = item
         if type(item) is not Stored:
             stored = self.engine.store.codec.encode(item, f"an item of job {work.key.job!r}")
-        entry = Entry(lambda: self._take(work, item, stored, state, truth))
-        return bool(self.engine.submit(entry).result)
+        entry = Entry(lambda: self._take(work, item, stored, state, truth, before))
+        return self.engine.turns.leave(entry, may_wait=may_wait)
 
-    def _take(self, work: JobWork, item: Any, stored: Stored, state: str | None, truth: Any) -> bool:
+    def wait(self, entry: Entry) -> bool:
+        """Wait until an item is durable; False if it was refused. Raises what went wrong."""
+        if not entry.finished:
+            self.engine.turns.wait(entry)
+        entry.apply = _done  # it holds the one before it
+        if entry.error is not None:
+            raise entry.error
+        return bool(entry.result)
+
+    def _take(
+        self, work: JobWork, item: Any, stored: Stored, state: str | None, truth: Any, before: Entry | None
+    ) -> bool:
+        if before is not None and (before.error is not None or before.result is False):
+            return False
         engine, live, index, number = self.engine, work.live, work.vertex.index, work.key.number
         job = live.state.jobs[index]
         run = (job.runs or {}).get(number)
@@ -96,10 +120,13 @@ class Items:
             first = first_wanted(state, index)
             if state.status is ExecutionStatus.SUCCESS:  # nothing resumes it
                 first = state.jobs[index].items + 1
-            if first > live.kept_from.get(index, 1):
+            live.wanted_from[index] = first
+            kept = live.kept_from.get(index, 1)
+            if first - kept >= _MANY or (first > kept and (state.status.is_ended or record.now >= live.let_go_at)):
                 name = live.plan.vertices[index].name
                 record.write(ITEMS_USED, (live.execution_id, name, first))
                 self._used.append((live, index, first))
+                live.let_go_at = record.now + _SELDOM
 
     def count(self, work: JobWork) -> None:
         """Note how many items a run has emitted; that is for people, so at checkpoints and at its end will do."""

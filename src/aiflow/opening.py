@@ -315,6 +315,7 @@ class Home:
             inline = engine.performer.runners.get("inline")
             while inline is not None and inline.drive():  # type: ignore[attr-defined]
                 pass
+            engine.turns.nudge()
             if engine.turns.closed or (engine.is_idle() and not (inline is not None and inline.waiting)):  # type: ignore[attr-defined]
                 return
             if time.monotonic() > deadline:

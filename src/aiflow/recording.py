@@ -19,7 +19,7 @@ from aiflow.values.codec import Stored
 
 __all__ = ["Recorder", "storable"]
 
-_JOB = str(EventType.JOB_STATUS_CHANGED)
+_JOB, _ITEM = str(EventType.JOB_STATUS_CHANGED), str(EventType.STREAM_ITEM)
 
 
 class Recorder:
@@ -59,7 +59,9 @@ class Recorder:
         self.head = offset = self.head + 1
         if not time:
             time = self.now
-        if kind != _JOB:
+        if kind == _ITEM and len(value) == 2:
+            text = '{"number":%d,"item":%d}' % (value["number"], value["item"])
+        elif kind != _JOB:
             text = json_text(value, f"the value of event {key!r}")
             if isinstance(value, dict | list | tuple):
                 value = json.loads(text)  # a copy, and just as everybody else will read it

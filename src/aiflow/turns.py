@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _MAIN = threading.main_thread().ident
 _ENTRIES = 500
 _TURNS = 4
+_LEFT = 16
 
 
 class Busy(Exception):
@@ -32,13 +33,14 @@ class Busy(Exception):
 class Entry:
     """One thing that somebody brought to be done in a turn: `apply` is called inside the transaction."""
 
-    __slots__ = ("apply", "error", "finished", "held", "is_main", "lead", "nap", "result")
+    __slots__ = ("apply", "error", "finished", "held", "is_left", "is_main", "lead", "nap", "result")
 
     def __init__(self, apply: Callable[[], Any]) -> None:
         self.apply = apply
         self.held = False  # whether who brought it held the turn
         self.is_main = False  # whether the main thread brought it
         self.finished = self.lead = False
+        self.is_left = False  # whether nobody waits for it
         self.result: Any = None
         self.error: BaseException | None = None
         self.nap: Any = None
@@ -110,6 +112,38 @@ class Turns:
             entry.held = True
             self._hold(me)
 
+    def leave(self, entry: Entry, may_wait: bool = False) -> Entry:
+        """Have `entry` done in a turn, and go on: who holds the turn now does it; if nobody does, it is done at once.
+
+        `may_wait`: whoever holds the next turn will do; somebody is about to, or `nudge` is called.
+
+        Raises
+        ------
+        StoreError
+            If the project is closed.
+        """
+        if self.closed:
+            raise StoreError("the project is closed")
+        entry.is_left = True
+        self._inbox.append(entry)
+        if not may_wait or len(self._inbox) >= _LEFT:
+            self.nudge()
+        return entry
+
+    def nudge(self) -> None:
+        """Do what was left, if nobody holds a turn."""
+        me = threading.get_ident()
+        if self._inbox and me == _MAIN:
+            self._call_usher()
+        elif self._inbox and self._holder != me and self._lock.acquire(False):
+            self._hold(me)
+
+    def wait(self, entry: Entry) -> None:
+        """Wait until an entry that was left has been done."""
+        entry.is_left = False
+        self.nudge()
+        self._wait(entry)
+
     def _wait(self, entry: Entry) -> None:
         while not entry.finished:
             nap = threading.Lock()
@@ -179,9 +213,13 @@ class Turns:
 
     def _pass_on(self) -> None:
         """Let the first of those who wait hold the next turns; the main thread may be gone, by an interrupt."""
-        try:
-            entry = self._inbox[0]
-        except IndexError:
+        waiting = list(self._inbox)
+        if not waiting:
+            return
+        entry = next((e for e in waiting if not e.is_left), None)
+        if entry is None or entry.is_main:
+            self._call_usher()
+            return
             return
         if entry.is_main:
             self._call_usher()

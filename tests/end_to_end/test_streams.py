@@ -258,7 +258,8 @@ def test_latest_gives_the_newest_item_only(project: af.Project) -> None:
         slow_stream(stream)
 
     execution = project.run(flow, timeout=60)
-    assert execution.results("slow") == [0, 29]
+    assert execution.results("slow")[-1] == 29
+    assert len(execution.results("slow")) <= 2
     assert execution.result("slow_stream") == [29]
 
 

@@ -80,13 +80,12 @@ class MemoryPort:
 class ListOutlet:
     """An outlet that keeps what comes, with the state that came along."""
 
-    def __init__(self, is_durable: bool = True) -> None:
+    def __init__(self) -> None:
         self.items: list[Any] = []
         self.states: list[str | None] = []
         self.ended: list[Ended] = []
         self.context: Any = None
         self.most = 1_000_000
-        self.is_durable = is_durable
         self.wakers: list[Callable[[], None]] = []
 
     @property
@@ -437,16 +436,13 @@ class RunnerContract:
         bench.runner.stop(work)
         assert bench.value(work.wait()) == "stopping: True"
 
-    @pytest.mark.parametrize("is_durable", [True, False])
-    def test_what_a_generator_yields_goes_out_in_order_and_what_it_returns_is_its_value(
-        self, bench: Bench, is_durable: bool
-    ) -> None:
+    def test_what_a_generator_yields_goes_out_in_order_and_what_it_returns_is_its_value(self, bench: Bench) -> None:
         def count() -> Iterator[Any]:
             for i in range(120):
                 yield {"i": i}
             return "done"
 
-        bench.outlet = ListOutlet(is_durable)
+        bench.outlet = ListOutlet()
         assert bench.call(count) == "done"
         assert bench.items() == [{"i": i} for i in range(120)]
         assert [e.outcome for e in bench.outlet.ended] == ["SUCCESS"]
@@ -498,7 +494,7 @@ class RunnerContract:
 
         bench.outlet = outlet = ListOutlet()
         outlet.most = 3
-        work = bench.start(eager)
+        work = bench.start(eager, _options={"buffer": 1})
         until(lambda: outlet.wakers)
         assert bench.items() == [0, 1, 2]
         outlet.let_in(5)

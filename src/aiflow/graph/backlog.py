@@ -5,7 +5,7 @@ Knows nothing of where items are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from aiflow.graph.state import ExecutionState, JobState, Start
 
@@ -21,20 +21,33 @@ def first_wanted(state: ExecutionState, up: int) -> int:
     vertices, source = state.plan.vertices, state.jobs[up]
     first = source.items + 1
     for index in vertices[up].down:
-        if up in vertices[index].items:
-            first = min(first, *_wanted(state.jobs[index], up), source.items + 1)
-            if vertices[index].has_start and source.items:  # it starts with the latest item, whenever that is
+        vertex = vertices[index]
+        if up in vertex.items:
+            if vertex.has_start and source.items:  # it starts with the latest item, whenever that is
                 first = min(first, source.items)
+            first = min(first, _first_of(state.jobs[index], up, first))
     return first
 
 
-def _wanted(job: JobState, up: int) -> Iterator[int]:
+def _first_of(job: JobState, up: int, first: int) -> int:
     if job.feeds and job.feeds.get(up):
-        yield job.feeds[up][0].number
-    lines: list[Iterable[Start]] = [(run.start,) for run in (job.runs or {}).values()]
-    lines += [job.starts or (), job.left]
-    lines += [(start,) for start in (job.restart, None if job.last == "SUCCESS" else job.used) if start is not None]
-    for line in lines:
-        number = next((n for start in line for i, n in start.inputs if i == up), None)
-        if number is not None:
-            yield number
+        first = min(first, job.feeds[up][0].number)
+    for run in (job.runs or {}).values():
+        first = _first_in((run.start,), up, first)
+    if job.starts:
+        first = _first_in(job.starts, up, first)
+    if job.left:
+        first = _first_in(job.left, up, first)
+    if job.restart is not None:
+        first = _first_in((job.restart,), up, first)
+    if job.used is not None and job.last != "SUCCESS":  # for `resume`
+        first = _first_in((job.used,), up, first)
+    return first
+
+
+def _first_in(line: Iterable[Start], up: int, first: int) -> int:
+    for start in line:
+        for index, number in start.inputs:
+            if index == up:
+                return min(first, number)
+    return first

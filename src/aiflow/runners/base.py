@@ -116,10 +116,6 @@ class Outlet(Emitter, Protocol):
     def when_room(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once when there may be room."""
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether each item is committed, with the state."""
-
 
 class Work(Protocol):
     """One attempt of a job, as a runner gets it. For a mapped job: one element of it."""

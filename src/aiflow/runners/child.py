@@ -183,12 +183,12 @@ class Child:
             context._params = params  # they come with the call, for they share its classes
             declared = frame.head["outputs"]
             outputs = tuple(declared) if isinstance(declared, list) else declared
-            options = JobOptions(outputs=outputs, retry_on=retry_on)
+            options = JobOptions(outputs=outputs, retry_on=retry_on, buffer=frame.head["buffer"])
             codec = Codec(Blobs(frame.head["home"] + "/blobs"), serializers=serializers)
             call, asked = plug_in(Call(function, args, kwargs), self.port, context, codec), frame.head["asked"]
             outlet = None
-            if frame.head["stream"] is not None:
-                outlet = SocketOutlet(self.port, context, options, asked, codec, frame.head["stream"])
+            if frame.head["stream"]:
+                outlet = SocketOutlet(self.port, context, options, asked, codec)
             if frame.head["is_async"]:
                 import asyncio  # 30 ms that most children never need
 

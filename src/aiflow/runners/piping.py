@@ -23,7 +23,7 @@ from aiflow.values.codec import Codec, Stored
 __all__ = ["Pipes", "SocketOutlet", "Taken", "plug_in"]
 
 _WINDOW = 50
-"""After so many items that need no commit, the child wants to hear whether there is room for more; it sends on meanwhile."""
+"""After so many items the child wants to hear whether there is room for more; it sends on meanwhile."""
 _BATCH, _BATCH_BYTES = 100, 1_000_000
 """How many items go down at a time, at most."""
 
@@ -93,13 +93,7 @@ class SocketStream(Stream[Any]):
 
 
 class SocketOutlet:
-    """Where the items of a stream job in a child process go.
-
-    Parameters
-    ----------
-    is_durable
-        Whether each item has to be acknowledged, because it is committed with the job's state.
-    """
+    """Where the items of a stream job in a child process go."""
 
     def __init__(
         self,
@@ -108,12 +102,12 @@ class SocketOutlet:
         options: JobOptions,
         asked: Sequence[int | str | None],
         codec: Codec,
-        is_durable: bool,
     ) -> None:
         self._port, self._context, self._options, self._asked = port, context, options, asked
-        self._codec, self._is_durable = codec, is_durable
+        self._codec = codec
         self._is_checked = options.outputs != 1 or bool(asked)
         self._count = 0
+        self._window = max(1, min(_WINDOW, options.buffer // 4))
         self._unanswered: deque[Any] = deque()
 
     def emit(self, item: Any) -> None:
@@ -126,13 +120,11 @@ class SocketOutlet:
         head, body = _packed(stored)
         self._count += 1
         fields = {"key": context.key, "stored": head[:-1], "state": state, "truth": truth}
-        if self._is_durable:
-            self._port.ask("item", body, **fields).wait()
-        elif self._count % _WINDOW:
+        if self._count % self._window:
             self._port.tell("item", body, **fields)
         else:
             self._unanswered.append(self._port.ask("item", body, **fields))
-            if len(self._unanswered) > 1:
+            if len(self._unanswered) > 1 or self._window == 1:
                 self._unanswered.popleft().wait()
 
     def finish(self, ended: Ended) -> None:
