@@ -185,13 +185,23 @@ def _send(channel: socket.socket, request: dict[str, Any], descriptors: list[int
 # --- in the hatchery --------------------------------------------------------------------------------------------------
 
 
+_LATE = ("cloudpickle", "difflib", "rich.console", "rich_click.rich_help_rendering", "tests.invariants")
+"""What is imported when it is first needed; not what starts threads, such as numpy."""
+
+
 def _import_everything() -> None:
+    """Import what aiflow may need, and learn what it learns once in each process: its plugins and all packages."""
     import aiflow
+    from aiflow.hooks import manager
+    from aiflow.provenance import provenance
 
     for module in pkgutil.walk_packages(aiflow.__path__, "aiflow."):
         if module.name not in ("aiflow.__main__", "aiflow.pytest_plugin", "aiflow.runners.flink_driver"):
             importlib.import_module(module.name)
-    importlib.import_module("tests.invariants")
+    for name in _LATE:
+        importlib.import_module(name)
+    manager()
+    provenance(__file__)
 
 
 def _serve(channel: socket.socket) -> dict[str, Any] | None:

@@ -238,15 +238,19 @@ MIXTURE = Counter({f"twenty.{job}": 1 for job in JOBS}) + Counter({"toll": TOCKS
 
 
 class Turn:
-    """A byte that is seen by all forks: whether a transaction is open."""
+    """Two bytes that are seen by all forks: whether a transaction is open, and whether the run is over."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, 4096)
 
-    def wait(self, seconds: float = 0.02) -> None:
-        """Watch until a transaction is open, for a while."""
+    def begin(self) -> None:
+        """Forget what was."""
+        self.memory[:2] = bytes(2)
+
+    def wait(self, seconds: float = 5.0) -> None:
+        """Watch until a transaction is open, or none will be any more."""
         end = time.monotonic() + seconds
-        while not self.memory[0] and time.monotonic() < end:
+        while not any(self.memory[:2]) and time.monotonic() < end:
             pass
 
     def watch(self, project: af.Project) -> None:
@@ -270,6 +274,7 @@ def run_mixture(home: Path, turn: Turn, started: Path) -> None:
     for execution in running:
         execution.wait(60)
     project.close()
+    turn.memory[1] = 1
 
 
 def publish_tocks(home: Path, started: Path, seed: int) -> list[int]:
@@ -303,7 +308,7 @@ def die_at_random(folder: str, kills: int, seed: int) -> dict[str, Any]:
             looks = []
             tocks = Fork(publish_tocks, home, started, rng.randrange(2**31))
             for _ in range(2):
-                turn.memory[0] = 0
+                turn.begin()
                 run = Fork(run_mixture, home, turn, started)
                 time.sleep(rng.uniform(0, usual))
                 if aimed := rng.random() < 0.5:

@@ -11,7 +11,7 @@ from tests.crash import deeds
 FOLDER = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
 )  # a kill loses nothing that was written
-KILLS = int(os.environ.get("AIFLOW_KILLS", "40"))
+KILLS = int(os.environ.get("AIFLOW_KILLS", "24"))
 
 
 @pytest.mark.slow
