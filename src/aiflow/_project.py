@@ -13,14 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiflow.clock import Clock, SystemClock
-from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, StoreError
+from aiflow.errors import Conflict, GraphError, NotFound, OffsetPruned, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
@@ -30,6 +31,7 @@ from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
 from aiflow.graph.workflow import Workflow, defined
 from aiflow.interrupting import Interrupts
+from aiflow.keep import read_keep
 from aiflow.launching import Launcher
 from aiflow.live import log_path
 from aiflow.opening import guard, open_home
@@ -39,6 +41,9 @@ from aiflow.store.connection import find_store
 from aiflow.store.log import EventFilter
 from aiflow.triggers import Triggers
 from aiflow.views import Executions, Jobs, Workflows
+
+if TYPE_CHECKING:
+    from aiflow.pruning import Pruned
 
 __all__ = ["Project", "project"]
 
@@ -64,6 +69,9 @@ class Project:
         ``"normal"``: what is acknowledged survives the death of the process; ``"full"``: the loss of power too.
     workers
         How many jobs run at a time on threads, and how many in processes.
+    keep
+        How much of the past is kept: ``{"executions": 1000, "days": 30, "events": 1_000_000, "blobs": "2 GB"}``, or some of
+        these. `serve` prunes by it now and then, and `prune` at once.
     clock
         Where the time comes from; for tests.
     plugins
@@ -92,6 +100,7 @@ class Project:
         home: str | Path | None = None,
         durability: str | None = None,
         workers: int | None = None,
+        keep: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         plugins: Iterable[Any] | None = None,
         _make: bool = True,
@@ -99,7 +108,8 @@ class Project:
     ) -> None:
         if name is not None and (not isinstance(name, str) or not name.strip()):
             raise ParameterError(f"a project's name must be a text that is not empty, not {name!r}")
-        settings = load_settings(name=name, home=home, durability=durability, workers=workers)
+        settings = load_settings(name=name, home=home, durability=durability, workers=workers, keep=keep)
+        self._keep = settings.keep
         if not _make and not find_store(settings.home).exists():
             raise StoreError(
                 f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME"
@@ -474,7 +484,13 @@ class Project:
                 try:
                     self._resume(execution, and_run=False)
                     taken.append(execution)
-                except (Conflict, GraphError, NotFound, ParameterError) as error:  # that one stays; the others go on
+                except (
+                    Conflict,
+                    GraphError,
+                    NotFound,
+                    OffsetPruned,
+                    ParameterError,
+                ) as error:  # that one stays; the others go on
                     logger.warning("execution %s stays INTERRUPTED: %s", execution.id, error)
                     if _passed_over is not None:
                         _passed_over.add(execution.id)
@@ -483,6 +499,64 @@ class Project:
     def _resume(self, execution: Execution, and_run: bool = True, take_over: bool = False) -> None:
         self._launcher.resume(execution, and_run, take_over)
         self._shared.drive_if_nobody_does()
+
+    def prune(
+        self,
+        *,
+        executions: int | None = None,
+        days: float | None = None,
+        events: int | None = None,
+        blobs: int | str | None = None,
+        dry_run: bool = False,
+        vacuum: bool = False,
+    ) -> Pruned:
+        """Delete what is beyond the limits and what nobody needs any more, in small steps, also while others use the home.
+
+        Limits that are not given are those of `keep`; without any, only what no row names is swept up. What running and
+        interrupted executions, triggers, schedules, durable subscriptions and cached values need stays in any case.
+
+        Parameters
+        ----------
+        executions, days, events, blobs
+            Keep so many executions that have ended; what is younger; so many events; so many bytes of values in files.
+        dry_run
+            Delete nothing, and tell what would go.
+        vacuum
+            Give free space back to the file system: the database is written anew, and others cannot write meanwhile.
+            Otherwise it is used for what comes.
+
+        Returns
+        -------
+        Pruned
+            What went, and the sizes before and after.
+
+        Raises
+        ------
+        ParameterError
+            If a limit does not fit.
+        Conflict
+            If another process prunes the home all the while.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     made = project.publish_many(["tick"] * 5)
+        ...     pruned = project.prune(events=2)
+        ...     (pruned.went["events"], project.events.count())
+        (3, 2)
+        """
+        from aiflow.pruning import Pruner
+
+        self._check_open()
+        said = {"executions": executions, "days": days, "events": events, "blobs": blobs}
+        keep = self._keep | read_keep(said, "the argument")
+        engine = None if dry_run and not self._shared.has_engine else self._shared.engine
+        pruned = Pruner(self._store, self._clock, engine, keep, dry_run=dry_run).run()
+        if not vacuum or dry_run:
+            return pruned
+        self._store.shrink()
+        return replace(pruned, after=self._store.size)
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 

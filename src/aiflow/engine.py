@@ -48,15 +48,17 @@ __all__ = ["SHOWN_EACH", "SILENT", "Engine"]
 
 logger = logging.getLogger(__name__)
 _TRIES = 3
-_SNAPSHOT_EACH, _SNAPSHOT_JOBS = 1_000, 200
-"""After how many events the state of one more execution is kept, and how many jobs it may have at most."""
+_SNAPSHOT_EACH, _SNAPSHOT_JOBS, _SNAPSHOTS = 1_000, 200, 20
+"""After how many events the state of one more execution is kept, how many jobs it may have, and how many may be looked at."""
 
+_MOVE_SNAPSHOT = {table: f"UPDATE {table} SET snapshot_offset = ? WHERE id = ?" for table in ("executions", "triggers")}
 _KEEP_SNAPSHOT = {
     table: f"UPDATE {table} SET snapshot = ?, snapshot_offset = ? WHERE id = ?" for table in ("executions", "triggers")
 }
 SHOWN_EACH, SILENT = 15.0, 60.0
 """Seconds between two signs that an owner works, and after how many without one another may be told to take over."""
 
+_NEW_NAME = "subscribe with since='start' for what is left, under another name if this one has a position"
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 _TIMER = str(EventType.TIMER_FIRED)
@@ -150,6 +152,7 @@ class Engine:
                     self._drain()
             self._admit()
             for live in self._touched.values():
+                live.has_moved = True
                 if live.flows is not None:
                     self.items.let_go(live)
             if self.record.head >= self._snapshot_at:
@@ -214,6 +217,11 @@ class Engine:
         rows = writer.execute(
             f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.record.head,)
         ).fetchall()
+        if rows and rows[0][0] > self.record.head + 1:
+            logger.warning(
+                "The log was pruned up to offset %d before this process had read on from %d: its subscribers miss events",
+                rows[0][0] - 1, self.record.head,
+            )  # fmt: skip
         for row in rows:
             self.record.head = row[0]
             try:
@@ -676,6 +684,8 @@ class Engine:
             if self.store.writer.execute(*epoch_sql).rowcount != 1:
                 return False
             self.record.flush()  # what this turn has appended so far may concern it
+            advice = "start it anew (start_from takes over what has succeeded)"
+            self.store.check_reaches(live.needed_after, f"{live.plan.key} ({live.execution_id}) cannot go on", advice)
             self._reload(live)
             self._adopt(live)
             self.record.append(taken_over(live, self.store.owner_id))
@@ -720,26 +730,52 @@ class Engine:
             self.submit(Entry(apply))
 
     def _snapshot_next(self) -> None:
-        """Keep the state of one execution as it is now, each in its turn, so that resuming it reads little of the log."""
+        """Keep the state of one execution as it is now, each in its turn, so that resuming it reads little of the log.
+
+        Those in which nothing has happened since cost little: some more of them are said to be as they were.
+        """
         self._snapshot_at = self.record.head + _SNAPSHOT_EACH
-        for _ in range(min(len(self._rotation), 10)):
+        for _ in range(min(len(self._rotation), _SNAPSHOTS)):
             live = self.lives.get(self._rotation.popleft())
             if live is not None:
                 self._rotation.append(live.execution_id)
-                if len(live.plan) <= _SNAPSHOT_JOBS:
+                if not live.has_moved:
+                    self._snapshot(live)
+                elif len(live.plan) <= _SNAPSHOT_JOBS:
+                    self._snapshot_at += live.state.waiting  # what waits is in it: the more, the seldomer
                     self._snapshot(live)
                     return
 
+    def keep_states(self, until: int) -> None:
+        """Keep the states of the executions of this process that still need what is before `until`; some in each turn."""
+
+        def apply() -> bool:
+            left = [live for live in self.lives.values() if live.needed_after < until]
+            for live in left[:_SNAPSHOTS]:
+                self._snapshot(live)
+            return len(left) > _SNAPSHOTS
+
+        while self.submit(Entry(apply)).result:
+            threading.Event().wait(0.001)
+
     def _snapshot(self, live: Live) -> None:
-        before, live.snapshot = live.snapshot, (json.dumps(live.state.dump()), self.record.head)
-        self._undo.append(partial(setattr, live, "snapshot", before))
-        self.record.write(_KEEP_SNAPSHOT[live.table], (*live.snapshot, live.execution_id))
+        before, head = (live.snapshot, live.has_moved), self.record.head
+        if live.has_moved or live.snapshot is None or live.execution_id in self._touched:
+            live.snapshot = json.dumps(live.state.dump()), head
+            self.record.write(_KEEP_SNAPSHOT[live.table], (*live.snapshot, live.execution_id))
+        else:
+            live.snapshot = live.snapshot[0], head
+            self.record.write(_MOVE_SNAPSHOT[live.table], (head, live.execution_id))
+        live.has_moved = False
+        self._undo.append(partial(self._unsnapshot, live, *before))
+
+    def _unsnapshot(self, live: Live, snapshot: tuple[str, int] | None, has_moved: bool) -> None:
+        live.snapshot, live.has_moved = snapshot, has_moved
 
     def _reload(self, live: Live) -> None:
         """Make the state of an execution anew from the log: it is a fold over its events, nothing else."""
         state = live.fresh_state()
-        after = live.snapshot[1] if live.snapshot else live.first_offset
-        events = log.of_execution(self.store.writer, live.execution_id, after, live.plan.keys_heard)
+        events = log.of_execution(self.store.writer, live.execution_id, live.needed_after, live.plan.keys_heard)
         replay(state, [e for e in events if e.offset <= self.record.head])
         for job in state.jobs:
             job.ticketed = False
@@ -785,7 +821,9 @@ class Engine:
                 row = self.store.writer.execute(sql, (namespace, name)).fetchone()
                 if row is not None:
                     start = position = row[0]
-                else:
+                if position is not None:
+                    self.store.check_reaches(position, f"the subscription {name!r}", _NEW_NAME)
+                if row is None:
                     self.record.write(
                         "INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.record.now)
                     )

@@ -124,7 +124,27 @@ class OwnershipLost(StoreError):
 
 
 class OffsetPruned(StoreError):
-    """The events asked for were pruned from the log."""
+    """What was asked for needs events that were pruned from the log.
+
+    Parameters
+    ----------
+    asker
+        What asks for them: "since=17", "execution k3x… cannot be resumed".
+    after
+        The offset after which it needs all events; None if that is a time before the log begins.
+    pruned
+        The offset up to which the log was pruned.
+    advice
+        What to do instead.
+    """
+
+    def __init__(self, asker: str, after: int | None, pruned: int, advice: str) -> None:
+        self.asker, self.after, self.pruned, self.advice = asker, after, pruned, advice
+        wanted = "events from before that" if after is None else f"the events after offset {after}"
+        super().__init__(f"{asker}: the log was pruned up to offset {pruned}, and {wanted} are needed; {advice}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.asker, self.after, self.pruned, self.advice)
 
 
 class RunnerError(AIFlowError, RuntimeError):

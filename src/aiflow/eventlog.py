@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import as_datetime, as_timestamp
 from aiflow.errors import OffsetPruned, ParameterError
 from aiflow.graph.event import Event
+from aiflow.keep import Keep
 from aiflow.store import log
 from aiflow.store.log import EventFilter
 
 if TYPE_CHECKING:
     from aiflow._project import Project
+    from aiflow.pruning import Pruned
 
 __all__ = ["EventLog"]
 
 Texts = str | Iterable[str] | None
+_ADVICE = "say since='start' for what is left"
 
 
 class EventLog:
@@ -74,7 +77,8 @@ class EventLog:
 
     def latest(self, key: str = "*", **filters: Any) -> Event | None:
         """Give the newest event of a key, or None."""
-        found = log.select(self._reader(), EventFilter(key, **filters), limit=1, newest=True)
+        after = self._project._store.pruned_until
+        found = log.select(self._reader(), EventFilter(key, **filters), after, limit=1, newest=True)
         return found[0] if found else None
 
     def failed(self, limit: int | None = None) -> Sequence[dict[str, Any]]:
@@ -129,22 +133,55 @@ class EventLog:
         OffsetPruned
             If the log was pruned past it.
         """
-        if since is None:
-            since = default
-        if since == "start":
-            return 0
+        since = default if since is None else since
+        store = self._project._store
         if since == "now":
-            return self._project._store.head()
+            return store.head()
+        pruned = store.pruned_until
+        if since == "start":
+            return pruned
         if isinstance(since, datetime):
-            return self.offset_at(since)
+            return self._position_at(since, pruned)
         if isinstance(since, bool) or not isinstance(since, int) or not 0 <= since < 2**63:
             raise ParameterError(f"since must be 'start', 'now', an offset or a datetime, not {since!r}")
-        pruned = int(self._project._store.meta("pruned_until") or 0)
-        if since and since < pruned:
-            raise OffsetPruned(
-                f"the log was pruned up to offset {pruned}, and {since} is before that; say since='start' for what is left"
-            )
+        if since < pruned:
+            raise OffsetPruned(f"since={since}", since, pruned, _ADVICE)
         return since
+
+    def _position_at(self, moment: datetime, pruned: int) -> int:
+        found = self.offset_at(moment)
+        if found >= pruned:
+            return found
+        if as_timestamp(moment) > float(self._project._store.meta("pruned_time") or 0.0):
+            return pruned  # nothing happened between
+        raise OffsetPruned(f"since={moment.isoformat()}", None, pruned, _ADVICE)
+
+    def prune(self, before: int | datetime) -> Pruned:
+        """Delete the events before an offset or a time, as far as nobody needs them.
+
+        What running and interrupted executions, triggers, schedules and durable subscriptions still need stays, and so
+        does the newest event. Executions that have ended stay as they are, but one that did not succeed cannot be
+        resumed if its events are gone.
+
+        Parameters
+        ----------
+        before
+            An offset (that event stays), or a `datetime`.
+
+        Returns
+        -------
+        Pruned
+            What went, and who needs the log from further back.
+        """
+        from aiflow.pruning import Pruner
+
+        if isinstance(before, datetime):
+            before = self.offset_at(before) + 1
+        if isinstance(before, bool) or not isinstance(before, int) or not 0 <= before < 2**63:
+            raise ParameterError(f"before must be an offset or a datetime, not {before!r}")
+        project = self._project
+        project._check_open()
+        return Pruner(project._store, project._clock, project._shared.engine, Keep(), before=before).run()
 
     def _until(self, until: int | datetime | None) -> int | None:
         if isinstance(until, datetime):

@@ -38,6 +38,9 @@ def why(execution: Execution, job: str) -> str:
         told = f"{job} number {latest.number} was skipped: {latest.reason}"
         return "\n".join([told, *_answers(execution, job), *_consumed(execution, job)])
     started = _started(execution, job, latest.number)
+    if started is None and _is_pruned(execution):
+        until = execution._project._store.pruned_until
+        return f"{job} number {latest.number} ran; why is not known any more: the log was pruned up to offset {until}"
     lines = [_cause(job, latest.number, definition, started, latest.event)]
     if started is not None:
         lines += [_line(e) for e in execution.events_at(started.value.get("events", []))]
@@ -72,13 +75,18 @@ def _firings(execution: Execution) -> tuple[Plan | None, list[Firing]]:
         live = execution.live or execution._project._launcher.rebuilt(execution)
     except AIFlowError:  # it is not defined here, or otherwise than it was
         return None, []
-    if not any(len(vertex.rules) > 1 for vertex in live.plan.vertices):
+    if _is_pruned(execution) or not any(len(vertex.rules) > 1 for vertex in live.plan.vertices):
         return live.plan, []
     state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
     state.firings = []
     reader, first = execution._project._store.reader(), execution.first_offset
     replay(state, log.of_execution(reader, execution.id, first, live.plan.keys_heard))
     return live.plan, state.firings
+
+
+def _is_pruned(execution: Execution) -> bool:
+    """Whether the log does not tell all of it any more."""
+    return bool(execution.first_offset < execution._project._store.pruned_until)
 
 
 def _started(execution: Execution, job: str, number: int) -> Event | None:

@@ -94,6 +94,7 @@ class Live:
         self.workflow, self.params, self.store = workflow, dict(params), store
         self.state = ExecutionState(plan, execution_id, namespace, context)
         self.snapshot: tuple[str, int] | None = None  # a state as JSON, and the offset up to which it is folded
+        self.has_moved = True  # whether anything has happened since
         self.first_offset = 0  # what came before does not concern it
         self.given: dict[int, Any] = {}
         self.given_from: dict[int, tuple[str, int]] = {}
@@ -128,6 +129,11 @@ class Live:
         """Give the state as it was at the last snapshot, or at the start."""
         state = ExecutionState(self.plan, self.execution_id, self.namespace, self.context)
         return state.load(json.loads(self.snapshot[0])) if self.snapshot else state
+
+    @property
+    def needed_after(self) -> int:
+        """The offset after which all events of the log are needed to make its state anew."""
+        return self.snapshot[1] if self.snapshot else self.first_offset
 
     def value(self, index: int, number: int) -> Any:
         """Give the value of one run of a job, from memory or from the store; one that a crash lost is computed again."""

@@ -181,7 +181,6 @@ class Performer:
         except BaseException as error:  # loading inputs, a user's key function and a plugin's runner are foreign code
             self.engine.report(work, judge(error, work.options))
             return
-        work.cache_key = None
         ended.stored, ended.reason = found, "the value of an equal call was used again"
         self.engine.report(work, ended)
 

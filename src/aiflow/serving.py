@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiflow.clock import Clock, as_timestamp
-from aiflow.errors import NotFound, StoreError
+from aiflow.errors import AIFlowError, Conflict, NotFound, StoreError
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import Event
 from aiflow.graph.job import seconds
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 LOOK = 5.0
 """Seconds between two looks for triggers and executions that nobody takes care of any more."""
 
+PRUNE = 60.0
+"""Seconds between two prunings."""
+
 _STEP = 0.1
 """Seconds between two questions whether it is enough."""
 
@@ -51,15 +55,20 @@ class Server:
         Whose triggers.
     workflows
         What may be started; those with `start_on` are registered.
+    prune_each
+        Seconds between two prunings, if the project's `keep` says how much is kept.
     """
 
-    def __init__(self, project: Project, workflows: Iterable[Workflow]) -> None:
+    def __init__(self, project: Project, workflows: Iterable[Workflow], prune_each: float = PRUNE) -> None:
         self.project = self._project = project
         self._workflows = {(w.namespace or project.name, w.name): w for w in workflows}
         self._lives: dict[str, Live] = {}
         self._refused: set[str] = set()
         self._looked = 0.0
         self._is_asked = False
+        self._pruning: threading.Thread | None = None
+        self._prune_each, self._pruned_at = prune_each, -math.inf
+        self._stop = threading.Event()
 
     def __enter__(self) -> Self:
         starter = Starter(self._project, self._workflow_of)
@@ -100,6 +109,31 @@ class Server:
             if (live is None or live.ended.is_set()) and not trigger.served:
                 self._serve(trigger)
         self._project.recover(self._refused)
+        self._prune_now_and_then()
+
+    def _prune_now_and_then(self) -> None:
+        """Begin to prune on a thread, unless that was done a moment ago, is under way, or nothing says how much to keep."""
+        is_at_work = self._pruning is not None and self._pruning.is_alive()
+        if self._project._keep and not is_at_work and time.monotonic() - self._pruned_at >= self._prune_each:
+            self._pruned_at = time.monotonic()
+            self._pruning = threading.Thread(target=self._prune, name="aiflow-pruning", daemon=True)
+            self._pruning.start()
+
+    def _prune(self) -> None:
+        from aiflow.pruning import Pruner
+
+        project = self._project
+        try:
+            engine = project._shared.engine
+            pruner = Pruner(project._store, project._clock, engine, project._keep, stop=self._stop)
+            pruned = pruner.run(wait=False, measure=False)
+        except Conflict:  # another process is at it
+            return
+        except AIFlowError as error:  # the disk is full, say; it is tried again in a while
+            logger.warning("Pruning was not finished: %s", error)
+            return
+        if pruned.went:
+            logger.info("Pruned: %s", ", ".join(f"{count} {name}" for name, count in pruned.went.items()))
 
     def _triggers(self) -> list[Trigger]:
         every = [*self._project.triggers.list(limit=None), *self._project.schedules.list(limit=None)]
@@ -139,6 +173,9 @@ class Server:
     def let_go(self) -> None:
         """Serve nothing any more; what was started goes on, and what comes now is handled at the next serve."""
         self._ears.close()
+        self._stop.set()
+        if self._pruning is not None:
+            self._pruning.join(10.0)
         self._project._shared.engine.let_go([live for live in self._lives.values() if not live.ended.is_set()])
         self._lives.clear()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiflow.errors import ParameterError, suggest
+from aiflow.keep import Keep, read_keep
 
 __all__ = ["Settings", "find_home", "load_settings"]
 
@@ -28,7 +29,7 @@ class Settings:
     durability: str = "normal"
     workers: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
-    keep: Mapping[str, Any] = field(default_factory=dict)
+    keep: Keep = field(default_factory=Keep)
 
 
 def find_home(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, dict[str, Any]]:
@@ -75,6 +76,7 @@ def load_settings(
     home: str | Path | None = None,
     durability: str | None = None,
     workers: int | None = None,
+    keep: Any = None,
 ) -> Settings:
     """Put arguments, environment and file together.
 
@@ -102,5 +104,12 @@ def load_settings(
             raise ParameterError(f"workers must be a whole number ≥ 1, not {count!r}")
     return Settings(
         home=path, name=name or table.get("name"), durability=durability, workers=count,
-        limits=table.get("limits", {}), keep=table.get("keep", {}),
+        limits=table.get("limits", {}), keep=_keep(table, keep),
     )  # fmt: skip
+
+
+def _keep(table: Mapping[str, Any], said: Any) -> Keep:
+    """Put the limits of what is kept together, one by one."""
+    found = read_keep(table.get("keep", {}), "[tool.aiflow]")
+    found |= read_keep(os.environ.get("AIFLOW_KEEP", ""), "AIFLOW_KEEP")
+    return found if said is None else found | read_keep(said, "the argument")

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiflow._project import Project
 from aiflow.clock import PATIENCE, as_datetime, as_timestamp
+from aiflow.errors import OffsetPruned
 from aiflow.execution import Execution
 from aiflow.graph.job import seconds
 from aiflow.graph.state import ExecutionState
@@ -152,10 +153,15 @@ def assert_replays(execution: Execution) -> None:
     ------
     AssertionError
         With the first decision that differs.
+    OffsetPruned
+        If the log does not tell all of it any more.
     """
     project = execution._project
     live = project._shared.live(execution.id) or project._launcher.rebuilt(execution)
     state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
+    pruned = project._store.pruned_until
+    if execution.first_offset < pruned:
+        raise OffsetPruned(f"execution {execution.id} cannot be replayed", execution.first_offset, pruned, "prune less")
     events = log.of_execution(project._store.reader(), execution.id, execution.first_offset, live.plan.keys_heard)
     left = replay(state, events)
     if left and execution.status != "INTERRUPTED":

@@ -57,7 +57,7 @@ def test_leaving_the_loop_ends_the_following(project: af.Project) -> None:
     for _ in project.events.follow(since="start"):
         break
     gc.collect()
-    assert project._shared.engine.deliveries.subscriptions == []
+    assert project._shared.engine.deliveries.subscriptions == {}
 
 
 def test_following_works_in_async_code(project: af.Project) -> None:
@@ -89,7 +89,7 @@ def test_cancelling_async_code_that_follows_ends_the_following(project: af.Proje
 
     asyncio.run(asyncio.wait_for(cancel(), 20))
     gc.collect()
-    until(lambda: project._shared.engine.deliveries.subscriptions == [])
+    until(lambda: project._shared.engine.deliveries.subscriptions == {})
 
 
 def test_events_of_another_process_are_seen_in_order_and_need_no_event_of_our_own(project: af.Project) -> None:

@@ -78,7 +78,7 @@ def build(workflow: af.Workflow, one: af.Job) -> af.Graph:
 
 
 def run() -> af.Execution:
-    with af.Project("demo", home="home", durability="full", workers=2) as project:
+    with af.Project("demo", home="home", durability="full", workers=2, keep={"executions": 100}) as project:
         execution = project.run(flow, check=False, timeout=10, path="x")
         assert_type(execution.status, af.ExecutionStatus)
         assert_type(execution.started, datetime | None)
@@ -87,6 +87,8 @@ def run() -> af.Execution:
             assert_type(one.status, af.JobStatus)
         assert_type(project.events.list(keys="sensor.*", limit=3), list[af.Event])
         assert_type(project.events.count(), int)
+        assert_type(project.events.prune(before=7).pruned_until, int)
+        assert_type(project.prune(days=30, blobs="2 GB", dry_run=True).held, tuple[str, ...])
         assert_type(project.executions.find("abc"), af.Execution | None)
         with project.subscribe(lambda event: print(event.key), keys=["a", "b"], since="start", name="reader"):
             project.publish_many([("a", 1), af.Draft("b", 2)])

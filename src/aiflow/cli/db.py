@@ -1,11 +1,10 @@
-"""The commands `db …`: is the store sound, and a copy of it.
+"""The commands `db …`: is the store sound, a copy of it, and what of the past goes.
 
-Knows nothing of what the rows mean, except which of them name blobs.
+Knows nothing of what the rows mean.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,9 @@ import rich_click as click
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.failures import say
 from aiflow.cli.formats import Lines, write
+from aiflow.cli.prune import prune
 from aiflow.errors import StoreError
+from aiflow.store.checking import dangling, named_blobs
 
 if TYPE_CHECKING:
     from aiflow.store.store import Store
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["db"]
 
 
-@click.group(cls=Group, examples="db check\ndb backup /backups/aiflow-2026-11-23.db")
+@click.group(cls=Group, examples="db check\ndb backup /backups/aiflow-2026-11-23.db\ndb prune --days 30")
 def db() -> None:
-    """Check the store, or copy it."""
+    """Check the store, copy it, or keep it small."""
+
+
+db.add_command(prune)
 
 
 @db.command(examples="db check\ndb check -o json")
@@ -46,10 +50,11 @@ def check(context: click.Context) -> None:
 
 def _damage_of(store: Store) -> tuple[list[str], int]:
     """Give what is wrong, in sentences, and the number of blobs that were read."""
-    problems = []
+    problems, blobs = [], {}
     try:
         problems += [f"database: {line}" for (line,) in store.rows("PRAGMA integrity_check") if line != "ok"]
-        blobs = _blobs(store)
+        blobs = named_blobs(store)
+        problems += dangling(store)
     except StoreError as error:
         return [*problems, str(error)], 0
     for digest, user in sorted(blobs.items()):
@@ -60,20 +65,6 @@ def _damage_of(store: Store) -> tuple[list[str], int]:
     return problems, len(blobs)
 
 
-def _blobs(store: Store) -> dict[str, str]:
-    """Give the hashes of all blobs that rows name, each with whose it is."""
-    found: dict[str, str] = {}
-    for execution_id, job, blob in store.rows(
-        "SELECT execution_id, job, blob FROM job_executions WHERE blob IS NOT NULL"
-    ):
-        found[blob] = f"the value of {job} in execution {execution_id}"
-    for execution_id, part in store.rows("SELECT id, part FROM executions WHERE part IS NOT NULL"):
-        for job, stored in json.loads(part).get("given", {}).items():
-            if stored[2]:
-                found[stored[2]] = f"given for {job} in execution {execution_id}"
-    return found
-
-
 @db.command(examples="db backup /backups/aiflow-2026-11-23.db")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
@@ -82,7 +73,7 @@ def backup(asked: Asked, file: Path) -> None:
     with needs_home(asked) as project:
         store = project._store
         size = _copy(store, file)
-        blobs = len(_blobs(store))
+        blobs = len(named_blobs(store))
         if blobs:
             say(f"{blobs} values stand in files of their own: copy {store.blobs.root} as well")
     write(asked.output, {"file": str(file), "size": size}, Lines(f"{file}: {size:,} bytes"))

@@ -105,7 +105,10 @@ class Deliveries:
 
     def __init__(self, source: EventSource) -> None:
         self.source = source
-        self.subscriptions: list[Subscription] = []
+        self.subscriptions: dict[int, Subscription] = {}
+        self._by_key: dict[str, dict[int, Subscription]] = {}
+        self._for_all: dict[int, Subscription] = {}
+        self._guard = threading.Lock()
         self._ready: deque[Subscription] = deque()
         self._stalled: deque[Subscription] = deque()
         self._wake = threading.Condition()
@@ -120,23 +123,39 @@ class Deliveries:
         """Add a subscription that begins after `position`; `live` if nothing has happened since."""
         subscription = Subscription(self, callback, wanted, position, name, namespace)
         subscription.live = live
-        self.subscriptions = [*self.subscriptions, subscription]
+        with self._guard:
+            self.subscriptions[id(subscription)] = subscription
+            for listeners in self._places(subscription):
+                listeners[id(subscription)] = subscription
         if not live:
             self._schedule(subscription)
         return subscription
 
+    def _places(self, subscription: Subscription) -> list[dict[int, Subscription]]:
+        """Give where a subscription is found: under each key, if it wants some keys only, and no globs."""
+        keys = subscription.wanted.exact_keys
+        return [self._for_all] if keys is None else [self._by_key.setdefault(key, {}) for key in keys]
+
     def remove(self, subscription: Subscription) -> None:
         """Forget a subscription."""
-        self.subscriptions = [s for s in self.subscriptions if s is not subscription]
+        with self._guard:
+            self.subscriptions.pop(id(subscription), None)
+            for listeners in self._places(subscription):
+                listeners.pop(id(subscription), None)
+            for key in subscription.wanted.exact_keys or ():
+                if not self._by_key.get(key, True):
+                    del self._by_key[key]
 
     def announce(self, events: Sequence[Event]) -> None:
-        """Take note of committed events; called in the order of commits."""
-        for subscription in self.subscriptions:
-            if not subscription.live:
-                continue
-            wanted = [e for e in events if e.offset > subscription.begin and subscription.wanted.fits(e)]
-            if not wanted:
-                continue
+        """Take note of committed events; called in the order of commits. Who wants other keys only is not even asked."""
+        found: dict[int, tuple[Subscription, list[Event]]] = {}
+        with self._guard:
+            for event in events:
+                for listeners in (self._by_key.get(event.key), self._for_all):
+                    for own, one in listeners.items() if listeners else ():
+                        if one.live and event.offset > one.begin and one.wanted.fits(event):
+                            found.setdefault(own, (one, []))[1].append(event)
+        for subscription, wanted in found.values():
             with subscription._guard:
                 if len(subscription._backlog) > BACKLOG:
                     subscription.live = False  # it reads on from the log, when it has worked off what it has
@@ -157,9 +176,13 @@ class Deliveries:
             else:
                 self._stuck = 0
 
+    def lagging(self) -> list[int]:
+        """Give the positions of those that still have to read what they want from the log."""
+        return [s.position for s in list(self.subscriptions.values()) if not s.live]
+
     def is_idle(self) -> bool:
         """Tell whether every subscriber has handled what it was given."""
-        return not any(s._scheduled for s in self.subscriptions)
+        return not any(s._scheduled for s in list(self.subscriptions.values()))
 
     def is_own_thread(self) -> bool:
         """Tell whether the caller is one of the threads that call callbacks."""

@@ -211,6 +211,11 @@ class ExecutionState:
         """Give all runs that have not ended, with their vertices."""
         return [(i, run) for i, job in enumerate(self.jobs) if job.runs for run in job.runs.values()]
 
+    @property
+    def waiting(self) -> int:
+        """How many starts wait for their turn."""
+        return sum(len(job.starts) for job in self.jobs if job.starts)
+
     def dump(self) -> dict[str, Any]:
         """Give the state as JSON data, small: jobs that are as at the start are left out."""
         return {

@@ -25,7 +25,6 @@ _KINDS = {
     for kind in (
         errors.Conflict,
         errors.GraphError,
-        errors.OffsetPruned,
         errors.OwnershipLost,
         errors.ParameterError,
         errors.RunnerError,

@@ -51,6 +51,10 @@ class EventFilter:
             (name, globs) for name, globs in self.fields.items() if globs is not None and "*" not in globs
         )
 
+        keys = self.fields["key"]
+        self.exact_keys = None if keys is None or any(map(is_glob, keys)) else frozenset(keys)
+        """The keys, if it is only for some, and none of them is a glob."""
+
     def fits(self, event: Event) -> bool:
         """Tell whether `event` is wanted."""
         return not self._checks or all(
@@ -97,10 +101,12 @@ def select(
 
 
 def count(connection: Any, wanted: EventFilter, after: int = 0, until: int | None = None) -> int:
-    """Count events."""
+    """Count events after `after`, which is not before the pruned part of the log."""
     where, values = wanted.where()
-    parts = ["offset > ?"] + ([where] if where else [])
-    values = [after, *values]
+    if not where:  # offsets have no gaps
+        head = connection.execute("SELECT max(offset) FROM events").fetchone()[0] or 0
+        return max(0, (head if until is None else min(head, until)) - after)
+    parts, values = ["offset > ?", where], [after, *values]
     if until is not None:
         parts.append("offset <= ?")
         values.append(until)
@@ -118,11 +124,22 @@ def by_offsets(connection: Any, offsets: Iterable[int]) -> list[Event]:
 
 
 def offset_at(connection: Any, timestamp: float) -> int:
-    """Give the offset of the last event before `timestamp`; 0 if there is none."""
-    row = connection.execute(
-        "SELECT offset FROM events WHERE time < ? ORDER BY offset DESC LIMIT 1", (timestamp,)
-    ).fetchone()
-    return int(row[0]) if row else 0
+    """Give the offset of the last event before the first one that happened at `timestamp` or later; 0 if there is none.
+
+    Times grow with offsets but for those of timers, which say when they were due; so it is found by halving.
+    """
+    sql = "SELECT offset, time FROM events WHERE offset >= ? AND type <> 'TIMER_FIRED' ORDER BY offset LIMIT 1"
+    ends = connection.execute("SELECT (SELECT min(offset) FROM events), (SELECT max(offset) FROM events)").fetchone()
+    low, high = (ends[0] or 1), (ends[1] or 0) + 1
+    first = low
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(sql, (middle,)).fetchone()
+        if row is None or row[1] >= timestamp:
+            high = middle
+        else:
+            low = row[0] + 1
+    return low - 1 if low > first else 0
 
 
 def of_execution(connection: Any, execution_id: str, after: int, keys: Sequence[str] | None = ()) -> list[Event]:

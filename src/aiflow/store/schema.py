@@ -39,16 +39,20 @@ _FIRST = (
     "CREATE UNIQUE INDEX executions_by_trigger ON executions (trigger_id, event_offset) WHERE trigger_id IS NOT NULL",
     "CREATE INDEX executions_by_workflow ON executions (workflow, created)",
     "CREATE INDEX executions_by_status ON executions (status) WHERE status IN ('RUNNING', 'STOPPING', 'INIT')",
+    "CREATE INDEX executions_by_created ON executions (created)",
+    "CREATE INDEX executions_by_ended ON executions (ended) WHERE ended IS NOT NULL",
     """CREATE TABLE job_executions (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
         status TEXT NOT NULL, started REAL, ended REAL, reason TEXT, error TEXT, label TEXT, event_offset INTEGER,
         codec TEXT, value, blob TEXT, size INTEGER, items INTEGER,
         PRIMARY KEY (execution_id, job, number)
     ) WITHOUT ROWID""",
+    "CREATE INDEX job_executions_by_blob ON job_executions (blob) WHERE blob IS NOT NULL",
     """CREATE TABLE items (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, item INTEGER NOT NULL,
         codec TEXT NOT NULL, value, blob TEXT, size INTEGER, PRIMARY KEY (execution_id, job, item)
     ) WITHOUT ROWID""",
+    "CREATE INDEX items_by_blob ON items (blob) WHERE blob IS NOT NULL",
     """CREATE TABLE job_states (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (execution_id, job)
     ) WITHOUT ROWID""",
@@ -71,9 +75,12 @@ _FIRST = (
     """CREATE TABLE cached_results (
         key TEXT PRIMARY KEY, execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, time REAL NOT NULL
     ) WITHOUT ROWID""",
+    "CREATE INDEX cached_results_by_execution ON cached_results (execution_id, job, number)",
     """CREATE TABLE failed_events (
         id INTEGER PRIMARY KEY, offset INTEGER NOT NULL, handler TEXT NOT NULL, error TEXT NOT NULL, time REAL NOT NULL
     )""",
+    "CREATE INDEX failed_events_by_offset ON failed_events (offset)",
+    "CREATE INDEX failed_events_by_handler ON failed_events (handler, id)",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)

@@ -16,7 +16,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from aiflow.errors import StoreError
+from aiflow.errors import OffsetPruned, StoreError
 from aiflow.store import connection as door
 from aiflow.store.names import Names
 from aiflow.values.blobs import Blobs
@@ -314,7 +314,9 @@ class Store:
             "JOIN job_executions j USING (execution_id, job, number) WHERE c.key = ? AND j.codec IS NOT NULL",
             (key,),
         )
-        return None if row is None else Stored(row[0], row[1], row[2], row[3] or 0)
+        if row is None or (row[2] is not None and not self.blobs.touch(row[2], row[3] or 0)):
+            return None
+        return Stored(row[0], row[1], row[2], row[3] or 0)
 
     # --- meta -------------------------------------------------------------------------------------------------------
 
@@ -326,6 +328,23 @@ class Store:
     def set_meta(self, key: str, value: str) -> None:
         """Keep one fact about the home, unless it is there."""
         self.write([("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))])
+
+    @property
+    def pruned_until(self) -> int:
+        """The offset up to which the log was pruned; 0 if it is whole."""
+        return int(self.meta("pruned_until") or 0)
+
+    def check_reaches(self, after: int, asker: str, advice: str) -> None:
+        """Make sure, in a transaction of the writer, that the log still has all events after an offset.
+
+        Raises
+        ------
+        OffsetPruned
+            If it has not.
+        """
+        row = self.writer.execute("SELECT value FROM meta WHERE key = 'pruned_until'").fetchone()
+        if row is not None and after < int(row[0]):
+            raise OffsetPruned(asker, after, int(row[0]), advice)
 
     def head(self) -> int:
         """Give the offset of the newest event; 0 if there is none."""
@@ -353,9 +372,35 @@ class Store:
 
     @property
     def size(self) -> Mapping[str, int]:
-        """Bytes used by the parts of the home."""
-        return {
-            "database": sum(p.stat().st_size for p in self.home.glob("aiflow.db*")),
-            "blobs": sum(p.stat().st_size for p in (self.home / "blobs").rglob("*") if p.is_file()),
-            "logs": sum(p.stat().st_size for p in (self.home / "logs").rglob("*") if p.is_file()),
-        }
+        """Bytes used by the parts of the home; `free` is what of the database waits for new rows."""
+        pages, size = (self.rows(f"PRAGMA {what}")[0][0] for what in ("freelist_count", "page_size"))
+        found = {"database": sum(p.stat().st_size for p in self.home.glob("aiflow.db*")), "free": pages * size}
+        return found | {name: _bytes_in(self.home / name) for name in ("blobs", "logs", "scratch")}
+
+    def shrink(self) -> None:
+        """Write the database anew without what is free in it; others wait, for reading excepted.
+
+        Raises
+        ------
+        StoreError
+            If somebody else writes all the time, or there is no room for a second copy meanwhile.
+        """
+        connection = door.connect(self.home, durability=self.durability)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {int(door.BUSY_SECONDS * 1000)}")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except door.DatabaseError as error:
+            raise StoreError(f"the store in {self.home} could not be made smaller: {error}; try again later") from error
+        finally:
+            connection.close()
+
+
+def _bytes_in(folder: Path) -> int:
+    """Add up the sizes of the files in a folder; they may go meanwhile."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(path, name)).st_size
+    return total

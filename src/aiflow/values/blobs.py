@@ -120,6 +120,37 @@ class Blobs:
             return False
         return True
 
+    def files(self) -> Iterator[tuple[str, int, float]]:
+        """Go through all blobs: hash, size, and when each was written or touched last, in seconds since 1970."""
+        for path in self.root.glob("??/??/*"):
+            if _IS_HASH(path.name):
+                with suppress(FileNotFoundError):  # another process sweeps, too
+                    stat = path.stat()
+                    yield path.name, stat.st_size, stat.st_mtime
+
+    def sweep(self, digest: str, before: float) -> bool:
+        """Delete a blob unless it was touched after `before`; tell whether it went.
+
+        It is taken out of its place first: who touches it meanwhile is seen then, and who comes later writes it anew.
+        """
+        path, aside = self.path(digest), self.root / f".old-{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return False
+        if aside.stat().st_mtime < before:
+            aside.unlink()
+            return True
+        self.place(aside, digest)
+        return False
+
+    def sweep_halves(self, before: float) -> None:
+        """Delete what is left of blobs whose writers died long ago."""
+        for path in (*self.root.glob(".new-*"), *self.root.glob(".old-*")):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+
     def place(self, path: Path, digest: str) -> None:
         """Rename a finished file to the place of its hash."""
         target = self.path(digest)
