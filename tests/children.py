@@ -186,7 +186,7 @@ def child(function: Callable[..., Any], *args: Any, **env: str) -> Iterator[Chil
         started.close()
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait for what other threads or processes bring about, and give what the condition gave."""
     end, pause = time.monotonic() + seconds, threading.Event()
     while not (found := condition()):

@@ -119,7 +119,7 @@ CELLS = {
         heard = []
         with project.subscribe(heard.append, keys="hello") as subscription:
             project.publish("hello", {"n": 1})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not heard:
                     await asyncio.sleep(0.01)
         heard[0].value

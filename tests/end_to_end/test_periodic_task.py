@@ -29,4 +29,4 @@ def test_e16_n_ticks_give_n_runs_of_the_jobs_and_of_their_followers(
     assert execution.results("tell_minute")[0] == "the minute 00:01 has begun"
     assert execution.results("tell_tick") == execution.results("by_interval")
     assert_replays(execution)
-    execution.stop().wait(10)
+    execution.stop().wait(60)

@@ -196,7 +196,7 @@ def test_22_stopping_an_execution_stops_streams_and_those_that_wait_for_items(pr
     assert {str(j.status) for j in execution.jobs} == {"STOPPED"}
 
 
-def wait_until(ready: Any, seconds: float = 30.0) -> None:
+def wait_until(ready: Any, seconds: float = 60.0) -> None:
     pause = threading.Event()
     for _ in range(int(seconds / 0.005)):
         if ready():

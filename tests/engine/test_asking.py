@@ -113,7 +113,7 @@ def test_9_what_was_asked_and_not_answered_when_the_process_died_is_asked_again(
         execution.resume()
         run_until_idle(project)
         assert execution.results("consume") == [[7]]
-        execution.stop().wait(10)
+        execution.stop().wait(60)
     assert asked == [7, 7]
 
 

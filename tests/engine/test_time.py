@@ -65,7 +65,7 @@ def test_23_every_and_cron_start_jobs_when_they_are_due_and_followers_run_once_e
     assert execution.results("seen_2") == execution.results("after_cron") == [[(120.0 * n, 0)] for n in range(1, 6)]
     assert execution.status == "RUNNING"
     assert_replays(execution)
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_23_a_tick_is_an_event_for_all_whose_time_is_when_it_was_due(still: af.Project, clock: ManualClock) -> None:
@@ -76,7 +76,7 @@ def test_23_a_tick_is_an_event_for_all_whose_time_is_when_it_was_due(still: af.P
     assert tick.value == {"due": "2026-01-01T00:01:00+00:00", "missed": 0}
     assert tick.time == datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
     assert "timer:every(60)" in execution.why("seen")
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_executions_with_equal_conditions_have_ticks_of_their_own_and_hear_no_others(
@@ -95,7 +95,7 @@ def test_executions_with_equal_conditions_have_ticks_of_their_own_and_hear_no_ot
     assert ticks(second) == [(90, 0)]
     assert listener.jobs == []
     for execution in (first, second, listener):
-        execution.stop().wait(10)
+        execution.stop().wait(60)
 
 
 def test_who_names_the_type_hears_the_ticks_of_other_executions(still: af.Project, clock: ManualClock) -> None:
@@ -110,7 +110,7 @@ def test_who_names_the_type_hears_the_ticks_of_other_executions(still: af.Projec
     assert len(listener.results("follow")) == 3
     assert len(listener.results("follow_2")) == len(listener.results("seen")) == 1
     for execution in (other, listener):
-        execution.stop().wait(10)
+        execution.stop().wait(60)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_23_cron_goes_by_the_wall_clock_of_its_zone(
         clock.advance(timedelta(hours=61))
         shown = [e.time.astimezone(BERLIN) for e in project.events.list(types="TIMER_FIRED")]
         assert [(t.day, t.hour, t.minute) for t in shown] == times
-        execution.stop().wait(10)
+        execution.stop().wait(60)
 
 
 def test_a_day_of_minutes_is_a_matter_of_seconds(still: af.Project, clock: ManualClock) -> None:
     execution = still.start(ticking(af.cron("* * * * *")))
     clock.advance(timedelta(days=1))
     assert len(execution.jobs) == 1440
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_23_at_comes_once_and_the_execution_ends(still: af.Project, clock: ManualClock) -> None:
@@ -163,7 +163,7 @@ def test_now_makes_every_and_cron_tick_at_the_start_too(still: af.Project, clock
     clock.advance(60)
     assert [ticks(e) for e in executions] == [[(0, 0), (60, 0)]] * 2
     for execution in executions:
-        execution.stop().wait(10)
+        execution.stop().wait(60)
 
 
 def test_an_execution_that_is_over_has_no_timers(still: af.Project, clock: ManualClock) -> None:
@@ -174,7 +174,7 @@ def test_an_execution_that_is_over_has_no_timers(still: af.Project, clock: Manua
     still.publish("go")
     run_until_idle(still)
     assert moment.status == "SUCCESS"
-    year.stop().wait(10)
+    year.stop().wait(60)
     assert still._shared.engine.ticker.next_due() is None
     clock.advance(7200)
     assert still.events.count(types="TIMER_FIRED") == 0
@@ -202,7 +202,7 @@ def test_24_a_clock_that_is_set_makes_every_neither_tick_twice_nor_stall(
     assert len(ticks(execution)) == 1
     clock.advance(1 + 600)
     assert ticks(execution) == [(600, 0), (1200 + hours * 3600, 0), (1800 + hours * 3600, 0)]
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_24_a_clock_that_is_set_back_makes_cron_tick_for_no_time_twice(still: af.Project, clock: ManualClock) -> None:
@@ -213,7 +213,7 @@ def test_24_a_clock_that_is_set_back_makes_cron_tick_for_no_time_twice(still: af
     assert ticks(execution) == [(600, 0), (1200, 0), (1800, 0)]
     clock.advance(600)
     assert ticks(execution)[3:] == [(2400, 0)]
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_24_a_clock_that_is_set_on_makes_cron_tick_once_for_what_it_jumped_over(
@@ -223,7 +223,7 @@ def test_24_a_clock_that_is_set_on_makes_cron_tick_once_for_what_it_jumped_over(
     clock.jump(timedelta(hours=1))
     clock.advance(600)
     assert ticks(execution) == [(3600, 5), (4200, 0)]
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_retries_are_as_long_as_they_were_when_the_clock_is_set(still: af.Project, clock: ManualClock) -> None:
@@ -259,7 +259,7 @@ def test_24_a_machine_that_slept_makes_up_for_its_ticks_when_it_wakes(
     assert ticks(execution) == [(60, 0), *found]
     clock.advance(45)
     assert ticks(execution)[-1] == (8 * 3600, 0)
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_timeouts_and_retries_of_what_is_over_keep_no_memory(still: af.Project, clock: ManualClock) -> None:
@@ -282,7 +282,7 @@ def test_timeouts_and_retries_of_what_is_over_keep_no_memory(still: af.Project, 
     retry = still._shared.engine.ticker.next_due()
     assert retry == clock.now() + 3600
     assert len([1 for _, _, timer in still._shared.engine.ticker._heap if timer.action is not None]) == 1
-    execution.stop().wait(10)
+    execution.stop().wait(60)
     assert still._shared.engine.ticker.next_due() is None
 
 
@@ -306,7 +306,7 @@ def interrupted(
         run_until_idle(project)
         assert_replays(execution)
         found = ticks(execution)[before:]
-        execution.stop().wait(10)
+        execution.stop().wait(60)
     invariants.check(home)
     return found
 
@@ -357,7 +357,7 @@ def test_24_a_clock_that_was_set_back_while_nothing_ran_stalls_nothing(tmp_path:
         execution.resume()
         clock.advance(120)
         assert ticks(execution) == [(60, 0), (60 - 3600 + 60, 0), (60 - 3600 + 120, 0)]
-        execution.stop().wait(10)
+        execution.stop().wait(60)
 
 
 def test_a_retry_is_not_put_off_by_a_clock_that_was_set_back_while_nothing_ran(
@@ -390,12 +390,12 @@ def test_24_a_thousand_missed_ticks_that_all_count_are_each_run(tmp_path: Path, 
 def test_34_what_was_stopped_and_is_resumed_makes_up_for_what_it_missed(still: af.Project, clock: ManualClock) -> None:
     execution = still.start(ticking(af.every(60)))
     clock.advance(60)
-    execution.stop().wait(10)
+    execution.stop().wait(60)
     clock.advance(600)
     execution.resume()
     clock.advance(0)
     assert ticks(execution) == [(60, 0), (660, 9)]
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ def test_a_tick_that_comes_due_while_the_disk_is_full_is_neither_lost_nor_told_t
     clock.advance(8)
     assert ticks(execution) == [(5, 0), (10, 0), (15, 0)]
     assert_replays(execution)
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 def test_a_turn_that_fails_leaves_the_timers_armed(still: af.Project, clock: ManualClock) -> None:
@@ -426,7 +426,7 @@ def test_a_turn_that_fails_leaves_the_timers_armed(still: af.Project, clock: Man
     disk.full = False
     clock.advance(120)
     assert ticks(execution) == [(60, 0), (120, 0)]
-    execution.stop().wait(10)
+    execution.stop().wait(60)
 
 
 # --- in real time -----------------------------------------------------------------------------------------------------

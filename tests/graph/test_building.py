@@ -489,7 +489,7 @@ def test_bodies_on_several_threads_do_not_mix():
     @workflow
     def w(n: int):
         for _ in range(n):
-            barrier.wait(10)
+            barrier.wait(60)
             load()
 
     threads = [threading.Thread(target=lambda: graphs.append(w.build(n=5))) for _ in range(4)]

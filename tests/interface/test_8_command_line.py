@@ -201,4 +201,4 @@ def test_what_the_command_line_publishes_is_seen_by_who_subscribes(aiflow: Aiflo
         seen = threading.Event()
         with project.subscribe(lambda e: seen.set(), keys="k"):
             aiflow("event", "publish", "k")
-            assert seen.wait(5), "what another opening of the home published is seen"
+            assert seen.wait(60), "what another opening of the home published is seen"

@@ -25,7 +25,7 @@ from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait for a condition that other threads or processes bring about, and give what it gave."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -163,7 +163,7 @@ class OneWork:
         self.ends.append(ended)
         self.over.set()
 
-    def wait(self, seconds: float = 30.0) -> Ended:
+    def wait(self, seconds: float = 60.0) -> Ended:
         assert self.over.wait(seconds), f"{self.key.job} has not ended within {seconds} s"
         return self.ends[0]
 
