@@ -19,6 +19,8 @@ TYPED := src/aiflow $(wildcard tests/typing)
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# With it, each of the many processes of the tests would compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # --- the virtual environment: one stamp per set of packages, out of date when pyproject.toml changes ---
 
