@@ -7,6 +7,7 @@ other tests. What takes long comes first, so that no process is left with it at 
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Generator
 from importlib.util import find_spec
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 TOGETHER = (".md", "test_notebook.py")
 """The files whose tests share something costly, or each other's names: one process runs all of a file."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does that for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("everyday", examples(40))
 hypothesis.settings.load_profile("everyday")

@@ -108,7 +108,9 @@ class Turns:
     def _bring(self, entry: Entry, me: int) -> None:
         """Leave an entry; if nobody holds the turn, hold it. Who holds it will find the entry."""
         self._inbox.append(entry)
-        if self._lock.acquire(False):
+        if self.closed:  # meanwhile: nobody may look into the inbox any more
+            self._refuse()
+        elif self._lock.acquire(False):
             entry.held = True
             self._hold(me)
 
@@ -126,7 +128,9 @@ class Turns:
             raise StoreError("the project is closed")
         entry.is_left = True
         self._inbox.append(entry)
-        if not may_wait or len(self._inbox) >= _LEFT:
+        if self.closed:
+            self._refuse()
+        elif not may_wait or len(self._inbox) >= _LEFT:
             self.nudge()
         return entry
 
@@ -196,6 +200,9 @@ class Turns:
 
     def _once(self) -> None:
         inbox = self._inbox
+        if self.closed:
+            self._refuse()
+            return
         entries = [inbox.popleft()]
         while inbox and len(entries) < _ENTRIES:
             entries.append(inbox.popleft())
@@ -218,10 +225,6 @@ class Turns:
             return
         entry = next((e for e in waiting if not e.is_left), None)
         if entry is None or entry.is_main:
-            self._call_usher()
-            return
-            return
-        if entry.is_main:
             self._call_usher()
             return
         entry.lead = True
@@ -249,8 +252,15 @@ class Turns:
         with self._lock:
             self.closed = True
         self._bell.release()
-        while self._inbox:
-            entry = self._inbox.popleft()
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Tell those who have come too late, and those who have waited too long."""
+        while True:
+            try:
+                entry = self._inbox.popleft()
+            except IndexError:  # several threads may be at it
+                return
             entry.error = StoreError("the project is closed")
             entry.finish()
 

@@ -96,7 +96,7 @@ import aiflow as af
 @af.job
 def take():
     return af.current().event.value["path"].rpartition("/")[2]
-@af.workflow(name="story")
+@af.workflow(name="arrivals")
 def flow():
     take().start_on(af.file("inbox/*.csv"))
 """

@@ -128,3 +128,16 @@ def test_who_waits_behind_an_interrupted_main_thread_is_not_forgotten() -> None:
         thread.join(20)
         assert not thread.is_alive()
     turns.close()
+
+
+def test_who_was_on_the_way_in_when_it_was_closed_is_told() -> None:
+    def do(entries: list[Entry]) -> None:
+        raise AssertionError("the store is closed")
+
+    turns = Turns(do)
+    turns.close()
+    for me in (threading.get_ident(), 0):  # in the main thread, and in another one
+        entry = Entry(nothing)
+        turns._bring(entry, me)
+        assert entry.finished
+        assert "closed" in str(entry.error)
