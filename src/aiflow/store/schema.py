@@ -33,20 +33,35 @@ _FIRST = (
         id TEXT PRIMARY KEY, workflow TEXT NOT NULL, namespace TEXT NOT NULL, status TEXT NOT NULL,
         params TEXT NOT NULL, context TEXT, owner TEXT, epoch INTEGER NOT NULL DEFAULT 1,
         definition TEXT NOT NULL, provenance TEXT, source TEXT NOT NULL, part TEXT,
-        trigger_id TEXT, event_offset INTEGER, first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER,
+        event_offset INTEGER, first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER,
         created REAL NOT NULL, started REAL, ended REAL, reason TEXT
     )""",
-    "CREATE UNIQUE INDEX executions_by_trigger ON executions (trigger_id, event_offset) WHERE trigger_id IS NOT NULL",
     "CREATE INDEX executions_by_workflow ON executions (workflow, created)",
     "CREATE INDEX executions_by_status ON executions (status) WHERE status IN ('RUNNING', 'STOPPING', 'INIT')",
-    "CREATE INDEX executions_by_created ON executions (created)",
-    "CREATE INDEX executions_by_ended ON executions (ended) WHERE ended IS NOT NULL",
     """CREATE TABLE job_executions (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
         status TEXT NOT NULL, started REAL, ended REAL, reason TEXT, error TEXT, label TEXT, event_offset INTEGER,
-        codec TEXT, value, blob TEXT, size INTEGER, items INTEGER,
+        codec TEXT, value, blob TEXT, size INTEGER,
         PRIMARY KEY (execution_id, job, number)
     ) WITHOUT ROWID""",
+    """CREATE TABLE subscriptions (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,
+        PRIMARY KEY (namespace, name)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE cached_results (
+        key TEXT PRIMARY KEY, execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, time REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE failed_events (
+        id INTEGER PRIMARY KEY, offset INTEGER NOT NULL, handler TEXT NOT NULL, error TEXT NOT NULL, time REAL NOT NULL
+    )""",
+)
+
+_SECOND = (
+    "ALTER TABLE executions ADD COLUMN trigger_id TEXT",
+    "CREATE UNIQUE INDEX executions_by_trigger ON executions (trigger_id, event_offset) WHERE trigger_id IS NOT NULL",
+    "CREATE INDEX executions_by_created ON executions (created)",
+    "CREATE INDEX executions_by_ended ON executions (ended) WHERE ended IS NOT NULL",
+    "ALTER TABLE job_executions ADD COLUMN items INTEGER",
     "CREATE INDEX job_executions_by_blob ON job_executions (blob) WHERE blob IS NOT NULL",
     """CREATE TABLE items (
         execution_id TEXT NOT NULL, job TEXT NOT NULL, item INTEGER NOT NULL,
@@ -58,32 +73,22 @@ _FIRST = (
     ) WITHOUT ROWID""",
     """CREATE TABLE triggers (
         id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, namespace TEXT NOT NULL, workflow TEXT NOT NULL,
-        source TEXT NOT NULL, condition TEXT NOT NULL, notation TEXT, declared INTEGER NOT NULL, params TEXT NOT NULL, if_running TEXT NOT NULL,
-        max_parallel INTEGER, paused INTEGER NOT NULL DEFAULT 0, owner TEXT, epoch INTEGER NOT NULL DEFAULT 1,
-        first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER, created REAL NOT NULL, updated REAL NOT NULL,
-        UNIQUE (namespace, name)
-    ) WITHOUT ROWID""",
-    """CREATE TABLE subscriptions (
-        namespace TEXT NOT NULL, name TEXT NOT NULL, position INTEGER NOT NULL, updated REAL NOT NULL,
-        PRIMARY KEY (namespace, name)
+        source TEXT NOT NULL, condition TEXT NOT NULL, notation TEXT, declared INTEGER NOT NULL, params TEXT NOT NULL,
+        if_running TEXT NOT NULL, max_parallel INTEGER, paused INTEGER NOT NULL DEFAULT 0,
+        owner TEXT, epoch INTEGER NOT NULL DEFAULT 1, first_offset INTEGER NOT NULL, snapshot TEXT, snapshot_offset INTEGER,
+        created REAL NOT NULL, updated REAL NOT NULL, UNIQUE (namespace, name)
     ) WITHOUT ROWID""",
     """CREATE TABLE files (
         namespace TEXT NOT NULL, settle REAL NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
         mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, offset INTEGER NOT NULL,
         PRIMARY KEY (namespace, settle, path)
     ) WITHOUT ROWID""",
-    """CREATE TABLE cached_results (
-        key TEXT PRIMARY KEY, execution_id TEXT NOT NULL, job TEXT NOT NULL, number INTEGER NOT NULL, time REAL NOT NULL
-    ) WITHOUT ROWID""",
     "CREATE INDEX cached_results_by_execution ON cached_results (execution_id, job, number)",
-    """CREATE TABLE failed_events (
-        id INTEGER PRIMARY KEY, offset INTEGER NOT NULL, handler TEXT NOT NULL, error TEXT NOT NULL, time REAL NOT NULL
-    )""",
     "CREATE INDEX failed_events_by_offset ON failed_events (offset)",
     "CREATE INDEX failed_events_by_handler ON failed_events (handler, id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """The statements that lead from version n to n + 1, for n = 0, 1, …"""
 
 VERSION = len(MIGRATIONS)
