@@ -12,6 +12,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def check_no_second_call(home: Path, looks: list[dict[str, Any]]) -> None:
 # --- at each commit -------------------------------------------------------------------------------------------------
 
 
-def run_and_die(home: Path, at: int, after: bool, workers: int) -> int:
+def run_and_die(home: Path, at: int, after: bool, workers: int, workflow: Any = None) -> int:
     """Run the workflow, and be killed at the n-th COMMIT, just before or just after it; give how many there were."""
     project = open_home(home, workers)
     count = [0]
@@ -169,7 +170,7 @@ def run_and_die(home: Path, at: int, after: bool, workers: int) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     watch(project, before=lambda sql: look(sql, False), after=lambda sql: look(sql, True))
-    project.run(twenty, timeout=60)
+    project.run(workflow or twenty, timeout=60)
     project.close()
     return count[0]
 
@@ -187,13 +188,15 @@ def check_twenty(home: Path, looks: list[dict[str, Any]]) -> None:
     invariants.check(home, not_kept=("unkept",))
 
 
-def die_at_each_commit(folder: str, after: bool, workers: int) -> dict[str, Any]:
+def die_at_each_commit(folder: str, after: bool, workers: int, rains: bool = False) -> dict[str, Any]:
     """Kill at the first commit, the second, … until the workflow survives."""
+    run: Any = rain_and_die if rains else run_and_die
+    check: Any = (lambda home, looks: check_rain(home)) if rains else check_twenty
     stayed = Counter[str]()
     with tempfile.TemporaryDirectory(dir=folder) as root:
         for at in range(1, 500):
             home = Path(root, str(at))
-            outcome = Fork(run_and_die, home, at, after, workers).wait()
+            outcome = Fork(run, home, at, after, workers).wait()
             assert not outcome.error, outcome.error
             look = fork(durable, home)
             for _ in range(100):  # a child that was being started when its parent died has the lock until its exec
@@ -202,17 +205,90 @@ def die_at_each_commit(folder: str, after: bool, workers: int) -> dict[str, Any]
                 look = fork(durable, home)
             if not outcome.killed:
                 assert look["statuses"] == ["SUCCESS"]
-                check_twenty(home, [look])
+                check(home, [look])
                 return {"commits": outcome.result, "kills": at - 1, "stayed": stayed}
             stayed[",".join(look["statuses"])] += 1
             if look["statuses"]:
                 assert look["statuses"][0] in ("INTERRUPTED", "SUCCESS"), look["statuses"]
             else:  # it died before the execution was recorded
-                fork(run_and_die, home, 0, after, workers)
-            check_twenty(home, [look])
+                fork(run, home, 0, after, workers)
+            check(home, [look])
             shutil.rmtree(home)
             calls_of(home).unlink(missing_ok=True)
     raise AssertionError("it never survived")
+
+
+# --- streams --------------------------------------------------------------------------------------------------------
+
+DROPS = 12
+
+
+@af.job(buffer=4)
+def drip(n: int) -> Iterator[int]:
+    """Count; how far is known by nothing but the state."""
+    note()
+    state = af.current().state
+    for i in range(state.get("next", 0), n):
+        state["next"] = i + 1
+        yield i
+
+
+@af.job
+def catch(drop: int) -> int:
+    note()
+    return drop
+
+
+@af.job
+def pour(items: af.Stream) -> Iterator[int]:
+    note()
+    yield from items
+
+
+@af.job
+def fill(items: af.Stream) -> int:
+    """Count what was poured, each drop at least once."""
+    note()
+    state = af.current().state
+    for item in items:
+        state["seen"] = sorted({*state.get("seen", ()), item})
+    return len(state["seen"])
+
+
+@af.workflow
+def rain() -> None:
+    """A stream that starts a job with each item, and one that flows through another to a job that returns."""
+    drops = drip(DROPS)
+    double(catch(drops))
+    fill(pour(drip.options(name="drip2", checkpoint=0, buffer=2)(DROPS)))
+
+
+def rain_and_die(home: Path, at: int, after: bool, workers: int) -> int:
+    """Run the streams, and be killed at the n-th COMMIT; give how many there were."""
+    return run_and_die(home, at, after, workers, rain)
+
+
+def check_rain(home: Path) -> None:
+    """Each item was used once in the record, and in order; what flows through memory came at least once."""
+    found = fork(recover, home)
+    (execution,) = found["executions"]
+    assert execution["status"] == "SUCCESS", execution
+    rows = Counter((job, status) for job, _, status, _ in execution["rows"])
+    once = {(job, "SUCCESS"): 1 for job in ("drip", "drip2", "pour", "fill")}
+    assert rows == Counter({**once, ("catch", "SUCCESS"): DROPS, ("double", "SUCCESS"): DROPS}), execution["rows"]
+    fork(_check_drops, home)
+    invariants.check(home)
+
+
+def _check_drops(home: Path) -> None:
+    with open_home(home) as project:
+        (execution,) = project.executions.list()
+        assert execution.results("catch") == list(range(DROPS))
+        assert execution.results("double") == [2 * i for i in range(DROPS)]
+        assert execution.result("fill") == DROPS
+        items = [e.value["item"] for e in project.events.list(types="STREAM_ITEM")]
+        assert items == list(range(1, DROPS + 1))
+        assert list(project.db["items"].rows) == []
 
 
 # --- at any moment --------------------------------------------------------------------------------------------------

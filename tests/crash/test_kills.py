@@ -25,6 +25,14 @@ def test_a_workflow_killed_at_its_nth_commit_goes_on_for_every_n(after: bool, wo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_27_streams_killed_at_their_nth_commit_lose_no_item_and_use_none_twice_for_every_n(after: bool) -> None:
+    found = alone(deeds.die_at_each_commit, FOLDER, after, 3, True, timeout=170)
+    print(found)
+    assert found["kills"] >= 10
+
+
+@pytest.mark.slow
 def test_workflows_killed_at_random_moments_go_on() -> None:
     seed = int(os.environ.get("AIFLOW_SEED", random.randrange(2**31)))
     print("seed", seed)
