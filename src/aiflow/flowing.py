@@ -244,10 +244,15 @@ class StreamOutlet:
         self._mark_at = self.count + self._most
         self._mark_time = time.monotonic() + self._options.checkpoint
         mark = Mark(self._save)
-        if state is not None:
+        if state is not None and not self.has_durable_items:
             mark.states[self._vertex.name] = state
         self.pour(mark)
         mark.arrive()
+
+    @property
+    def has_durable_items(self) -> bool:
+        """Whether the state is saved with each item; a checkpoint, which comes later, must not put an older one back."""
+        return self._record is not None
 
     def pour(self, mark: Mark) -> None:
         """Put a mark into all lines, behind what was emitted."""
@@ -267,7 +272,7 @@ class StreamOutlet:
         if not self._lines:
             return
         mark = Mark(self._save)
-        if ended.state is not None:
+        if ended.state is not None and not self.has_durable_items:
             mark.states[self._vertex.name] = ended.state
         self.pour(mark)
         mark.arrive()
@@ -280,7 +285,7 @@ def pass_mark(mark: Mark, job: str, context: JobContext, outlet: StreamOutlet | 
     """Leave a job's state in a mark, and hand the mark on to those who take its own items."""
     try:
         state = context.dump_state()
-        if state is not None:
+        if state is not None and (outlet is None or not outlet.has_durable_items):
             mark.states[job] = state
         if outlet is not None:
             outlet.pour(mark)

@@ -144,6 +144,39 @@ def test_29_who_takes_a_stream_and_fails_gets_again_what_it_took_since_the_last_
     assert project.run(flow, timeout=60).result("adding") == 780
 
 
+def test_28_a_checkpoint_that_comes_late_does_not_put_back_the_state_of_a_stream(project: af.Project) -> None:
+    gate, taken = threading.Event(), threading.Event()
+
+    @af.job(checkpoint=0)
+    def five() -> Iterator[int]:
+        yield from numbers(5)
+        af.current().wait_stop()
+
+    @af.job
+    def slow(items: af.Stream) -> int:
+        for item in items:
+            gate.wait(30)
+            if item == 4:
+                taken.set()
+        return 1
+
+    @af.workflow
+    def flow() -> None:
+        stream = five()
+        plus(stream)
+        slow(stream)
+
+    execution = project.start(flow)
+    wait_until(lambda: len(execution.results("plus")) == 5)
+    assert state_of(project, "five") == '{"next":5}'
+    gate.set()
+    assert taken.wait(30)
+    assert state_of(project, "five") == '{"next":5}'
+    execution.stop_job("five")
+    execution.wait(30)
+    assert state_of(project, "five") == '{"next":5}'
+
+
 def test_stopping_a_stream_closes_its_generator_at_a_yield_and_ends_its_consumers(
     project: af.Project, runner: str, tmp_path: Path
 ) -> None:
