@@ -16,11 +16,24 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from benchmarks import arriving, chain, cold, growth, idle, machine, pieces, publishing, reaction, ticking, wide
+from benchmarks import (
+    arriving,
+    chain,
+    cold,
+    growth,
+    idle,
+    machine,
+    pieces,
+    publishing,
+    reaction,
+    streaming,
+    ticking,
+    wide,
+)
 from benchmarks.bench import Bench, opened
 from benchmarks.figure import Figure, Reading
 
-MODULES = (chain, wide, growth, reaction, arriving, ticking, publishing, cold, idle, pieces)
+MODULES = (chain, wide, growth, streaming, reaction, arriving, ticking, publishing, cold, idle, pieces)
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 
 

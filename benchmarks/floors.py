@@ -132,6 +132,24 @@ def notices(folder: Path, n: int) -> list[float]:
     return took
 
 
+def queued(n: int) -> float:
+    """Give how many numbers a second go from one thread to another through `queue.SimpleQueue`."""
+    line: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def put() -> None:
+        for number in range(n):
+            line.put(number)
+
+    writer = threading.Thread(target=put)
+    begun = time.perf_counter()
+    writer.start()
+    for _ in range(n):
+        line.get()
+    took = time.perf_counter() - begun
+    writer.join()
+    return n / took
+
+
 def waits(n: int, interval: float) -> list[float]:
     """Give the milliseconds by which `n` waits with a timeout end too late; each is `interval` seconds after the last."""
     condition, out, due = threading.Condition(), [], time.time()

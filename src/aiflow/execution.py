@@ -33,7 +33,7 @@ _ROW = (
     "id, workflow, namespace, status, params, context, owner, epoch, definition, provenance, source, part, "
     "event_offset, first_offset, created, started, ended, reason"
 )
-_JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, event_offset"
+_JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, event_offset, items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class JobExecution:
     reason
         One line on why it ended so, or None.
     label
-        What the job said of itself.
+        What the job said of itself; of a stream job that says nothing, how many items it has emitted.
     event
         The event that started it, or None.
     """
@@ -98,11 +98,13 @@ class JobExecution:
 
 
 def _job_of(row: tuple[Any, ...], execution_id: str, project: Any) -> JobExecution:
-    job, number, attempt, status, started, ended, reason, error, label, offset = row
+    job, number, attempt, status, started, ended, reason, error, label, offset, items = row
     told = json.loads(error) if error else None
     text = None if told is None else (f"{told['type']}: {told['message']}" if told["message"] else told["type"])
     if status == "FAILED" and reason and (text is None or text in reason):
         text = reason  # it says more: which element of a map, how long a timeout
+    if items and not label:
+        label = f"{items:,} items"
     return JobExecution(
         job, number, attempt, JobStatus(status), _time(started), _time(ended), text, reason, label, offset, execution_id,
         told["traceback"] if told else "", project,

@@ -94,6 +94,8 @@ class Items:
         if item is not stored:
             live.items[index, at] = item
         engine.step(live, event)
+        if engine.record.now >= work.counted_at + _SELDOM:
+            self.count(work)
         return True
 
     def save_states(self, live: Live, states: dict[str, str]) -> None:
@@ -130,7 +132,7 @@ class Items:
 
     def count(self, work: JobWork) -> None:
         """Note how many items a run has emitted; that is for people, so at checkpoints and at its end will do."""
-        key, outlet = work.key, work.outlet
+        key, outlet, work.counted_at = work.key, work.outlet, self.engine.record.now
         if outlet is not None and outlet.count:
             self.engine.record.write(ITEMS_COUNTED, (outlet.count, key.execution_id, key.job, key.number))
 

@@ -274,6 +274,7 @@ class JobWork:
         "_outlet",
         "asked_outputs",
         "cache_key",
+        "counted_at",
         "deadline",
         "element",
         "job",
@@ -296,6 +297,7 @@ class JobWork:
         self.cache_key: str | None = None
         self.deadline: Timer | None = None
         self._outlet: StreamOutlet | None = None
+        self.counted_at = 0.0
 
     @property
     def outlet(self) -> StreamOutlet | None:

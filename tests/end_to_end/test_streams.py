@@ -360,6 +360,16 @@ def test_the_state_of_a_batch_job_is_kept_when_it_succeeds_and_only_then(project
     assert project.run(flow, timeout=60).results("count") == [1, 2, 3]
 
 
+def test_it_is_shown_how_many_items_a_stream_has_emitted(project: af.Project, runner: str) -> None:
+    @af.workflow(runner=runner)
+    def flow() -> None:
+        total(numbers(1234))
+        plus(numbers(3))
+
+    execution = project.run(flow, timeout=60)
+    assert [execution.job(job).label for job in ("numbers", "numbers_2", "total")] == ["1,234 items", "3 items", None]
+
+
 def test_given_items_stand_for_a_stream(project: af.Project) -> None:
     @af.workflow
     def flow() -> None:
