@@ -21,7 +21,7 @@ from tests.graph.sim import EXECUTION, OUTCOMES, Sim  # noqa: E402
 from aiflow.graph.event import EventType  # noqa: E402
 from aiflow.graph.job import job  # noqa: E402
 from aiflow.graph.plan import MAX_LOSSES  # noqa: E402
-from aiflow.graph.workflow import workflow  # noqa: E402
+from aiflow.graph.workflow import Workflow, workflow  # noqa: E402
 
 PAGE = ROOT / "docs" / "state-machine.md"
 ENDED = ("SUCCESS", "FAILED", "STOPPED", "SKIPPED")
@@ -44,6 +44,20 @@ def watched(value: object) -> None: ...
 @workflow
 def explored() -> None:
     watched(before())
+
+
+@job(name="before")
+def stream() -> Iterator[None]:
+    yield
+
+
+@workflow
+def dripped() -> None:
+    watched(stream())
+
+
+MOST_ITEMS = 2
+WORKFLOWS = (explored, dripped)
 
 
 def job_steps() -> list[Step]:
@@ -73,24 +87,30 @@ def _explore() -> tuple[set[Step], set[tuple[str, str]]]:
 
 def _everything() -> Iterator[tuple[Sim, str, Callable[[Sim], object]]]:
     """Go through all that can happen, each in a simulator of its own that has not taken that last step yet."""
+    for explorable in WORKFLOWS:
+        yield from _everything_of(explorable)
+
+
+def _everything_of(explorable: Workflow) -> Iterator[tuple[Sim, str, Callable[[Sim], object]]]:
     paths: list[list[Callable[[Sim], object]]] = [[]]
     seen = set()
     while paths:
         path = paths.pop()
-        sim = _walk(path)
+        sim = _walk(explorable, path)
         run = (sim.state.job("watched").runs or {}).get(1)
         details = run and (run.attempt, run.losses, run.timed_out)
-        place = (sim.status, _status(sim), details, sim.statuses()["before"], len(sim.running()))
+        before, items = sim.statuses()["before"], sim.state.job("before").items
+        place = (sim.status, _status(sim), details, before, items, len(sim.running()))
         if place in seen:
             continue
         seen.add(place)
         for text, move in _moves(sim):
-            yield _walk(path), text, move
+            yield _walk(explorable, path), text, move
             paths.append([*path, move])
 
 
-def _walk(path: list[Callable[[Sim], object]]) -> Sim:
-    sim = Sim(explored, hold=True)
+def _walk(explorable: Workflow, path: list[Callable[[Sim], object]]) -> Sim:
+    sim = Sim(explorable, hold=True)
     for move in path:
         move(sim)
     return sim
@@ -109,7 +129,9 @@ def _moves(sim: Sim) -> Iterator[tuple[str, Callable[[Sim], object]]]:
     if sim.state.status.is_ended:
         yield "the execution is resumed", lambda sim: sim.ask("resume")
         return
-    if sim.run_of("before"):
+    if sim.run_of("before") and sim.plan.vertices[0].stream:
+        yield from _flow(sim)
+    elif sim.run_of("before"):
         yield "its upstreams have succeeded", lambda sim: sim.end("before")
         yield "an upstream has failed", lambda sim: sim.end("before", "FAILED")
     elif "before" in sim.startable():
@@ -123,6 +145,15 @@ def _moves(sim: Sim) -> Iterator[tuple[str, Callable[[Sim], object]]]:
     yield "the job is asked to stop", lambda sim: sim.ask("stop_job", "watched")
     yield "the job is asked to restart", lambda sim: sim.ask("restart_job", "watched")
     yield "the execution is stopped", lambda sim: sim.ask("stop")
+
+
+def _flow(sim: Sim) -> Iterator[tuple[str, Callable[[Sim], object]]]:
+    count = sim.state.job("before").items
+    if count < MOST_ITEMS and sim.status == "RUNNING":
+        yield "an item of its stream has come", lambda sim: sim.emit("before")
+    nothing = "" if count else ", and has yielded nothing"
+    yield f"its stream ends{nothing}", lambda sim: sim.end("before")
+    yield f"its stream fails{nothing}", lambda sim: sim.end("before", "FAILED")
 
 
 def _ends(sim: Sim) -> Iterator[tuple[str, Callable[[Sim], object]]]:
