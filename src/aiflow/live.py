@@ -318,7 +318,8 @@ class JobWork:
     @property
     def is_resting(self) -> bool:
         """Whether it does nothing but wait for what others do."""
-        return self._context is not None and self._context.is_resting
+        context = self._context
+        return context is not None and context.is_resting and not context.stopping
 
     @property
     def log_path(self) -> Path:

@@ -179,14 +179,15 @@ class JobContext:
             nap.acquire()
 
             def wake(nap: Any = nap) -> None:
+                self.is_resting = False  # now, not when its thread has come to it
                 with suppress(RuntimeError):  # it was woken already
                     nap.release()
 
             event.wakers.append(wake)
             try:
+                self.is_resting = True
                 register(wake)
                 if not (ready() or self.is_over or (event.is_set() and not until_over)):
-                    self.is_resting = True
                     nap.acquire()
             finally:
                 self.is_resting = False
