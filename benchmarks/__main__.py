@@ -28,12 +28,13 @@ from benchmarks import (
     reaction,
     streaming,
     ticking,
+    unconcerned,
     wide,
 )
 from benchmarks.bench import Bench, opened
 from benchmarks.figure import Figure, Reading
 
-MODULES = (chain, wide, growth, streaming, reaction, arriving, ticking, publishing, cold, idle, pieces)
+MODULES = (chain, wide, growth, streaming, reaction, arriving, ticking, publishing, cold, idle, pieces, unconcerned)
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 
 

@@ -58,6 +58,7 @@ _KEEP_SNAPSHOT = {
 SHOWN_EACH, SILENT = 15.0, 60.0
 """Seconds between two signs that an owner works, and after how many without one another may be told to take over."""
 
+_MOVE_POSITION = "UPDATE subscriptions SET position = ?, updated = ? WHERE namespace = ? AND name = ?"
 _NEW_NAME = "subscribe with since='start' for what is left, under another name if this one has a position"
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
@@ -735,6 +736,7 @@ class Engine:
         Those in which nothing has happened since cost little: some more of them are said to be as they were.
         """
         self._snapshot_at = self.record.head + _SNAPSHOT_EACH
+        self._move_subscriptions(self.record.head - _SNAPSHOT_EACH)
         for _ in range(min(len(self._rotation), _SNAPSHOTS)):
             live = self.lives.get(self._rotation.popleft())
             if live is not None:
@@ -747,9 +749,10 @@ class Engine:
                     return
 
     def keep_states(self, until: int) -> None:
-        """Keep the states of the executions of this process that still need what is before `until`; some in each turn."""
+        """Keep the states of what in this process still needs what is before `until`; some in each turn."""
 
         def apply() -> bool:
+            self._move_subscriptions(until)
             left = [live for live in self.lives.values() if live.needed_after < until]
             for live in left[:_SNAPSHOTS]:
                 self._snapshot(live)
@@ -768,6 +771,14 @@ class Engine:
             self.record.write(_MOVE_SNAPSHOT[live.table], (head, live.execution_id))
         live.has_moved = False
         self._undo.append(partial(self._unsnapshot, live, *before))
+
+    def _move_subscriptions(self, before: int) -> None:
+        """Move positions on over events that were announced and not wanted."""
+        told = self.record.events[0].offset - 1 if self.record.events else self.record.head
+        for one in self.deliveries.at_rest(min(before, told))[:_SNAPSHOTS]:
+            self._undo.append(partial(setattr, one, "position", one.position))
+            one.position = told
+            self.record.write(_MOVE_POSITION, (told, self.record.now, one.namespace, one.name))
 
     def _unsnapshot(self, live: Live, snapshot: tuple[str, int] | None, has_moved: bool) -> None:
         live.snapshot, live.has_moved = snapshot, has_moved
@@ -873,10 +884,8 @@ class Engine:
 
     def save_position(self, subscription: Subscription, offset: int) -> None:
         """Make a named subscription's position durable."""
-        sql = "UPDATE subscriptions SET position = ?, updated = ? WHERE namespace = ? AND name = ?"
-        self.submit(
-            Entry(lambda: self.record.write(sql, (offset, self.record.now, subscription.namespace, subscription.name)))
-        )
+        own = subscription.namespace, subscription.name
+        self.submit(Entry(lambda: self.record.write(_MOVE_POSITION, (offset, self.record.now, *own))))
 
     def record_failure(self, offset: int, handler: str, error: str) -> None:
         """Keep what a subscriber could not handle."""

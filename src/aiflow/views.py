@@ -34,6 +34,16 @@ def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[s
     return " AND ".join(parts) or "1", values
 
 
+_FILTERS = ("workflow", "status", "context", "namespace", "id", "trigger_id")
+_DERIVED = ("INTERRUPTED", "RUNNING", "STOPPING")
+"""Statuses that the row alone does not tell: it depends on whether the owner lives."""
+
+_LAST_TO_END = (
+    "SELECT id FROM executions WHERE status IN ('RUNNING', 'STOPPING', 'INIT') "
+    "UNION ALL SELECT id FROM (SELECT id FROM executions WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT {0})"
+)
+
+
 class Executions:
     """The executions of workflows; got as `project.executions`."""
 
@@ -65,12 +75,10 @@ class Executions:
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Execution]:
         """Give executions, newest first; filter by `workflow`, `status`, `context`, `namespace`."""
         status = filters.get("status")
-        derived = status is not None and str(status) in ("INTERRUPTED", "RUNNING", "STOPPING")
+        derived = status is not None and str(status) in _DERIVED
         if derived:
             filters = {k: v for k, v in filters.items() if k != "status"}
-        clause, values = where(
-            filters, ("workflow", "status", "context", "namespace", "id", "trigger_id"), "executions"
-        )
+        clause, values = where(filters, _FILTERS, "executions")
         if derived:
             clause += " AND status IN ('RUNNING', 'STOPPING', 'INIT')"
         sql = f"SELECT {Execution.columns()} FROM executions WHERE {clause} ORDER BY created DESC, rowid DESC"
@@ -82,8 +90,12 @@ class Executions:
         return found
 
     def count(self, **filters: Any) -> int:
-        """Count executions."""
-        return len(self.list(limit=None, **filters))
+        """Count executions; the filters are those of `list`."""
+        if str(filters.get("status")) in _DERIVED:
+            return len(self.list(limit=None, **filters))
+        clause, values = where(filters, _FILTERS, "executions")
+        row = self._project._store.row(f"SELECT count(*) FROM executions WHERE {clause}", values)
+        return int(row[0]) if row else 0
 
 
 class Jobs:
@@ -116,10 +128,27 @@ class Jobs:
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[JobExecution]:
         """Give executions of jobs, newest first; filter by `job`, `status`, `execution_id`."""
         clause, values = where(filters, ("job", "status", "execution_id", "number", "attempt"), "jobs")
+        if not filters and limit is not None:
+            clause = f"execution_id IN ({_LAST_TO_END.format(self._enough(limit + offset))})"
         sql = f"SELECT execution_id, {_JOB_ROW} FROM job_executions WHERE {clause} ORDER BY started DESC, number DESC"
         if limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
         return [_job_of(row[1:], row[0], self._project) for row in self._project._store.rows(sql, values)]
+
+    def _enough(self, count: int) -> int:
+        """Say in how many executions, from the last that ended, the newest `count` jobs are: none began after its own ended."""
+        store, some = self._project._store, max(count, 10)
+        while True:
+            end = store.row(
+                "SELECT ended FROM executions WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT 1 OFFSET ?", (some,)
+            )
+            if end is None:
+                return some
+            sql = f"SELECT count(*) FROM job_executions WHERE started >= ? AND execution_id IN ({_LAST_TO_END.format(some)})"
+            found = store.row(sql, end)
+            if found is None or found[0] >= count:
+                return some
+            some *= 8
 
 
 class Workflows:

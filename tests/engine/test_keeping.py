@@ -17,6 +17,7 @@ from tests.faults import watch
 import aiflow as af
 from aiflow.pruning import Pruner
 from aiflow.serving import Server
+from aiflow.store import log
 from aiflow.store.checking import dangling
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
 
@@ -294,6 +295,19 @@ def test_a_durable_subscription_keeps_what_it_has_not_read_and_is_named(still: a
     assert got == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_durable_subscription_that_wants_little_does_not_hold_up_the_log(still: af.Project) -> None:
+    got: list[int] = []
+    with still.subscribe(lambda event: got.append(event.offset), name="reader", keys="rare"):
+        still.publish("rare")
+        until(lambda: got == [1])
+        still.publish_many(["other"] * 100)
+        run_until_idle(still)
+        assert still.prune(events=1).pruned_until == 100
+    still.publish("rare")
+    with still.subscribe(lambda event: got.append(event.offset), name="reader", keys="rare"):
+        until(lambda: got == [1, 102])
+
+
 def test_what_could_not_be_handled_is_forgotten_with_its_event(still: af.Project) -> None:
     def fail(event: af.Event) -> None:
         raise ValueError(event.key)
@@ -406,6 +420,56 @@ def test_an_execution_that_failed_can_be_resumed_while_it_is_kept_unless_its_eve
     with pytest.raises(af.OffsetPruned):
         assert_replays(failed)
     assert "was pruned" in failed.why("fail_once")
+
+
+def test_going_on_after_many_events_that_do_not_concern_it_reads_few_rows(tmp_path: Path, clock: ManualClock) -> None:
+    @af.workflow(ends="never", name="hears_one_key")
+    def one_key() -> None:
+        hear().start_on(af.event("n"))
+
+    @af.workflow(ends="never", name="hears_patterns")
+    def patterns() -> None:
+        hear().start_on(af.event("n.*"))
+
+    @af.workflow(start_on=af.event("n"), name="started_by_n")
+    def by_n() -> None:
+        hear()
+
+    def read(project: af.Project, table: str, row_id: str, keys: list[str] | None) -> int:
+        found = project._store.snapshot(table, row_id)
+        return len(log.of_execution(project._store.reader(), row_id, found[1] if found else 0, keys))
+
+    with reopened(tmp_path, clock) as project:
+        many = [project.start(workflow) for workflow in (one_key, patterns) for _ in range(5)]
+        with Server(project, [by_n]):
+            for _ in range(40):
+                project.publish_many(["other"] * 500)
+            (trigger,) = project.triggers.list()
+            rows = [read(project, "executions", e.id, ["n"]) for e in many]
+            rows += [read(project, "executions", e.id, None) for e in many]
+            assert max(rows) < 6_000, "not the 20,000 that came"
+            assert read(project, "triggers", trigger.id, ["n"]) < 5
+            assert project.prune(events=1000).pruned_until > 19_000, "none of them holds up the log"
+        for execution in many:
+            execution.stop()
+
+
+def test_a_state_in_which_nothing_happened_is_not_written_again(tmp_path: Path, clock: ManualClock) -> None:
+    with reopened(tmp_path, clock) as project:
+        many = [project.start(half_met) for _ in range(3)]
+        project.publish_many(["other"] * 1000)
+        project.publish_many(["other"] * 1000)
+        written: list[str] = []
+        watch(project, before=written.append)
+        before = [project._store.snapshot("executions", e.id) for e in many]
+        for _ in range(3):
+            project.publish_many(["other"] * 1000)
+        after = [project._store.snapshot("executions", e.id) for e in many]
+        assert [a and a[1] for a in after] != [b and b[1] for b in before]
+        assert sum("SET snapshot = ?" in sql for sql in written) <= 1
+        assert sum("SET snapshot_offset = ?" in sql for sql in written) >= 1
+        for execution in many:
+            execution.stop()
 
 
 # --- how --------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from tests.events import deeds
 from tests.faults import Disk
 
 import aiflow as af
+from aiflow.store.log import EventFilter
 from aiflow.testing import ManualClock, run_until_idle
 from aiflow.turns import Entry
 
@@ -52,6 +53,26 @@ def test_a_subscriber_gets_later_events_in_order(project: af.Project, seen: Coll
     publish(project, 5)
     assert seen.values == [2, 3, 4]
     assert [e.offset for e in seen.events] == [2, 3, 4]
+
+
+def test_who_wants_other_keys_is_not_even_asked(project: af.Project, seen: Collector) -> None:
+    asked: list[str] = []
+
+    class Counted(EventFilter):
+        def fits(self, event: af.Event) -> bool:
+            asked.append(event.key)
+            return super().fits(event)
+
+    subscribe = project._shared.engine.subscribe
+    many = [subscribe(print, Counted(f"other.{n}"), None, None, "events") for n in range(1000)]
+    wants_it, wants_all = (subscribe(seen, Counted(keys), None, None, "events") for keys in ("k", None))
+    project.publish("k", 1)
+    settled(project)
+    assert (asked, seen.values) == (["k", "k"], [1, 1])
+    for one in (*many, wants_it, wants_all):
+        one.close()
+    deliveries = project._shared.engine.deliveries
+    assert (deliveries.subscriptions, deliveries._by_key, deliveries._for_all) == ({}, {}, {})
 
 
 def test_a_subscriber_gets_what_fits(project: af.Project) -> None:

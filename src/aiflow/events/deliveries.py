@@ -180,6 +180,14 @@ class Deliveries:
         """Give the positions of those that still have to read what they want from the log."""
         return [s.position for s in list(self.subscriptions.values()) if not s.live]
 
+    def at_rest(self, before: int) -> list[Subscription]:
+        """Give the named ones that have handled all that was announced, and stand before an offset: they wanted none since."""
+        return [
+            s
+            for s in list(self.subscriptions.values())
+            if s.name is not None and s.live and s.position < before and not s._backlog and not s._scheduled
+        ]
+
     def is_idle(self) -> bool:
         """Tell whether every subscriber has handled what it was given."""
         return not any(s._scheduled for s in list(self.subscriptions.values()))
