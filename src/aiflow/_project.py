@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiflow.clock import Clock, SystemClock
+from aiflow.driving import Driver
 from aiflow.errors import Conflict, GraphError, NotFound, OffsetPruned, ParameterError, StoreError
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
@@ -105,6 +106,7 @@ class Project:
         plugins: Iterable[Any] | None = None,
         _make: bool = True,
         _runner: str = "thread",
+        _driver: Driver | None = None,
     ) -> None:
         if name is not None and (not isinstance(name, str) or not name.strip()):
             raise ParameterError(f"a project's name must be a text that is not empty, not {name!r}")
@@ -114,7 +116,7 @@ class Project:
             raise StoreError(
                 f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME"
             )
-        shared = open_home(settings, clock or SystemClock(), _runner, self)
+        shared = open_home(settings, clock or SystemClock(), _runner, self, _driver)
         self._shared, self._closed = shared, False
         self._tokens: list[Any] = []
         self._store, self._clock = shared.store, shared.clock

@@ -16,9 +16,11 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from aiflow.clock import Clock
+from aiflow.driving import Driver
 from aiflow.errors import Conflict, ParameterError, StoreError
 from aiflow.events.deliveries import Deliveries, Subscription
 from aiflow.events.ticker import Ticker
+from aiflow.events.watching import FileWatcher
 from aiflow.folders import Folders
 from aiflow.graph import asking, machine, ticking
 from aiflow.graph.admission import Admission, Ticket
@@ -84,6 +86,8 @@ class Engine:
         Places of each runner, sizes of named limits.
     project_of
         Gives a namespace's project, for `af.current().project`.
+    driver
+        Does what threads do otherwise; or None.
     """
 
     def __init__(
@@ -94,18 +98,20 @@ class Engine:
         *,
         limits: Mapping[str, int] | None = None,
         project_of: Callable[[str], Any] | None = None,
+        driver: Driver | None = None,
     ) -> None:
         self.store, self.clock, self.project_of = store, clock, project_of
         self.admission = Admission({}, limits)
-        self.performer = Performer(self, runners, self.admission)
+        later = None if driver is None else driver.later
+        self.performer = Performer(self, runners, self.admission, later)
         self.turns = Turns(self._turn)
         self.lives: dict[str, Live] = {}
         self._listeners: dict[str, dict[str, Live]] = {}
         self._pattern_listeners: dict[str, Live] = {}
         self._folder_listeners: dict[str, dict[str, Live]] = {}
-        self.deliveries = Deliveries(self)
-        self.ticker = Ticker(clock, self.look)
-        self.folders = Folders(self)
+        self.deliveries = Deliveries(self, later)
+        self.ticker = Ticker(clock, self.look, is_driven=driver is not None)
+        self.folders = Folders(self, partial(FileWatcher, later=later))
         self.record = Recorder(store)
         self.items = Items(self)
         self.telling: Telling | None = None
@@ -396,7 +402,7 @@ class Engine:
             self.telling = Telling(hooks, self.later)
 
     def later(self, action: Callable[[], Any]) -> None:
-        """Call something on a worker thread, outside of any turn."""
+        """Call something on a worker, outside of any turn."""
         self.performer.later(action)
 
     def end(self, live: Live) -> None:

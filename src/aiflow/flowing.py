@@ -5,7 +5,6 @@ Knows nothing of turns: it is told what the state says after each commit, and th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -153,6 +152,8 @@ class StreamOutlet:
         Of those items; or None.
     save
         Makes the states of a checkpoint durable.
+    elapsed
+        Tells the seconds that have passed since some moment.
     """
 
     def __init__(
@@ -163,7 +164,9 @@ class StreamOutlet:
         record: Any,
         backlog: Backlog | None,
         save: Save,
+        elapsed: Callable[[], float],
     ) -> None:
+        self._elapsed = elapsed
         self._vertex, self._context, self._lines = vertex, context, lines
         self._record, self._backlog, self._save = record, backlog, save
         self._options = vertex.node.options
@@ -238,11 +241,11 @@ class StreamOutlet:
     # --- checkpoints ------------------------------------------------------------------------------------------------
 
     def _is_mark_due(self) -> bool:
-        return self.count >= self._mark_at or time.monotonic() >= self._mark_time
+        return self.count >= self._mark_at or self._elapsed() >= self._mark_time
 
     def _mark(self, state: str | None) -> None:
         self._mark_at = self.count + self._most
-        self._mark_time = time.monotonic() + self._options.checkpoint
+        self._mark_time = self._elapsed() + self._options.checkpoint
         mark = Mark(self._save)
         if state is not None and not self.has_durable_items:
             mark.states[self._vertex.name] = state

@@ -43,7 +43,7 @@ class Folders:
         Makes the watcher, when the first file is waited for.
     """
 
-    def __init__(self, engine: Engine, make_watcher: Callable[..., FileWatcher] = FileWatcher) -> None:
+    def __init__(self, engine: Engine, make_watcher: Callable[..., FileWatcher]) -> None:
         self._engine, self._make_watcher = engine, make_watcher
         self._watcher: FileWatcher | None = None
         self._watches: dict[Wanted, FileWatch] = {}
@@ -94,6 +94,11 @@ class Folders:
         """Look through everything soon: for a manual clock, which no notice may outrun."""
         if self._watcher is not None:
             self._watcher.look()
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether somebody waits for a file."""
+        return bool(self._watches)
 
     @property
     def is_idle(self) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -29,7 +28,7 @@ from aiflow.provenance import provenance
 from aiflow.store.store import document_hash
 from aiflow.turns import Entry
 
-__all__ = ["Launcher", "folder_of", "new_id"]
+__all__ = ["Launcher", "folder_of"]
 
 
 class Launcher:
@@ -67,7 +66,7 @@ class Launcher:
         self._home.check_runners(plan)
         part = self._part(workflow, plan, chosen, given)
         text = json.dumps(workflow.definition(graph), separators=(",", ":"))
-        params, execution_id = json_text(stored_params(bound), "the parameters"), new_id()
+        params, execution_id = json_text(stored_params(bound), "the parameters"), self._home.new_id()
         namespace = workflow.namespace or self.namespace
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
         live.secrets.update(_secrets(bound))
@@ -267,12 +266,6 @@ def _provenance(source: str) -> dict[str, Any]:
 def folder_of(source: str) -> str:
     """Give the folder that relative names in a workflow are taken from: that of its file, else the working directory."""
     return os.path.dirname(source) if source else os.getcwd()
-
-
-def new_id() -> str:
-    """Give an id that nobody has: letters and digits, easy to type; the command line takes its first characters."""
-    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
-    return "".join(secrets.choice(alphabet) for _ in range(12))
 
 
 def _names(value: str | Iterable[str] | None) -> list[str] | None:

@@ -312,6 +312,7 @@ class JobWork:
                 _Recording(port.items, self) if vertex.emits else None,
                 flows.backlogs.get(vertex.index),
                 partial(port.items.save_states, self.live),
+                port.clock.elapsed,
             )
         return self._outlet
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import Clock
+from aiflow.driving import Driver
 from aiflow.engine import Engine
-from aiflow.errors import NotFound, ParameterError, StoreError
+from aiflow.errors import Conflict, NotFound, ParameterError, StoreError
 from aiflow.graph.event import INTERNAL, EventType
 from aiflow.graph.execution import ENDED
 from aiflow.graph.plan import Plan
@@ -39,15 +41,25 @@ logger = logging.getLogger(__name__)
 guard = threading.RLock()
 """Held while homes are opened and counted; never while a turn is waited for."""
 
+ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+"""What ids are made of."""
+
 _homes: dict[Path, Home] = {}
 
 
-def open_home(settings: Settings, clock: Clock, default_runner: str, project: Project) -> Home:
+def open_home(
+    settings: Settings, clock: Clock, default_runner: str, project: Project, driver: Driver | None = None
+) -> Home:
     """Give the opened home of this process, opened now if it is not yet; `release` it in the end."""
     with guard:
         home = _homes.get(settings.home)
         if home is None:
-            home = _homes[settings.home] = Home(settings, clock, default_runner)
+            home = _homes[settings.home] = Home(settings, clock, default_runner, driver)
+        elif driver is not None and home.driver is not driver:
+            raise Conflict(
+                f"the home {settings.home} is open in this process, so that nothing else can drive it; close it first, or "
+                "give another home"
+            )
         home.users += 1
         home.projects.append(project)
         return home
@@ -56,8 +68,9 @@ def open_home(settings: Settings, clock: Clock, default_runner: str, project: Pr
 class Home:
     """One opened home of this process: shared by all projects that were opened in it."""
 
-    def __init__(self, settings: Settings, clock: Clock, default_runner: str) -> None:
-        self.settings, self.clock, self.default_runner = settings, clock, default_runner
+    def __init__(self, settings: Settings, clock: Clock, default_runner: str, driver: Driver | None = None) -> None:
+        self.settings, self.clock, self.default_runner, self.driver = settings, clock, default_runner, driver
+        self.new_id = _new_id if driver is None else driver.new_id
         self.home = settings.home
         self.store = Store(settings.home, durability=settings.durability)
         self.users = 0
@@ -83,6 +96,7 @@ class Home:
                 self._engine = Engine(
                     self.store, self.clock, self._runner, limits=self.settings.limits,
                     project_of=lambda _: self.projects[0] if self.projects else None,
+                    driver=self.driver,
                 )  # fmt: skip
                 self._engine.on_failure = self._call_on_failure
                 self.tell_plugins()
@@ -144,6 +158,19 @@ class Home:
         return self.store.codec.encode(value, what)
 
     def _runner(self, name: str) -> Runner:
+        if self.driver is not None:
+            driven: Runner = self.driver.runner(name, self)
+            return driven
+        return self.make_runner(name)
+
+    def make_runner(self, name: str) -> Runner:
+        """Make the runner of this name, which runs jobs by itself.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
         if name in ("thread", "async", "inline"):
             from aiflow.runners.threads import AsyncRunner, InlineRunner, ThreadRunner
 
@@ -188,6 +215,8 @@ class Home:
 
     def await_records(self) -> None:
         """Wait until it is recorded where executions came from: that is done beside them, and takes a moment."""
+        if self.driver is not None:  # nothing comes by itself
+            return
         for asked in list(self.pending):
             asked.wait(3.0)
 
@@ -258,6 +287,8 @@ class Home:
 
         `look` is called whenever this thread has slept for as long as the patience of the clock.
         """
+        if self.driver is not None:
+            return self._be_driven_until(self.driver, done, deadline)
         bell, longest = threading.Event(), None if look is None else self.clock.patience
         with guard:
             self.bells.add(bell)
@@ -287,9 +318,13 @@ class Home:
                 self.bells.discard(bell)
                 self.drivers -= 1
 
+    def _be_driven_until(self, driver: Driver, done: threading.Event, deadline: float | None) -> bool:
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return driver.wait(done.is_set, timeout)
+
     def drive_if_nobody_does(self) -> None:
         """Run inline jobs on this thread, the calling one, unless somebody waits and runs them."""
-        if not self.has_engine or self.drivers or current_or_none() is not None:
+        if self.driver is not None or not self.has_engine or self.drivers or current_or_none() is not None:
             return
         inline = self.engine.performer.runners.get("inline")
         if inline is None or self.engine.deliveries.is_own_thread():
@@ -321,6 +356,11 @@ class Home:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"something still runs after {timeout:g} s")
             pause.wait(0.001)
+
+
+def _new_id() -> str:
+    """Give an id that nobody has: letters and digits, easy to type; the command line takes its first characters."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(12))
 
 
 _forking = threading.Lock()

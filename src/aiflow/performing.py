@@ -41,10 +41,19 @@ class Performer:
         Gives a runner by name; called once per name.
     admission
         Learns the capacities of the runners.
+    later
+        Calls something on a worker; by default one of the runner of threads.
     """
 
-    def __init__(self, engine: Engine, make_runner: Callable[[str], Runner], admission: Admission) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        make_runner: Callable[[str], Runner],
+        admission: Admission,
+        later: Callable[[Callable[[], Any]], None] | None = None,
+    ) -> None:
         self.engine, self._make_runner, self._admission = engine, make_runner, admission
+        self.later = later or self._on_a_worker
         self.runners: dict[str, Runner] = {}
         self._in_place: dict[str, bool] = {}
         self._foreign: set[str] = set()
@@ -65,7 +74,7 @@ class Performer:
             self._foreign.add(name)
         self._admission.capacities[name] = runner.capacity
 
-    def later(self, action: Callable[[], Any]) -> None:
+    def _on_a_worker(self, action: Callable[[], Any]) -> None:
         """Call something on a worker thread, outside of any turn."""
         self.runner("thread").call(action)  # type: ignore[attr-defined]  # the thread runner is ours
 

@@ -85,6 +85,11 @@ class Server:
     def _hear(self, event: Event) -> None:
         self._is_asked = True  # somebody has registered a trigger
 
+    def wants_to_look(self) -> bool:
+        """Tell whether somebody has registered a trigger since the last look; once."""
+        was_asked, self._is_asked = self._is_asked, False
+        return was_asked
+
     def look_now_and_then(self) -> None:
         """Look if `LOOK` seconds have passed, or if a trigger was registered."""
         if self._is_asked or time.monotonic() - self._looked >= LOOK:

@@ -20,7 +20,6 @@ from aiflow.graph.event import Draft, EventType
 from aiflow.graph.notation import from_json, to_json
 from aiflow.graph.params import json_text
 from aiflow.graph.timing import Every, TimeCondition
-from aiflow.launching import new_id
 from aiflow.turns import Entry
 from aiflow.views import where
 
@@ -257,7 +256,7 @@ class Triggers:
             ).fetchone()
             if row is not None and row[1] != workflow.name:
                 raise Conflict(f"the name {name!r} is that of a {kind} of workflow {row[1]!r}; give this one another")
-            trigger_id = row[0] if row is not None else f"t-{new_id()}"
+            trigger_id = row[0] if row is not None else f"t-{project._shared.new_id()}"
             if row is None or row[2] != text:
                 begun = engine.record.append(_begun(name, namespace, trigger_id))
             if row is None:

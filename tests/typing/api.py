@@ -7,7 +7,7 @@ from typing import assert_type
 from zoneinfo import ZoneInfo
 
 import aiflow as af
-from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
+from aiflow.testing import ManualClock, Simulation, assert_replays, project_for_tests, run_until_idle, simulate
 
 TOKEN = af.Secret("env:TOKEN")
 
@@ -130,3 +130,10 @@ def test(clock: ManualClock) -> None:
         clock.jump(timedelta(hours=-1))
         run_until_idle(project)
         assert_replays(execution)
+    events = [(3.5, "go", 1), ("go", {"n": 2}), ((0, 60), "go", None), af.Draft("go")]
+    until = timedelta(days=1)
+    found = simulate(flow, events, seed=3, until=until, durations={"load": 2.0}, params={"path": "x"}, serve=[adding])
+    assert_type(found, Simulation)
+    assert found.execution in found.executions, found.story
+    found = simulate(flow, durations=lambda job, number: 2.0 * number, home="home", crashes=2, workers=2)
+    print(found.seed, [event.key for event in found.events], found.end - found.start)

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -101,10 +102,18 @@ class Subscription:
 
 
 class Deliveries:
-    """All subscriptions of one engine, and the few threads that serve them."""
+    """All subscriptions of one engine, and the few threads that serve them.
 
-    def __init__(self, source: EventSource) -> None:
-        self.source = source
+    Parameters
+    ----------
+    source
+        Where past events are read.
+    later
+        Calls something later: whoever does it then delivers, and no threads are needed. Or None.
+    """
+
+    def __init__(self, source: EventSource, later: Callable[[Callable[[], Any]], None] | None = None) -> None:
+        self.source, self._later = source, later
         self.subscriptions: dict[int, Subscription] = {}
         self._by_key: dict[str, dict[int, Subscription]] = {}
         self._for_all: dict[int, Subscription] = {}
@@ -193,8 +202,8 @@ class Deliveries:
         return not any(s._scheduled for s in list(self.subscriptions.values()))
 
     def is_own_thread(self) -> bool:
-        """Tell whether the caller is one of the threads that call callbacks."""
-        return threading.get_ident() in self._threads
+        """Tell whether the caller is one of the threads that call callbacks, or might be."""
+        return self._later is not None or threading.get_ident() in self._threads
 
     def _schedule(self, subscription: Subscription) -> None:
         with self._wake:
@@ -202,6 +211,9 @@ class Deliveries:
                 return
             subscription._scheduled = True
             subscription._idle.clear()
+            if self._later is not None:
+                self._later(partial(self._deliver_some, subscription))
+                return
             self._ready.append(subscription)
             if self._idle:
                 self._wake.notify()
@@ -245,15 +257,27 @@ class Deliveries:
                 self._call(subscription, event)
             if batch:
                 pause.wait(0.001)  # events come in bunches: one wake-up for each would slow down who brings them
-                continue
-            with self._wake, subscription._guard:
-                if subscription.live and not subscription._backlog:
-                    subscription._scheduled = False
-                    break
+            elif self._is_done(subscription):
+                break
         with self._wake:
             if subscription.closed:
                 subscription._scheduled = False
         subscription._idle.set()
+
+    def _deliver_some(self, subscription: Subscription) -> None:
+        """Hand over what there is now, and come back later for more."""
+        for event in self._take(subscription):
+            if not subscription.closed and not self._closed:
+                self._call(subscription, event)
+        if self._later is not None and not (subscription.closed or self._closed or self._is_done(subscription)):
+            self._later(partial(self._deliver_some, subscription))
+
+    def _is_done(self, subscription: Subscription) -> bool:
+        """Tell whether there is nothing more to hand over; whoever brings more schedules it again."""
+        with self._wake, subscription._guard:
+            if subscription.live and not subscription._backlog:
+                subscription._scheduled = False
+            return not subscription._scheduled
 
     def _take(self, subscription: Subscription) -> list[Event]:
         with subscription._guard:

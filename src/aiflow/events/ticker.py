@@ -58,10 +58,12 @@ class Ticker:
         Called regularly while `watch` was called more often than `unwatch`.
     interval
         Seconds between two looks.
+    is_driven
+        Whether somebody calls `run_next`, so that no thread is needed; nobody looks then.
     """
 
-    def __init__(self, clock: Clock, look: Callable[[], None], interval: float = 0.05) -> None:
-        self.clock, self.look, self.interval = clock, look, interval
+    def __init__(self, clock: Clock, look: Callable[[], None], interval: float = 0.05, is_driven: bool = False) -> None:
+        self.clock, self.look, self.interval, self._is_driven = clock, look, interval, is_driven
         self._heap: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
         self._numbers = itertools.count()
@@ -88,6 +90,8 @@ class Ticker:
                 return timer
             self._follow()
             heapq.heappush(self._heap, (due, next(self._numbers), timer))
+            if self._is_driven:
+                return timer
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="aiflow-timer", daemon=True)
                 self._thread.start()
@@ -145,27 +149,38 @@ class Ticker:
     def run_due(self) -> bool:
         """Call what is due now; tell whether anything was."""
         ran = False
-        while (action := self._take_due()) is not None:
+        while self.run_next():
             ran = True
-            try:
-                action()
-            except StoreError as error:  # there may be room on the disk in a while
-                if self._closed:
-                    return ran
+        return ran
+
+    def run_next(self) -> bool:
+        """Call the first of what is due now; tell whether anything was."""
+        action = self._take_due()
+        if action is None:
+            return False
+        try:
+            action()
+        except StoreError as error:  # there may be room on the disk in a while
+            if not self._closed:
                 logger.error("A timer could not be handled, trying again: %s", error)
                 self.at(self.clock.now() + _AGAIN, action)
-            except Exception:  # one timer's trouble must not end the others
-                logger.exception("A timer failed")
-            finally:
-                with self._condition:
-                    self._running -= 1
-        return ran
+        except Exception:  # one timer's trouble must not end the others
+            logger.exception("A timer failed")
+        finally:
+            with self._condition:
+                self._running -= 1
+        return True
 
     def next_due(self) -> float | None:
         """Give the time of the next timer."""
         with self._condition:
             timer = self._first()
             return None if timer is None else timer.due
+
+    def waiting(self) -> list[Timer]:
+        """Give all timers that wait for their time, in no order."""
+        with self._condition:
+            return [timer for _, _, timer in self._heap if timer.action is not None]
 
     @property
     def is_idle(self) -> bool:
@@ -196,7 +211,7 @@ class Ticker:
         with self._condition:
             self._watchers += 1
             self._look_wanted.set()
-            if self._looker is None and not self._closed:
+            if self._looker is None and not self._closed and not self._is_driven:
                 self._looker = threading.Thread(target=self._watch, name="aiflow-watch", daemon=True)
                 self._looker.start()
 

@@ -69,6 +69,9 @@ class FileWatcher:
         Tells whether somebody has a file open for writing.
     rhythm
         How often to look.
+    later
+        Calls something later: whoever does it then looks, when he is asked to, and no thread and no notices are needed.
+        Or None.
     """
 
     def __init__(
@@ -76,11 +79,12 @@ class FileWatcher:
         now: Callable[[], float],
         at: Callable[[float, Callable[[], Any]], Any],
         *,
+        later: Callable[[Callable[[], Any]], None] | None = None,
         make: Callable[[Callable[[Notice], None]], Notifier] = notifier,
         is_written: Callable[[str], bool | None] = is_written,
         rhythm: Rhythm | None = None,
     ) -> None:
-        self._at, self._make, self._rhythm = at, make, rhythm or Rhythm()
+        self._at, self._make, self._rhythm, self._later = at, make, rhythm or Rhythm(), later
         self._senses = Senses(now, self._look_later, is_written, self._have_found)
         self._roots: dict[str, _Root] = {}
         self._finders: dict[FileWatch, None] = {}  # who has something to tell, in order
@@ -127,6 +131,9 @@ class FileWatcher:
         with self._wake:
             if self._is_closed:
                 return
+            if self._later is not None:
+                self._later(partial(self._do_asked, action))
+                return
             self._actions.append(action)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="aiflow-files", daemon=True)
@@ -156,6 +163,10 @@ class FileWatcher:
             for action in (*actions, self._tell):
                 self._do(action)
         self._stop_notices()
+
+    def _do_asked(self, action: Callable[[], None]) -> None:
+        for one in (action, self._tell):
+            self._do(one)
 
     def _do(self, action: Callable[[], None]) -> None:
         try:
@@ -257,8 +268,8 @@ class FileWatcher:
     # --- notices ----------------------------------------------------------------------------------------------------
 
     def _notices(self) -> Notifier | None:
-        """Give the notifier; None if there could be none a moment ago."""
-        if self._notifier is None and time.monotonic() >= self._next_try:
+        """Give the notifier; None if there could be none a moment ago, or nobody would take its notices."""
+        if self._later is None and self._notifier is None and time.monotonic() >= self._next_try:
             self._next_try = time.monotonic() + self._rhythm.audit
             self._notifier = self._make(self._notice)
         return self._notifier

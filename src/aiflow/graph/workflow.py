@@ -108,7 +108,7 @@ class Workflow:
         """The parameters."""
         return inspect.signature(self.function)
 
-    @property
+    @functools.cached_property
     def source(self) -> str:
         """The file that defines it, or ''."""
         code = getattr(inspect.unwrap(self.function), "__code__", None)

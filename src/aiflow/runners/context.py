@@ -23,6 +23,8 @@ __all__ = ["JobContext", "Port", "current", "current_or_none", "enter", "leave"]
 
 
 _guard = threading.Lock()
+Rest = Callable[[Callable[[], bool], "float | None"], Any]
+"""Waits until something is so, or for some seconds."""
 
 
 class Port(Protocol):
@@ -99,6 +101,7 @@ class JobContext:
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
         self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
         self.open_log: Callable[[], Any] | None = None
+        self.rest: Rest | None = None  # how it waits, if not by holding up its thread; set by its runner
 
     def __repr__(self) -> str:
         return f"<job {self.job} number {self.number} attempt {self.attempt} of execution {self.execution_id}>"
@@ -158,6 +161,9 @@ class JobContext:
 
     def wait_stop(self, timeout: float | None = None) -> bool:
         """Wait until this job is asked to stop, `timeout` seconds at most; tell whether it was."""
+        if self.rest is not None:
+            self.rest(self.stop_event.is_set, timeout)
+            return self.stopping
         self.is_resting = True
         try:
             return self.stop_event.wait(timeout)
@@ -172,9 +178,16 @@ class JobContext:
         `register` is handed a call that wakes it; `until_over`: being asked to stop is no reason to go on.
         """
         event = self.stop_event
+
+        def is_enough() -> bool:
+            return ready() or self.is_over or (event.is_set() and not until_over)
+
         while not ready():
-            if self.is_over or (event.is_set() and not until_over):
+            if is_enough():
                 return False
+            if self.rest is not None:
+                self.rest(is_enough, None)
+                continue
             nap = threading.Lock()
             nap.acquire()
 
@@ -187,7 +200,7 @@ class JobContext:
             try:
                 self.is_resting = True
                 register(wake)
-                if not (ready() or self.is_over or (event.is_set() and not until_over)):
+                if not is_enough():
                     nap.acquire()
             finally:
                 self.is_resting = False

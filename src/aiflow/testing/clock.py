@@ -1,27 +1,18 @@
-"""For tests of workflows: a clock that is moved by hand, and a project in which nothing waits.
+"""A clock that stands still until a test moves it.
 
-Knows nothing of pytest.
+Knows nothing of what waits for a time: the timers of engines that it is told of are passed one by one.
 """
 
 from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from aiflow._project import Project
 from aiflow.clock import PATIENCE, as_datetime, as_timestamp
-from aiflow.errors import OffsetPruned
-from aiflow.execution import Execution
 from aiflow.graph.job import seconds
-from aiflow.graph.state import ExecutionState
-from aiflow.graph.workflow import Workflow
-from aiflow.replaying import replay
-from aiflow.serving import Server
-from aiflow.store import log
 
-__all__ = ["ManualClock", "assert_replays", "project_for_tests", "run_until_idle", "serving"]
+__all__ = ["ManualClock"]
 
 
 class ManualClock:
@@ -94,6 +85,10 @@ class ManualClock:
         self._now = end
         self._settle()
 
+    def move_to(self, moment: float) -> None:
+        """Show this time (seconds since 1970), which comes after what it shows; nothing is done about it."""
+        self._now = max(self._now, moment)
+
     def jump(self, duration: float | timedelta) -> None:
         """Set the clock on (or back, if negative) by `duration` seconds, as somebody at the machine could: no time passes."""
         ahead = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
@@ -107,64 +102,3 @@ class ManualClock:
     def _settle(self) -> None:
         for engine in list(self._engines):
             engine.settle()
-
-
-def project_for_tests(
-    home: Path | str, clock: ManualClock | None = None, name: str = "tests", **options: Any
-) -> Project:
-    """Open a project whose jobs run inline and whose time stands still (unless they say otherwise)."""
-    return Project(name, home=home, clock=clock or ManualClock(), _runner="inline", **options)
-
-
-def serving(project: Project, *workflows: Workflow) -> Server:
-    """Serve workflows for as long as a ``with`` lasts, without waiting: the test publishes and moves the clock meanwhile.
-
-    Examples
-    --------
-    >>> import aiflow as af, tempfile
-    >>> @af.workflow(start_on=af.every(60))
-    ... def minutely(): ...
-    >>> clock = ManualClock()
-    >>> with tempfile.TemporaryDirectory() as home, project_for_tests(home, clock) as project, serving(project, minutely):
-    ...     clock.advance(180)
-    ...     project.executions.count()
-    3
-    """
-    return Server(project, workflows)
-
-
-def run_until_idle(project: Project, timeout: float = 30.0) -> None:
-    """Run inline jobs and wait for all others until nothing is under way; the clock stands still.
-
-    Raises
-    ------
-    TimeoutError
-        If something still runs after `timeout` seconds of real time.
-    """
-    project._shared.settle(timeout)
-
-
-def assert_replays(execution: Execution) -> None:
-    """Check that the log of an execution, stepped again, gives the same decisions (rule 35).
-
-    What an INTERRUPTED one has yet to decide, of events that came meanwhile, is left out.
-
-    Raises
-    ------
-    AssertionError
-        With the first decision that differs.
-    OffsetPruned
-        If the log does not tell all of it any more.
-    """
-    project = execution._project
-    live = project._shared.live(execution.id) or project._launcher.rebuilt(execution)
-    state = ExecutionState(live.plan, execution.id, execution.namespace, execution.context)
-    pruned = project._store.pruned_until
-    if execution.first_offset < pruned:
-        raise OffsetPruned(f"execution {execution.id} cannot be replayed", execution.first_offset, pruned, "prune less")
-    events = log.of_execution(project._store.reader(), execution.id, execution.first_offset, live.plan.keys_heard)
-    left = replay(state, events)
-    if left and execution.status != "INTERRUPTED":
-        raise AssertionError(f"decided again, and not found in the log: {left[0].key} {left[0].value}")
-    if state.status != execution.status and execution.status != "INTERRUPTED":
-        raise AssertionError(f"the log says {execution.status}, the same events lead to {state.status}")
