@@ -381,7 +381,7 @@ class Engine:
                     live.state.commands = []
                     self.performer.perform(live, commands, starts, stops)
                 if live.flows is not None:
-                    live.flows.follow(live.state, live.wanted_from)
+                    live.flows.follow(live.state, live.wanted_from, self.clock.elapsed())
             if starts:
                 self.performer.start(starts)
             for live, command in stops:

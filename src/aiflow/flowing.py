@@ -41,10 +41,9 @@ class Backlog:
         self.on_room: Wake | None = None
         self._moved = 0.0
 
-    @property
-    def is_brisk(self) -> bool:
-        """Whether some wait and one was used a moment ago: then the next end of a job is about to be committed."""
-        return self.last > self.first and time.monotonic() - self._moved < _MOMENT
+    def is_brisk(self, now: float) -> bool:
+        """Tell whether some wait and one was used a moment ago: then the next end of a job is about to be committed."""
+        return self.last > self.first and now - self._moved < _MOMENT
 
     def is_full(self, under_way: int) -> bool:
         """Tell whether more wait than should, those included that are not committed yet."""
@@ -54,10 +53,10 @@ class Backlog:
         """Tell whether half of them have been used."""
         return self.last - self.first + 1 + under_way <= max(1, self.size // 2)
 
-    def move(self, first: int, last: int) -> None:
+    def move(self, first: int, last: int, now: float) -> None:
         """Take note of what is committed."""
         if first > self.first:
-            self._moved = time.monotonic()
+            self._moved = now
         self.first, self.last = first, last
         if self.on_room is not None and self.has_room():
             wake, self.on_room = self.on_room, None
@@ -110,10 +109,10 @@ class Flows:
         """Give the line between a run of a stream and a job."""
         return self._channels[up, number, taker]
 
-    def follow(self, state: ExecutionState, wanted_from: dict[int, int]) -> None:
+    def follow(self, state: ExecutionState, wanted_from: dict[int, int], now: float) -> None:
         """End the lines of runs that are over, and close those of jobs that take no more; after a commit."""
         for index, backlog in self.backlogs.items():
-            backlog.move(wanted_from.get(index, 1), state.jobs[index].items)
+            backlog.move(wanted_from.get(index, 1), state.jobs[index].items, now)
         for (up, number, taker), channel in list(self._channels.items()):
             job = state.jobs[taker]
             if not channel.is_ended and number not in (state.jobs[up].runs or ()):
@@ -236,7 +235,7 @@ class StreamOutlet:
         return False
 
     def _is_brisk(self) -> bool:
-        return self._backlog is not None and self._backlog.is_brisk
+        return self._backlog is not None and self._backlog.is_brisk(self._elapsed())
 
     # --- checkpoints ------------------------------------------------------------------------------------------------
 

@@ -213,7 +213,11 @@ class Simulator:
     def _move(self) -> bool:
         """Let the time go to when something is due; False if nothing will be."""
         assert self.project is not None
-        now, folders = self.clock.now(), self.project._shared.engine.folders
+        now, engine = self.clock.now(), self.project._shared.engine
+        folders = engine.folders
+        if not engine.turns.is_idle:  # an item was left for the next turn, which would come at once
+            engine.turns.nudge()
+            return True
         if folders.is_watching and self.choices - self._looked_at > 2:  # more was done than to look
             self._looked_at = self.choices
             folders.look()

@@ -23,6 +23,7 @@ from aiflow.execution import Execution
 from aiflow.graph.event import Event
 from aiflow.graph.job import seconds
 from aiflow.graph.workflow import Workflow
+from aiflow.keep import Keep
 from aiflow.serving import Server
 from aiflow.testing.clock import ManualClock
 from aiflow.testing.given import Given
@@ -271,6 +272,7 @@ class _Staging:
         """Open the project, and start or go on."""
         project = Project(home=self.home, clock=simulator.clock, workers=self.workers, _driver=simulator)
         simulator.project = self.project = project
+        project._keep = Keep()  # nothing is pruned, whatever the settings say: that would be done on a thread
         project.__enter__()
         if not simulator.crashes:
             self.first = project._store.head()
