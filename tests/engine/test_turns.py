@@ -132,7 +132,7 @@ def test_who_waits_behind_an_interrupted_main_thread_is_not_forgotten() -> None:
 
 def test_who_was_on_the_way_in_when_it_was_closed_is_told() -> None:
     def do(entries: list[Entry]) -> None:
-        raise AssertionError("the store is closed")
+        raise AssertionError("nobody holds a turn any more")
 
     turns = Turns(do)
     turns.close()
@@ -140,4 +140,4 @@ def test_who_was_on_the_way_in_when_it_was_closed_is_told() -> None:
         entry = Entry(nothing)
         turns._bring(entry, me)
         assert entry.finished
-        assert "closed" in str(entry.error)
+        assert str(entry.error) == "the project is closed"
