@@ -20,7 +20,7 @@ from aiflow.graph.building import Graph, differences
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.params import Secret, json_text
 from aiflow.graph.params import stored as stored_params
-from aiflow.graph.plan import Plan
+from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.workflow import Workflow, defined, find_defined
 from aiflow.live import Live
 from aiflow.opening import Home
@@ -139,6 +139,8 @@ class Launcher:
         kept = {n: portable(self._home.encode(v, f"the given value of job {n!r}")) for n, v in given.items()}
         taken = {}
         for vertex in plan.vertices:
+            if vertex.given and vertex.node.job.is_stream:
+                _check_given_stream(plan, vertex, vertex.name in given)
             if vertex.given and vertex.name not in given:
                 taken[vertex.name] = self._latest_result(workflow, vertex.name)
         return {"only": sorted(chosen) if chosen is not None else None, "given": kept, "from": taken}
@@ -250,6 +252,20 @@ class Launcher:
     def graph_of(self, execution: Execution) -> Graph:
         """Build the graph of an execution again."""
         return self._rebuild(execution)[0]
+
+
+def _check_given_stream(plan: Plan, vertex: Vertex, is_given: bool) -> None:
+    """Refuse a part that leaves a stream out whose items somebody in it needs."""
+    if not is_given:
+        raise ParameterError(
+            f"{vertex.name} is a stream, and its items are not kept: run it as well, or give items with given={{{vertex.name!r}: [...]}}"
+        )
+    for index in vertex.down:
+        node = plan.vertices[index].node
+        if any(vertex.node is up for up in node.data) and not any(vertex.node is taken for taken in node.taken):
+            raise ParameterError(
+                f"{node.name} runs once for each item of {vertex.name}, and given items cannot start it: run {vertex.name} as well"
+            )
 
 
 _recent_provenance: dict[str, tuple[float, dict[str, Any]]] = {}

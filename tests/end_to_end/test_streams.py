@@ -127,6 +127,30 @@ def test_28_a_stream_that_failed_goes_on_from_the_state_of_its_last_item(project
     assert execution.job("fragile").attempt == 2
 
 
+def test_28_a_stream_whose_process_dies_goes_on_from_the_state_of_its_last_item(project: af.Project) -> None:
+    @af.job(runner="process", retries=1, retry_delay=0, buffer=4)
+    def dying() -> Iterator[int]:
+        import os
+
+        me = af.current()
+        for i in range(me.state.get("next", 0), 20):
+            me.state["next"] = i + 1
+            yield i
+            if i == 11 and me.attempt == 1:
+                os.kill(os.getpid(), 9)
+
+    @af.workflow
+    def flow() -> None:
+        stream = dying()
+        plus(stream)
+        total(stream)
+
+    execution = project.run(flow, timeout=60)
+    assert execution.results("plus") == list(range(1, 21))
+    assert execution.result("total") == 190
+    assert execution.job("dying").attempt == 2
+
+
 def test_29_who_takes_a_stream_and_fails_gets_again_what_it_took_since_the_last_checkpoint(project: af.Project) -> None:
     @af.job(retries=1, retry_delay=0)
     def adding(items: af.Stream) -> int:
@@ -376,6 +400,21 @@ def test_given_items_stand_for_a_stream(project: af.Project) -> None:
         total(twice(numbers(N)))
 
     assert project.run(flow, given={"numbers": [1, 2, 3]}, timeout=60).result("total") == 12
+
+
+def test_a_stream_that_is_left_out_of_a_part_has_to_be_given_as_what_it_is(project: af.Project) -> None:
+    @af.workflow
+    def flow() -> None:
+        stream = numbers(N)
+        total(stream)
+        plus(stream)
+
+    project.run(flow, timeout=60)
+    with pytest.raises(af.ParameterError, match="numbers is a stream, and its items are not kept.*given="):
+        project.run(flow, only=["total"])
+    with pytest.raises(af.ParameterError, match="plus runs once for each item of numbers"):
+        project.run(flow, only=["plus"], given={"numbers": [1]})
+    assert project.run(flow, only=["total"], given={"numbers": [1, 2]}, timeout=60).result("total") == 3
 
 
 def test_an_inline_project_runs_streams_beside_its_jobs(aiflow_project: af.Project) -> None:
