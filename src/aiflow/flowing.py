@@ -19,8 +19,10 @@ from aiflow.runners.context import JobContext
 from aiflow.runners.piping import checked
 from aiflow.values.codec import Stored
 
-__all__ = ["Backlog", "Flows", "GivenStream", "StreamOutlet", "stream_of"]
+__all__ = ["UNDER_WAY", "Backlog", "Flows", "GivenStream", "StreamOutlet", "stream_of"]
 
+UNDER_WAY = 64
+"""How many items may be on their way into the log, at most."""
 _MOMENT = 0.001
 """Seconds within which a commit is worth waiting for."""
 _MOST = 1000
@@ -205,7 +207,8 @@ class StreamOutlet:
         for channel in self._lines:
             if channel.is_full:
                 return True
-        return self._backlog is not None and self._backlog.is_full(len(self._record))
+        backlog = self._backlog
+        return backlog is not None and backlog.is_full(UNDER_WAY) and backlog.is_full(len(self._record))
 
     def has_room(self) -> bool:
         """Whether who waits for room should go on."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiflow.errors import RunnerError
 from aiflow.events.ticker import Timer
-from aiflow.flowing import Flows, GivenStream, StreamOutlet, stream_of
+from aiflow.flowing import UNDER_WAY, Flows, GivenStream, StreamOutlet, stream_of
 from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
 from aiflow.graph.event import Draft, EventType
@@ -228,7 +228,7 @@ class _Recording:
 
     def __init__(self, items: Any, work: JobWork) -> None:
         self._items, self._work = items, work
-        self._most = min(64, work.options.buffer)
+        self._most = min(UNDER_WAY, work.options.buffer)
         self._under_way: deque[Any] = deque()
         self._last: Any = None
         self._is_refused = False
