@@ -82,15 +82,15 @@ def test_the_root_is_what_comes_before_the_first_glob(pattern, root, parts):
 @pytest.mark.parametrize(
     ("pattern", "absolute"),
     [
-        ("in/*.csv", "/work/in/*.csv"),
+        ("in/*.csv", "/base/in/*.csv"),
         ("../in/*.csv", "/in/*.csv"),
         ("../../../*.csv", "/*.csv"),
-        ("./a", "/work/a"),
+        ("./a", "/base/a"),
         ("/x/a", "/x/a"),
     ],
 )
 def test_26_a_relative_pattern_is_seen_from_a_folder(pattern, absolute):
-    assert FileCondition(pattern).inside("/work").pattern == absolute
+    assert FileCondition(pattern).inside("/base").pattern == absolute
 
 
 @pytest.mark.parametrize(
