@@ -297,7 +297,7 @@ class Project:
         if not callable(callback):
             raise ParameterError(f"subscribe takes a function of an event, not {callback!r}")
         position = None if since in (None, "now") else self.events.position(since, "now")
-        return self._shared.engine.subscribe(
+        return self._shared.engine.subscriptions.subscribe(
             callback, EventFilter(keys, types, namespaces, senders), position, name, self.name
         )
 

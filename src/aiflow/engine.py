@@ -6,19 +6,17 @@ thread: a turn is held by the worker whose job ended, by a publisher, a timer or
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from aiflow.audience import Audience
 from aiflow.clock import Clock
 from aiflow.driving import Driver
-from aiflow.errors import Conflict, ParameterError, StoreError
-from aiflow.events.deliveries import Deliveries, Subscription
+from aiflow.errors import ParameterError, StoreError
 from aiflow.events.ticker import Ticker
 from aiflow.events.watching import FileWatcher
 from aiflow.folders import Folders
@@ -27,7 +25,6 @@ from aiflow.graph.admission import Admission, Ticket
 from aiflow.graph.commands import Ask, Command, RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
-from aiflow.graph.file import folders_of
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
@@ -38,10 +35,11 @@ from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
 from aiflow.runners.base import Ended, Failure, Runner, failure_of
+from aiflow.snapshots import Snapshots
 from aiflow.store import log
 from aiflow.store.connection import DatabaseError, is_locked
-from aiflow.store.log import EventFilter
 from aiflow.store.store import STATE_SAVED, Store
+from aiflow.subscribing import Subscriptions
 from aiflow.telling import Telling
 from aiflow.turns import Busy, Entry, Turns
 from aiflow.values.codec import Stored
@@ -50,18 +48,9 @@ __all__ = ["SHOWN_EACH", "SILENT", "Engine"]
 
 logger = logging.getLogger(__name__)
 _TRIES = 3
-_SNAPSHOT_EACH, _SNAPSHOT_JOBS, _SNAPSHOTS = 1_000, 200, 20
-"""After how many events the state of one more execution is kept, how many jobs it may have, and how many may be looked at."""
-
-_MOVE_SNAPSHOT = {table: f"UPDATE {table} SET snapshot_offset = ? WHERE id = ?" for table in ("executions", "triggers")}
-_KEEP_SNAPSHOT = {
-    table: f"UPDATE {table} SET snapshot = ?, snapshot_offset = ? WHERE id = ?" for table in ("executions", "triggers")
-}
 SHOWN_EACH, SILENT = 15.0, 60.0
 """Seconds between two signs that an owner works, and after how many without one another may be told to take over."""
 
-_MOVE_POSITION = "UPDATE subscriptions SET position = ?, updated = ? WHERE namespace = ? AND name = ?"
-_NEW_NAME = "subscribe with since='start' for what is left, under another name if this one has a position"
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 _TIMER = str(EventType.TIMER_FIRED)
@@ -106,10 +95,9 @@ class Engine:
         self.performer = Performer(self, runners, self.admission, later)
         self.turns = Turns(self._turn)
         self.lives: dict[str, Live] = {}
-        self._listeners: dict[str, dict[str, Live]] = {}
-        self._pattern_listeners: dict[str, Live] = {}
-        self._folder_listeners: dict[str, dict[str, Live]] = {}
-        self.deliveries = Deliveries(self, later)
+        self.audience = Audience()
+        self.subscriptions = Subscriptions(self, later)
+        self.deliveries = self.subscriptions.deliveries
         self.ticker = Ticker(clock, self.look, is_driven=driver is not None)
         self.folders = Folders(self, partial(FileWatcher, later=later))
         self.record = Recorder(store)
@@ -119,8 +107,7 @@ class Engine:
         self._data_version: int | None = None
         self._shown = clock.now()
         self._bad: dict[int, int] = {}
-        self._rotation: deque[str] = deque()
-        self._snapshot_at = self.record.head + _SNAPSHOT_EACH
+        self.snapshots = Snapshots(self)
         self._touched: dict[str, Live] = {}
         self._stale: dict[str, Live] = {}
         self._fresh: list[Live] = []
@@ -162,8 +149,8 @@ class Engine:
                 live.has_moved = True
                 if live.flows is not None:
                     self.items.let_go(live)
-            if self.record.head >= self._snapshot_at:
-                self._snapshot_next()
+            if self.record.head >= self.snapshots.due:
+                self.snapshots.keep_next()
             self.record.flush()
             writer.execute("COMMIT")
         except _Unhandled:
@@ -252,6 +239,14 @@ class Engine:
             sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, 'scheduler', ?, ?)"
             self.record.write(sql, (row[0], f"could not be handled {tries} times", self.record.now))
 
+    def undo(self, action: Callable[[], Any]) -> None:
+        """Have something done if this turn fails; only inside a turn."""
+        self._undo.append(action)
+
+    def has_touched(self, live: Live) -> bool:
+        """Tell whether this turn has changed an execution."""
+        return live.execution_id in self._touched
+
     # --- inside a turn ----------------------------------------------------------------------------------------------
 
     def say(self, live: Live, draft: Draft, ended: Ended | None = None, stored: Stored | None = None) -> None:
@@ -303,22 +298,8 @@ class Engine:
             own = self.lives.get(event.execution_id or "")
             if own is not None:
                 self.step(own, event)
-        listeners = self._listeners.get(event.key)
-        if self._folder_listeners and event.type == EventType.FILE_CHANGED:
-            listeners = dict(listeners or ())
-            for folder in folders_of(event):
-                listeners.update(self._folder_listeners.get(folder, ()))
-        if listeners:
-            self._hear(listeners, event, own)
-        if self._pattern_listeners:
-            self._hear(self._pattern_listeners, event, own)
-
-    def _hear(self, listeners: dict[str, Live], event: Event, told: Live | None) -> None:
-        context = event.context
-        for live in list(listeners.values()):
-            if live is told:
-                continue
-            if context is None or live.context == context or live.execution_id == context or live.plan.any_context:
+        for live in self.audience.of(event):
+            if live is not own:
                 self.step(live, event)
 
     def _drain(self) -> None:
@@ -417,14 +398,7 @@ class Engine:
         for timer in live.timers.values():
             self.ticker.cancel(timer)
         live.timers.clear()
-        for index, keys in ((self._listeners, live.plan.by_key), (self._folder_listeners, live.plan.by_folder)):
-            for key in keys:
-                listeners = index.get(key)
-                if listeners is not None:
-                    listeners.pop(live.execution_id, None)
-                    if not listeners:
-                        del index[key]
-        self._pattern_listeners.pop(live.execution_id, None)
+        self.audience.remove(live)
         self.folders.release(live)
 
     # --- what workers bring -----------------------------------------------------------------------------------------
@@ -673,16 +647,11 @@ class Engine:
         live.port, live.run_again = self, run_again
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
-            self._rotation.append(live.execution_id)
+            self.snapshots.add(live)
             self.ticker.watch()
             self.folders.adopt(live)
             self._undo.append(partial(self._forget, live))
-        if live.plan.patterns:  # it hears everything, also the keys that are no patterns: once
-            self._pattern_listeners[live.execution_id] = live
-            return
-        for index, keys in ((self._listeners, live.plan.by_key), (self._folder_listeners, live.plan.by_folder)):
-            for key in keys:
-                index.setdefault(key, {})[live.execution_id] = live
+        self.audience.add(live)
 
     def take(self, live: Live, epoch_sql: tuple[str, tuple[Any, ...]], request: Draft | None = None) -> bool:
         """Go on with an execution that nobody owns, or that ended and is opened again; False if somebody was faster."""
@@ -730,64 +699,11 @@ class Engine:
             for live in lives:
                 sql = "UPDATE triggers SET owner = NULL WHERE id = ? AND owner = ?"
                 self.record.write(sql, (live.execution_id, self.store.owner_id))
-                self._snapshot(live)
+                self.snapshots.keep(live)
                 self.publish_now([taken_over(live, None)])
 
         if lives and not self.turns.closed:
             self.submit(Entry(apply))
-
-    def _snapshot_next(self) -> None:
-        """Keep the state of one execution as it is now, each in its turn, so that resuming it reads little of the log.
-
-        Those in which nothing has happened since cost little: some more of them are said to be as they were.
-        """
-        self._snapshot_at = self.record.head + _SNAPSHOT_EACH
-        self._move_subscriptions(self.record.head - _SNAPSHOT_EACH)
-        for _ in range(min(len(self._rotation), _SNAPSHOTS)):
-            live = self.lives.get(self._rotation.popleft())
-            if live is not None:
-                self._rotation.append(live.execution_id)
-                if not live.has_moved:
-                    self._snapshot(live)
-                elif len(live.plan) <= _SNAPSHOT_JOBS:
-                    self._snapshot_at += live.state.waiting  # what waits is in it: the more, the seldomer
-                    self._snapshot(live)
-                    return
-
-    def keep_states(self, until: int) -> None:
-        """Keep the states of what in this process still needs what is before `until`; some in each turn."""
-
-        def apply() -> bool:
-            self._move_subscriptions(until)
-            left = [live for live in self.lives.values() if live.needed_after < until]
-            for live in left[:_SNAPSHOTS]:
-                self._snapshot(live)
-            return len(left) > _SNAPSHOTS
-
-        while self.submit(Entry(apply)).result:
-            threading.Event().wait(0.001)
-
-    def _snapshot(self, live: Live) -> None:
-        before, head = (live.snapshot, live.has_moved), self.record.head
-        if live.has_moved or live.snapshot is None or live.execution_id in self._touched:
-            live.snapshot = json.dumps(live.state.dump()), head
-            self.record.write(_KEEP_SNAPSHOT[live.table], (*live.snapshot, live.execution_id))
-        else:
-            live.snapshot = live.snapshot[0], head
-            self.record.write(_MOVE_SNAPSHOT[live.table], (head, live.execution_id))
-        live.has_moved = False
-        self._undo.append(partial(self._unsnapshot, live, *before))
-
-    def _move_subscriptions(self, before: int) -> None:
-        """Move positions on over events that were announced and not wanted."""
-        told = self.record.events[0].offset - 1 if self.record.events else self.record.head
-        for one in self.deliveries.at_rest(min(before, told))[:_SNAPSHOTS]:
-            self._undo.append(partial(setattr, one, "position", one.position))
-            one.position = told
-            self.record.write(_MOVE_POSITION, (told, self.record.now, one.namespace, one.name))
-
-    def _unsnapshot(self, live: Live, snapshot: tuple[str, int] | None, has_moved: bool) -> None:
-        live.snapshot, live.has_moved = snapshot, has_moved
 
     def _reload(self, live: Live) -> None:
         """Make the state of an execution anew from the log: it is a fold over its events, nothing else."""
@@ -815,88 +731,6 @@ class Engine:
         live.works, live.mapped, live.tickets = {}, {}, {}
         self._forget(live)
         live.end()
-
-    # --- subscriptions ----------------------------------------------------------------------------------------------
-
-    def subscribe(
-        self, callback: Callable[[Event], Any], wanted: EventFilter, since: int | None, name: str | None, namespace: str
-    ) -> Subscription:
-        """Add a subscription that begins after `since` (None: now).
-
-        Raises
-        ------
-        Conflict
-            If one of that name is open already, here or in another process.
-        """
-        if name is not None:
-            self._hold_name(namespace, name)
-
-        def apply() -> Subscription:
-            start, position = self.record.head if since is None else since, since
-            if name is not None:
-                sql = "SELECT position FROM subscriptions WHERE namespace = ? AND name = ?"
-                row = self.store.writer.execute(sql, (namespace, name)).fetchone()
-                if row is not None:
-                    start = position = row[0]
-                if position is not None:
-                    self.store.check_reaches(position, f"the subscription {name!r}", _NEW_NAME)
-                if row is None:
-                    self.record.write(
-                        "INSERT INTO subscriptions VALUES (?, ?, ?, ?)", (namespace, name, start, self.record.now)
-                    )
-            added = self.deliveries.add(
-                callback, wanted, start, name, namespace, live=position is None or start >= self.record.head
-            )
-            self._undo.append(lambda: self.deliveries.remove(added))
-            return added
-
-        try:
-            subscription: Subscription = self.submit(Entry(apply)).result
-        except BaseException:
-            if name is not None:
-                self.store.names.free(namespace, name)
-            raise
-        self.ticker.watch()
-        return subscription
-
-    def _hold_name(self, namespace: str, name: str) -> None:
-        """Hold the name of a durable subscription: it has one position, so two could not share it."""
-        holder = self.store.names.hold(namespace, name)
-        if holder is not None:
-            raise Conflict(
-                f"the subscription {name!r} of {namespace!r} is open already, in {holder}, and a name has one position in "
-                "the log: close that one first, or give this one another name"
-            )
-
-    def read(self, wanted: EventFilter, after: int, limit: int) -> list[Event]:
-        """Read past events for a subscriber."""
-        return log.select(self.store.reader(), wanted, after, limit=limit)
-
-    def join(self, subscription: Subscription) -> bool:
-        """Between two commits: if the subscriber has read everything, it is fed from now on."""
-
-        def apply() -> bool:
-            if not log.select(self.store.writer, subscription.wanted, subscription.position, limit=1):
-                subscription.live = True
-            return subscription.live
-
-        return bool(self.submit(Entry(apply)).result)
-
-    def left(self, subscription: Subscription) -> None:
-        """A subscriber has gone."""
-        if subscription.name is not None:
-            self.store.names.free(subscription.namespace, subscription.name)
-        self.ticker.unwatch()
-
-    def save_position(self, subscription: Subscription, offset: int) -> None:
-        """Make a named subscription's position durable."""
-        own = subscription.namespace, subscription.name
-        self.submit(Entry(lambda: self.record.write(_MOVE_POSITION, (offset, self.record.now, *own))))
-
-    def record_failure(self, offset: int, handler: str, error: str) -> None:
-        """Keep what a subscriber could not handle."""
-        sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, ?, ?, ?)"
-        self.submit(Entry(lambda: self.record.write(sql, (offset, handler, error, self.record.now))))
 
     def close(self) -> None:
         """End threads and runners; what is RUNNING in the store stays so, and is INTERRUPTED once the lock is free."""

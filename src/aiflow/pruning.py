@@ -158,7 +158,7 @@ class Pruner:
         until = self._wanted_end(plan)
         bounds_runs = self._keep.executions is not None or self._keep.days is not None
         if self._engine is not None and (bounds_runs or until > self._store.pruned_until):
-            self._engine.keep_states(self._store.head() if bounds_runs else until)
+            self._engine.snapshots.keep_all(self._store.head() if bounds_runs else until)
         pinned: set[int] = set()
         needs: list[tuple[int, str]] = []
         kept_starts: dict[str, tuple[int, set[int]]] = {}

@@ -232,7 +232,7 @@ class Starter:
         except BaseException as error:  # params functions and workflow bodies are the user's
             failure = failure_of(error)
             logger.error("The trigger %s could not start %s: %s", trigger.plan.key, trigger.workflow, failure)
-            self._project._shared.engine.record_failure(offset, trigger.plan.key, str(failure)[:2000])
+            self._project._shared.engine.subscriptions.record_failure(offset, trigger.plan.key, str(failure)[:2000])
             done(work, Ended("FAILED", error=failure, retryable=False, reason=str(failure)[:500]))
             return
         self._watch(work, done, execution_id)

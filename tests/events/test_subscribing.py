@@ -63,7 +63,7 @@ def test_who_wants_other_keys_is_not_even_asked(project: af.Project, seen: Colle
             asked.append(event.key)
             return super().fits(event)
 
-    subscribe = project._shared.engine.subscribe
+    subscribe = project._shared.engine.subscriptions.subscribe
     many = [subscribe(print, Counted(f"other.{n}"), None, None, "events") for n in range(1000)]
     wants_it, wants_all = (subscribe(seen, Counted(keys), None, None, "events") for keys in ("k", None))
     project.publish("k", 1)
