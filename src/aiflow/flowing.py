@@ -173,6 +173,8 @@ class StreamOutlet:
         self._options = vertex.node.options
         self._is_checked = self._options.outputs != 1 or bool(vertex.asked_outputs)
         self._most = min(_MOST, self._options.buffer)
+        if record is not None:
+            context.before_rest = record.nudge  # nobody may come along for as long as it waits
         self._mark_at = 0
         self._mark_time = 0.0
         self.count = 0

@@ -96,6 +96,7 @@ class JobContext:
         self._stop_event: StopEvent | None = None
         self.is_over = False
         self.is_resting = False  # whether it does nothing but wait, for as long as nobody else does anything
+        self.before_rest: Callable[[], None] | None = None  # called when it is about to wait for a stop
         self._state: dict[str, Any] | None = None
         self.told_state: str | None = None  # of a job in another process, as it was when that asked last
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
@@ -164,6 +165,8 @@ class JobContext:
         if self.rest is not None:
             self.rest(self.stop_event.is_set, timeout)
             return self.stopping
+        if self.before_rest is not None:
+            self.before_rest()
         self.is_resting = True
         try:
             return self.stop_event.wait(timeout)
