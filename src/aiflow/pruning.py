@@ -385,4 +385,4 @@ class Pruner:
             self._add("folders", 1)
 
 
-_NEWEST_RUN = "SELECT max(number) FROM job_executions WHERE execution_id = ? AND job = ?"
+_NEWEST_RUN = "SELECT coalesce(max(number), 0) FROM job_executions WHERE execution_id = ? AND job = ?"

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 from tests.children import alone
-from tests.crash import deeds
+from tests.crash import deeds, pruning
 
 FOLDER = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
@@ -40,3 +40,10 @@ def test_workflows_killed_at_random_moments_go_on() -> None:
     print(found)
     assert found["kills"] >= KILLS
     assert found.get("inside a turn", 0) >= KILLS // 20, "the kills tested nothing"
+
+
+@pytest.mark.slow
+def test_a_pruning_killed_at_its_nth_commit_leaves_a_whole_store_and_the_next_one_finishes_for_every_n() -> None:
+    found = alone(pruning.die_while_pruning, FOLDER, timeout=170)
+    print(found)
+    assert found["kills"] >= 8

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.children import until
-from tests.faults import watch
+from tests.faults import Disk, watch
 
 import aiflow as af
 from aiflow.pruning import Pruner
@@ -112,7 +112,7 @@ def age_blobs(project: af.Project) -> None:
 # --- executions -------------------------------------------------------------------------------------------------------
 
 
-def test_executions_beyond_the_newest_go_with_rows_logs_scratch_folders_and_values(still: af.Project) -> None:
+def test_40_executions_beyond_the_newest_go_with_rows_logs_scratch_folders_and_values(still: af.Project) -> None:
     made = [still.run(pair, n=n) for n in range(4)]
     age_blobs(still)
     assert all(files_of(still, one) for one in made)
@@ -198,7 +198,7 @@ def test_runs_of_an_execution_that_goes_on_go_when_their_values_were_used(still:
     execution.stop()
 
 
-def test_values_that_wait_to_be_used_stay(tmp_path: Path) -> None:
+def test_40_values_that_wait_to_be_used_stay(tmp_path: Path) -> None:
     gate = threading.Event()
 
     @af.job
@@ -240,7 +240,7 @@ def test_the_newest_events_are_kept_and_offsets_go_on(still: af.Project) -> None
     assert still.publish("k").offset == 501
 
 
-def test_who_asks_for_what_was_pruned_is_told_so_and_start_begins_with_what_is_there(
+def test_40_who_asks_for_what_was_pruned_is_told_so_and_start_begins_with_what_is_there(
     still: af.Project, clock: ManualClock
 ) -> None:
     begun = datetime.fromtimestamp(clock.now(), UTC)
@@ -281,7 +281,7 @@ def test_a_dedupe_key_is_free_again_when_its_event_is_pruned(still: af.Project) 
     assert still.publish("k", 3, dedupe_key="once").value == 3
 
 
-def test_a_durable_subscription_keeps_what_it_has_not_read_and_is_named(still: af.Project) -> None:
+def test_40_a_durable_subscription_keeps_what_it_has_not_read_and_is_named(still: af.Project) -> None:
     got: list[int] = []
     with still.subscribe(lambda event: got.append(event.offset), name="reader"):
         still.publish_many(["k"] * 3)
@@ -322,7 +322,7 @@ def test_what_could_not_be_handled_is_forgotten_with_its_event(still: af.Project
 # --- what is needed ---------------------------------------------------------------------------------------------------
 
 
-def test_an_event_that_a_running_execution_has_latched_stays_though_all_around_it_goes(
+def test_40_an_event_that_a_running_execution_has_latched_stays_though_all_around_it_goes(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     with reopened(tmp_path, clock) as project:
@@ -351,7 +351,7 @@ def test_an_event_that_a_running_execution_has_latched_stays_though_all_around_i
         execution.stop()
 
 
-def test_an_interrupted_execution_goes_on_after_pruning_with_what_came_meanwhile(
+def test_40_an_interrupted_execution_goes_on_after_pruning_with_what_came_meanwhile(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     with reopened(tmp_path, clock) as project:
@@ -370,7 +370,7 @@ def test_an_interrupted_execution_goes_on_after_pruning_with_what_came_meanwhile
         execution.stop()
 
 
-def test_25_what_waits_in_the_queue_of_a_trigger_stays_and_nothing_starts_twice(
+def test_25_and_40_what_waits_in_the_queue_of_a_trigger_stays_and_nothing_starts_twice(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     @af.workflow(start_on=af.event("go"), name="kept_queue")
@@ -520,6 +520,34 @@ def test_pruning_that_is_cut_off_at_any_commit_is_finished_by_the_next(tmp_path:
             assert [p.name for p in (home / "logs").iterdir()] == [project.executions.list()[0].id]
 
 
+def test_pruning_on_a_full_disk_is_told_and_goes_on_when_there_is_room(still: af.Project) -> None:
+    still.publish_many(["k"] * 5000)
+    disk = Disk(still)
+    disk.full = True
+    with pytest.raises(af.StoreError):
+        still.prune(events=10)
+    assert dangling(still._store) == []
+    disk.full = False
+    still.prune(events=10)
+    assert still.events.count() == 10
+
+
+def test_no_step_of_pruning_holds_up_others_for_long(still: af.Project) -> None:
+    still.publish_many(["k"] * 10_000)
+    steps: list[list[str]] = [[]]
+
+    def note(sql: str) -> None:
+        steps[-1].append(sql)
+        if sql == "COMMIT":
+            steps.append([])
+
+    watch(still, before=note)
+    still.prune(events=10)
+    deleting = [step for step in steps if any("DELETE FROM events" in sql for sql in step)]
+    assert len(deleting) >= 3, "others can write in between"
+    assert all(sum("DELETE" in sql for sql in step) == 1 for step in deleting)
+
+
 def test_two_do_not_prune_one_home_at_a_time(still: af.Project) -> None:
     assert still._store.names.hold("pruning") is None
     pruner = Pruner(still._store, still._clock, still._shared.engine, still._keep)
@@ -546,7 +574,7 @@ def test_serving_prunes_by_itself_if_it_is_said_how_much_is_kept(tmp_path: Path)
         assert dangling(project._store) == []
 
 
-def test_without_limits_serving_prunes_nothing(tmp_path: Path) -> None:
+def test_40_without_limits_serving_prunes_nothing(tmp_path: Path) -> None:
     @af.workflow(start_on=af.event("go"), name="kept_all")
     def whole() -> None:
         hear()
