@@ -1,5 +1,6 @@
 """Any number of processes may use one home at once, come and go, fork and die."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_looking_whether_an_owner_lives_never_makes_it_look_alive_to_others(tmp_
     alive = alone(deeds.look_at_a_dead_owner, str(tmp_path / "home"), 4, 2000)
     assert alive == [0, 0, 0, 0]
     store.close()
+
+
+def test_threads_that_have_ended_leave_no_connection_behind(tmp_path: Path) -> None:
+    with af.Project("threads", home=tmp_path) as project:
+        project.publish("k")
+        for _ in range(20):
+            thread = threading.Thread(target=project.events.count)
+            thread.start()
+            thread.join()
+        assert len(project._store._readers) <= 3
 
 
 def test_an_owner_is_alive_until_it_closes(tmp_path: Path) -> None:

@@ -221,8 +221,10 @@ class Connection(sqlite3.Connection):  # type: ignore[misc]  # pysqlite3 has no 
 class Reader(Connection):
     """A connection for reading: every answer is fetched whole (an open cursor makes SQLite's log grow).
 
-    `lock` is held while SQLite is at work, so that nobody closes it or forks meanwhile.
+    `lock` is held while SQLite is at work, so that nobody closes it or forks meanwhile; `thread` is whose it is.
     """
+
+    thread: threading.Thread
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -95,7 +95,11 @@ class Store:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = door.connect(self.home, readonly=True, kind=door.Reader)
+            connection.thread = threading.current_thread()
             with self._guard:
+                for gone in [one for one in self._readers if not one.thread.is_alive()]:
+                    self._readers.remove(gone)
+                    gone.close()
                 self._readers.append(connection)
         return connection
 
