@@ -26,6 +26,7 @@ from benchmarks import (
     pieces,
     publishing,
     reaction,
+    simulating,
     streaming,
     ticking,
     unconcerned,
@@ -34,7 +35,21 @@ from benchmarks import (
 from benchmarks.bench import Bench, opened
 from benchmarks.figure import Figure, Reading
 
-MODULES = (chain, wide, growth, streaming, reaction, arriving, ticking, publishing, cold, idle, pieces, unconcerned)
+MODULES = (
+    chain,
+    wide,
+    growth,
+    streaming,
+    reaction,
+    arriving,
+    ticking,
+    publishing,
+    cold,
+    idle,
+    pieces,
+    unconcerned,
+    simulating,
+)
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 
 
