@@ -109,6 +109,8 @@ class _Reading:
                 taken += 1
             elif kind == "JOB_LOST":
                 losses[key, value["number"]] += 1
+            elif kind == "STREAM_ITEM":  # it has come further since
+                losses[key, value["number"]] = 0
         if was != status:
             yield f"execution {name} is {status} in its row, and {was} in the log"
         if (ended is not None) != (status in OVER):

@@ -9,7 +9,6 @@ import asyncio
 import atexit
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -390,19 +389,15 @@ class Project:
         """
         timeout = None if timeout is None else seconds(timeout, "timeout")
         took_too_long = f"took longer than {timeout:g} s" if timeout is not None else ""
-        timer = None
-        if timeout is not None:
-            timer = threading.Timer(timeout, execution.stop, (took_too_long,))
-            timer.daemon = True
-            timer.start()
+        call_off = None if timeout is None else self._shared.after(timeout, partial(execution.stop, took_too_long))
         try:
             execution._wait(quiet=quiet or partial(_log_quiet, execution))
         except KeyboardInterrupt:
             execution.stop("interrupted").wait()
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if call_off is not None:
+                call_off()
         if took_too_long and execution.status is ExecutionStatus.STOPPED and execution.reason == took_too_long:
             raise TimeoutError(f"execution {execution.id} of {execution.workflow} {took_too_long} and was stopped")
         return execution.check() if check else execution

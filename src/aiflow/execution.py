@@ -409,11 +409,12 @@ class Execution:
         from aiflow.waiting import Quiet
 
         timeout = None if timeout is None else seconds(timeout, "timeout")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        live = self._project._shared.live(self.id)
+        shared = self._project._shared
+        deadline = None if timeout is None else shared.moment() + timeout
+        live = shared.live(self.id)
         if live is not None:
-            watch = Quiet(self._project._shared, live, quiet)
-            if not self._project._shared.drive_until(live.ended, deadline, live, watch.look):
+            watch = Quiet(shared, live, quiet)
+            if not shared.drive_until(live.ended, deadline, live, watch.look):
                 raise TimeoutError(
                     f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on"
                 )
@@ -424,7 +425,7 @@ class Execution:
             return self
         pause = threading.Event()
         while not (status := self.status).is_ended and status is not ExecutionStatus.INTERRUPTED:
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and shared.moment() >= deadline:
                 raise TimeoutError(
                     f"execution {self.id} of {self.workflow} is still {status} after {timeout:g} s; it goes on"
                 )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -276,6 +277,20 @@ class Home:
                 with suppress(StoreError):  # then it goes on without: nobody can be started now anyway
                     engine.take_place_back(job.key)
 
+    def moment(self) -> float:
+        """Give the seconds since some moment, to reckon deadlines by: they pass as the time does that is waited for."""
+        return time.monotonic() if self.driver is None else self.clock.now()
+
+    def after(self, duration: float, action: Callable[[], Any]) -> Callable[[], None]:
+        """Call something after so many seconds; give what keeps it from being called."""
+        if self.driver is not None:
+            ticker = self.engine.ticker
+            return partial(ticker.cancel, ticker.at(self.clock.now() + duration, action))
+        timer = threading.Timer(duration, action)
+        timer.daemon = True
+        timer.start()
+        return timer.cancel
+
     def drive_until(
         self,
         done: threading.Event,
@@ -288,7 +303,7 @@ class Home:
         `look` is called whenever this thread has slept for as long as the patience of the clock.
         """
         if self.driver is not None:
-            return self._be_driven_until(self.driver, done, deadline)
+            return self.driver.wait(done.is_set, None if deadline is None else max(0.0, deadline - self.moment()))
         bell, longest = threading.Event(), None if look is None else self.clock.patience
         with guard:
             self.bells.add(bell)
@@ -317,10 +332,6 @@ class Home:
             with guard:
                 self.bells.discard(bell)
                 self.drivers -= 1
-
-    def _be_driven_until(self, driver: Driver, done: threading.Event, deadline: float | None) -> bool:
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return driver.wait(done.is_set, timeout)
 
     def drive_if_nobody_does(self) -> None:
         """Run inline jobs on this thread, the calling one, unless somebody waits and runs them."""

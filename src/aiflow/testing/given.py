@@ -58,7 +58,12 @@ class Given:
     @property
     def is_empty(self) -> bool:
         """Whether all have come."""
-        return not self._loose and self._next >= len(self._timed)
+        return not self.left
+
+    @property
+    def left(self) -> int:
+        """How many have not come."""
+        return len(self._loose) + len(self._timed) - self._next
 
     @property
     def next_due(self) -> float | None:

@@ -223,9 +223,9 @@ def simulate(
         return staging.told_of(simulator, seed, begun)
     except BaseException as error:
         error.add_note(f"in the simulation of {workflow.name} with seed={seed}")
-        raise
-    finally:
         simulator.die()
+        staging.clear()
+        raise
 
 
 _ROOM = 1 << 30
@@ -285,6 +285,11 @@ class _Staging:
         elif simulator.crashes:
             project.recover()
 
+    def clear(self) -> None:
+        """Remove what nobody will look at."""
+        if self.is_temporary:
+            shutil.rmtree(self.home, ignore_errors=True)
+
     def _has_ended(self, simulator: Simulator) -> bool:
         assert simulator.project is not None
         return not self.served and self.execution_id not in simulator.project._shared.engine.lives
@@ -312,6 +317,8 @@ class _Staging:
         made = Simulation(self.workflow.name, seed, project, as_datetime(begun), simulator.clock.time)
         made.executions, made.choices = self.executions(project), simulator.choices
         made._first, made._last, made._crashes, made._left = self.first, self.last, simulator.crashes, self.left
+        if simulator.given.left:
+            made._left.append(f"events that did not come: {simulator.given.left}")
         if self.is_temporary:
             weakref.finalize(project, shutil.rmtree, self.home, ignore_errors=True)
         check_statuses(made.events, made._names)
