@@ -73,6 +73,7 @@ class _Plan:
 
     executions: int = 0  # the oldest so many
     leaving: dict[str, None] = field(default_factory=dict)
+    used: set[tuple[str, str]] = field(default_factory=set)  # executions and jobs of them, by others
     until: int = 0  # of the log
     pinned: list[int] = field(default_factory=list)  # older events that are needed
     running: list[tuple[Running, dict[int, int]]] = field(default_factory=list)
@@ -170,6 +171,9 @@ class Pruner:
                 plan.running.append((one._replace(state=None), first_runs_wanted(one.state)))
             pinned |= named if one.event_offset is None else named | {one.event_offset}
             needs.append((one.after, self._who(one)))
+        for offset, state in unwanted.resumable():
+            pinned |= events_named(state) if state else set()
+            pinned |= set() if offset is None else {offset}
         needs += [(at, f"the subscription {name!r}, which is at offset {at}") for name, at in unwanted.subscriptions()]
         if self._engine is not None:
             needs += [
@@ -220,10 +224,9 @@ class Pruner:
 
     def _choose(self, plan: _Plan, kept_starts: Mapping[str, tuple[int, set[int]]]) -> None:
         """Choose the executions that go: not those whose values others use, nor those that a trigger may ask for again."""
-        if plan.executions <= 0:
-            return
         found = self._unwanted.oldest(plan.executions)
-        named = self._unwanted.named_by_parts({one for one, _, _ in found})
+        plan.used = self._unwanted.named_by_parts({one for one, _, _ in found})
+        named = {one for one, _ in plan.used}
         for one, trigger, offset in found:
             after, starts = kept_starts.get(trigger or "", (0, set()))
             is_open = trigger in kept_starts and offset is not None and (offset > after or offset in starts)
@@ -319,7 +322,7 @@ class Pruner:
             names = [node["name"] for node in (self._store.document(one.definition) or {"nodes": ()})["nodes"]]
             for index, first in wanted.items():
                 after, job = 0, names[index] if index < len(names) else None
-                while job is not None and not self._stop.is_set():
+                while job is not None and (one.id, job) not in plan.used and not self._stop.is_set():
                     newest = self._store.row(_NEWEST_RUN, (one.id, job))
                     spare = 0 if keep.executions is None or newest is None else newest[0] - keep.executions + 1
                     runs = [r for r in self._unwanted.runs(one.id, job, first, 500) if r[0] > after]

@@ -198,6 +198,26 @@ def test_runs_of_an_execution_that_goes_on_go_when_their_values_were_used(still:
     execution.stop()
 
 
+def test_a_run_whose_value_another_execution_was_given_stays(still: af.Project) -> None:
+    @af.workflow(ends="never", name="gives")
+    def gives(n: int = 0) -> None:
+        use.options(name="after")(hear().start_on(af.event("n")))
+
+    execution = still.start(gives)
+    still.publish("n", "abcdefgh")
+    run_until_idle(still)
+    taker = still.start(gives, start_from="after")
+    run_until_idle(still)
+    for n in range(5):
+        still.publish("n", f"{n}")
+    run_until_idle(still)
+    still.prune(executions=1)
+    assert taker.result("hear") == "abcdefgh"
+    assert [job.number for job in execution.jobs if job.job == "after"] == [6]
+    for one in (execution, taker):
+        one.stop()
+
+
 def test_40_values_that_wait_to_be_used_stay(tmp_path: Path) -> None:
     gate = threading.Event()
 
@@ -402,6 +422,23 @@ class Started:
 
 def started(project: af.Project, trigger: Any) -> list[Started]:
     return [Started(e) for e in project.executions.list(trigger_id=trigger.id)]
+
+
+def test_what_was_stopped_keeps_the_events_that_it_would_need_if_it_were_resumed(still: af.Project) -> None:
+    execution = still.start(half_met)
+    latched = still.publish("a", "kept")
+    still.publish_many(["other"] * 50)
+    still.prune(events=1)
+    execution.stop().wait()
+    still.publish_many(["other"] * 50)
+    still.prune(events=60)
+    assert still.events.get(latched.offset) == latched
+    execution.resume()
+    still.publish("b")
+    run_until_idle(still)
+    assert str(execution.job("hear").status) == "SUCCESS"  # type: ignore[union-attr]
+    assert execution.events_at((latched.offset,)) == [latched]
+    execution.stop()
 
 
 def test_an_execution_that_failed_can_be_resumed_while_it_is_kept_unless_its_events_were_pruned(

@@ -121,13 +121,19 @@ class Unwanted:
         )
         return self._store.rows(sql, (count,))
 
-    def named_by_parts(self, leaving: Collection[str]) -> set[str]:
-        """Give the executions of which others, that stay, use values (`start_from`)."""
-        found: set[str] = set()
+    def named_by_parts(self, leaving: Collection[str]) -> set[tuple[str, str]]:
+        """Give the executions, and the jobs in them, of which others, that stay, use values (`start_from`)."""
+        found: set[tuple[str, str]] = set()
         for own, part in self._store.rows("SELECT id, part FROM executions WHERE part IS NOT NULL"):
             if own not in leaving:
-                found.update(taken[0] for taken in json.loads(part).get("from", {}).values())
+                found.update((taken[0], job) for job, taken in json.loads(part).get("from", {}).items())
         return found
+
+    def resumable(self) -> Iterator[tuple[int | None, dict[str, Any] | None]]:
+        """Go through what did not succeed and may be resumed: the event that started it, and its state if it was kept."""
+        sql = "SELECT event_offset, snapshot FROM executions WHERE status IN ('FAILED', 'STOPPED')"
+        for offset, snapshot in self._store.rows(sql):
+            yield offset, json.loads(snapshot) if snapshot else None
 
     def drop_executions(self, writer: Any, ids: Iterable[str]) -> list[str]:
         """Delete the rows of some, unless they run again; what else belongs to them is noted, to be deleted next."""
