@@ -17,6 +17,6 @@ def test_each_event_of_four_processes_is_handled_once_while_the_home_is_pruned_a
     found = soak(Bench(folder=tmp_path), 4000, kept=1000, prune_each=1)
     assert (found["lost"], found["doubled"], found["handled"]) == (0, 0, {"job": 4000, "reader": 4000, "trigger": 4})
     assert found["pruned_until"] > 0
-    assert found["events_left"] <= 1010
+    assert found["events_left"] < 2000, "others go on writing meanwhile"
     assert found["beside"]["errors"] == []
     assert found["reopened"]["dangling"] == []
