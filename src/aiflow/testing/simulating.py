@@ -130,13 +130,13 @@ class Simulator:
 
     def rest(self, ready: Callable[[], bool], timeout: float | None, run: Run | None = None) -> bool:
         """Do the same, and let at least one other thing happen; `run`: the job that waits, if one does."""
-        seat = self.strands.seat
+        seat, life = self.strands.seat, self.life
+        due = None if timeout is None else round(self.clock.now() + timeout, 6)
         if seat is None:  # a thread that a job has made
             pause = threading.Event()
-            while not ready():
+            while self.life is life and not (ready() or (due is not None and due <= self.clock.now())):
                 pause.wait(0.001)
-            return True
-        due = None if timeout is None else round(self.clock.now() + timeout, 6)
+            return ready()
         if run is not None and due is not None:
             run.naps += 1
         wait = _Wait(seat, ready, due, run is None or run.naps <= _NAPS)
@@ -154,7 +154,7 @@ class Simulator:
             if self.project._store.row("SELECT 1 FROM executions WHERE id = ?", (found,)) is None:
                 return found
 
-    # --- one thing after the other -----------------------------------------------------------------------------------------------
+    # --- one thing after the other ----------------------------------------------------------------------------------
 
     def _go_on(self) -> bool:
         """Do one of the things that can be done now; move the time if there is none. False when it is over."""

@@ -1,13 +1,11 @@
 """`simulate`: a run of a workflow in virtual time, in an order that follows from a seed; and what came of it.
 
-Knows nothing of how the next thing is chosen (that is `simulating`).
+Knows nothing of how the next thing is chosen (`simulating`), nor of how the scene is set (`staging`).
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -18,20 +16,17 @@ from typing import Any
 
 from aiflow._project import Project
 from aiflow.clock import as_datetime
-from aiflow.errors import NotFound, ParameterError
+from aiflow.errors import NotFound
 from aiflow.execution import Execution
 from aiflow.graph.event import Event
 from aiflow.graph.job import seconds
 from aiflow.graph.workflow import Workflow
-from aiflow.keep import Keep
-from aiflow.serving import Server
 from aiflow.testing.clock import ManualClock
 from aiflow.testing.given import Given
 from aiflow.testing.performing import Durations
-from aiflow.testing.projects import assert_replays
 from aiflow.testing.simulating import Simulator
+from aiflow.testing.staging import Staging
 from aiflow.testing.stories import check_statuses, told
-from aiflow.waiting import waits_for
 
 __all__ = ["Simulation", "simulate"]
 
@@ -210,7 +205,7 @@ def simulate(
     >>> simulation.execution.result("report")
     3
     """
-    staging = _Staging(workflow, tuple(serve), dict(params or {}), home, workers)
+    staging = Staging(workflow, tuple(serve), dict(params or {}), home, workers)
     clock = ManualClock() if start is None else ManualClock(start)
     random, begun = Random(f"aiflow {seed}"), clock.now()
     given = Given(events, begun, random)
@@ -220,7 +215,7 @@ def simulate(
     simulator = Simulator(staging.open, staging.close, clock, random, given, Durations(durations), end, crashes)
     try:
         simulator.strands.run()
-        return staging.told_of(simulator, seed, begun)
+        return _told(staging, simulator, seed, begun)
     except BaseException as error:
         error.add_note(f"in the simulation of {workflow.name} with seed={seed}")
         simulator.die()
@@ -228,99 +223,17 @@ def simulate(
         raise
 
 
-_ROOM = 1 << 30
-"""Bytes that must be free in memory for a temporary home to be made there."""
-
-
-def _folder() -> Path:
-    """Make a folder for a home that nobody keeps; in memory, if there is room: disks are slow to be sure of what they write."""
-    memory = Path("/dev/shm")
-    is_roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
-    return Path(tempfile.mkdtemp(prefix="aiflow-simulation-", dir=memory if is_roomy else None))
-
-
-class _Staging:
-    """Sets the scene of a simulation: opens the project, starts and serves, and reads what came of it."""
-
-    def __init__(
-        self,
-        workflow: Workflow,
-        serve: tuple[Workflow, ...],
-        params: dict[str, Any],
-        home: str | Path | None,
-        workers: int,
-    ) -> None:
-        for one in (workflow, *serve):
-            if not isinstance(one, Workflow):
-                raise ParameterError(f"simulate takes workflows (functions with @af.workflow), not {one!r}")
-        self.workflow, self.params, self.workers = workflow, params, workers
-        self.is_started = workflow.start_condition is None
-        if params and not self.is_started:
-            raise ParameterError(
-                f"the parameters of {workflow.name!r} come with the events that start it: it has start_on"
-            )
-        self.served = serve if self.is_started else (workflow, *serve)
-        self.home = _folder() if home is None else Path(home)
-        self.is_temporary = home is None
-        self.execution_id: str | None = None
-        self.server: Server | None = None
-        self.first = self.last = 0
-        self.project: Project | None = None
-        self.left: list[str] = []
-
-    def open(self, simulator: Simulator) -> None:
-        """Open the project, and start or go on."""
-        project = Project(home=self.home, clock=simulator.clock, workers=self.workers, _driver=simulator)
-        simulator.project = self.project = project
-        project._keep = Keep()  # nothing is pruned, whatever the settings say: that would be done on a thread
-        project.__enter__()
-        if not simulator.crashes:
-            self.first = project._store.head()
-            if self.is_started:
-                self.execution_id = project.start(self.workflow, params=self.params).id
-                simulator.is_enough = lambda: self._has_ended(simulator)
-        if self.served:
-            server = self.server = Server(project, self.served).__enter__()
-            simulator.looks = lambda: server.look if server.wants_to_look() else None
-        elif simulator.crashes:
-            project.recover()
-
-    def clear(self) -> None:
-        """Remove what nobody will look at."""
-        if self.is_temporary:
-            shutil.rmtree(self.home, ignore_errors=True)
-
-    def _has_ended(self, simulator: Simulator) -> bool:
-        assert simulator.project is not None
-        return not self.served and self.execution_id not in simulator.project._shared.engine.lives
-
-    def close(self, project: Project) -> None:
-        """Note what came of it, check it, and let go."""
-        self.last = project._store.head()
-        for live in project._shared.engine.lives.values():
-            if not live.is_trigger:
-                self.left.append(f"{live.workflow} is still {live.state.status}: it waits for {waits_for(live)}")
-        for execution in self.executions(project):
-            assert_replays(execution)
-        if self.server is not None:
-            self.server.let_go()
-
-    def executions(self, project: Project) -> list[Execution]:
-        """Give the executions that were started in the simulation, in that order."""
-        every = project.executions.list(limit=None)
-        return [one for one in reversed(every) if self.first <= one.first_offset < self.last]
-
-    def told_of(self, simulator: Simulator, seed: int, begun: float) -> Simulation:
-        """Make what users get."""
-        project = self.project
-        assert project is not None
-        made = Simulation(self.workflow.name, seed, project, as_datetime(begun), simulator.clock.time)
-        made.executions, made.choices = self.executions(project), simulator.choices
-        made._first, made._last, made._crashes, made._left = self.first, self.last, simulator.crashes, self.left
-        if simulator.given.left:
-            made._left.append(f"events that did not come: {simulator.given.left}")
-        if self.is_temporary:
-            weakref.finalize(project, shutil.rmtree, self.home, ignore_errors=True)
-        check_statuses(made.events, made._names)
-        simulator.durations.check(name for execution in made.executions for name in execution.job_names)
-        return made
+def _told(staging: Staging, simulator: Simulator, seed: int, begun: float) -> Simulation:
+    """Make what users get."""
+    project = staging.project
+    assert project is not None
+    made = Simulation(staging.workflow.name, seed, project, as_datetime(begun), simulator.clock.time)
+    made.executions, made.choices = staging.executions(project), simulator.choices
+    made._first, made._last, made._crashes, made._left = staging.first, staging.last, simulator.crashes, staging.left
+    if simulator.given.left:
+        made._left.append(f"events that did not come: {simulator.given.left}")
+    if staging.is_temporary:
+        weakref.finalize(project, shutil.rmtree, staging.home, ignore_errors=True)
+    check_statuses(made.events, made._names)
+    simulator.durations.check(name for execution in made.executions for name in execution.job_names)
+    return made
