@@ -115,7 +115,7 @@ class Launcher:
 
     def _record_provenance(self, engine: Engine, execution_id: str, source: str, recorded: threading.Event) -> None:
         try:
-            self._write_provenance(engine, execution_id, json.dumps(_provenance(source)))
+            self._write_provenance(engine, execution_id, _provenance(source))
         finally:
             self._home.pending.discard(recorded)
             recorded.set()
@@ -268,14 +268,14 @@ def _check_given_stream(plan: Plan, vertex: Vertex, is_given: bool) -> None:
             )
 
 
-_recent_provenance: dict[str, tuple[float, dict[str, Any]]] = {}
+_recent_provenance: dict[str, tuple[float, str]] = {}
 
 
-def _provenance(source: str) -> dict[str, Any]:
-    """Ask git no more than once in five seconds for the same file."""
+def _provenance(source: str) -> str:
+    """Give it as JSON text; ask git no more than once in five seconds for the same file."""
     known = _recent_provenance.get(source)
     if known is None or time.monotonic() - known[0] > 5.0:
-        known = _recent_provenance[source] = (time.monotonic(), provenance(source))
+        known = _recent_provenance[source] = (time.monotonic(), json.dumps(provenance(source)))
     return known[1]
 
 
