@@ -185,7 +185,7 @@ def _send(channel: socket.socket, request: dict[str, Any], descriptors: list[int
 # --- in the hatchery --------------------------------------------------------------------------------------------------
 
 
-_LATE = ("cloudpickle", "difflib", "rich.console", "rich_click.rich_help_rendering", "tests.invariants")
+_LATE = ("cloudpickle", "difflib", "rich.console", "rich_click.rich_help_rendering", "sqlite_utils", "tests.invariants")
 """What is imported when it is first needed; not what starts threads, such as numpy."""
 
 
