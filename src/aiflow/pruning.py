@@ -140,16 +140,21 @@ class Pruner:
             self._stop.wait(0.05)
 
     def _report(self, act: Callable[[_Plan], None], measure: bool) -> Pruned:
-        before = self._store.size if measure else {}
-        if not self._dry_run:
+        dry_run = self._dry_run
+        before = self._sizes() if measure else {}
+        if not dry_run:
             self._finish_journal()
         plan = self._plan()
         act(plan)
-        dry_run = self._dry_run
-        after = before if dry_run or not measure else self._store.size
+        after = before if dry_run or not measure else self._sizes()
         until = plan.until if dry_run else self._store.pruned_until
         went = {name: count for name, count in self._went.items() if count}
         return Pruned(went=went, before=before, after=after, pruned_until=until, held=tuple(plan.held), dry_run=dry_run)
+
+    def _sizes(self) -> Mapping[str, int]:
+        if not self._dry_run:
+            self._store.empty_log()  # it grows by what is deleted, too
+        return self._store.size
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 

@@ -333,6 +333,17 @@ def test_a_callback_that_raises_is_logged_listed_and_passed_over(
     assert (failed["offset"], failed["handler"], failed["error"]) == (1, "picky", "ValueError: not one")
 
 
+def test_events_are_pruned_and_who_asks_for_them_is_told(aiflow_project: af.Project) -> None:
+    once = aiflow_project.publish("k", 1, dedupe_key="once")
+    last = [aiflow_project.publish("k", n) for n in (2, 3)][-1]
+    pruned = aiflow_project.events.prune(before=last.offset)
+    assert (pruned.went, pruned.pruned_until) == ({"events": 2}, last.offset - 1)
+    assert aiflow_project.events.list(since="start") == [last]
+    with pytest.raises(af.OffsetPruned, match=r"since=1: .* say since='start'"):
+        aiflow_project.subscribe(print, since=once.offset)
+    assert aiflow_project.publish("k", 4, dedupe_key="once").value == 4, "unique until it is pruned"
+
+
 def test_events_answer_list_count_follow_latest_and_offset_at(aiflow_project: af.Project, aiflow_clock: Any) -> None:
     project = aiflow_project
     project.publish("a.x", 1, type="T", sender="s")

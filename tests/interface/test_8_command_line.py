@@ -190,6 +190,29 @@ def test_the_store_is_checked_and_copied(aiflow: Aiflow, file: str) -> None:
     assert Path("copy.db").stat().st_size > 0
 
 
+def test_the_home_is_pruned_with_a_report_of_sizes(aiflow: Aiflow, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(3):
+        aiflow("run", file, "-p", f"n={n}")
+    told = aiflow("db", "prune", "--executions", "1", "--dry-run", "-o", "json").data
+    assert (told["dry_run"], told["went"]["executions"]) == (True, 2)
+    assert told["before"] == told["after"]
+    shown = aiflow("db", "prune", "--executions", "1").out
+    assert ["executions", "2"] in [line.split() for line in shown.splitlines()]
+    assert {line.split()[0] for line in shown.splitlines()[-4:]} == {"database", "blobs", "logs", "scratch"}
+    assert len(aiflow("list", "executions", "-o", "json").data) == 1
+    assert aiflow("db", "prune").out.startswith("there was nothing to prune")
+    assert aiflow("db", "check", "-o", "json").data["ok"] is True
+    last = aiflow("list", "events", "-o", "json").data[-1]["offset"]
+    assert aiflow("db", "prune", "--before", str(last), "-o", "json").data["pruned_until"] == last - 1
+    assert "say since='start'" in aiflow("event", "tail", "--since", "1", code=3).err
+    assert "--before stands alone" in aiflow("db", "prune", "--before", "1", "--days", "1", code=2).err
+    assert "neither an offset nor a time" in aiflow("db", "prune", "--before", "soon", code=2).err
+    assert aiflow("db", "prune", "--before", "2020-01-01", "-o", "json").data["went"] == {}
+    assert "'2 GB'" in aiflow("db", "prune", "--blobs", "much", code=2).err
+    monkeypatch.setenv("AIFLOW_KEEP", "executions=0")
+    assert aiflow("db", "prune", "-o", "json").data["went"]["executions"] == 1
+
+
 def test_the_command_line_takes_the_name_of_the_home_as_namespace(aiflow: Aiflow, tmp_path: Path) -> None:
     with af.Project("fraud", home=tmp_path / ".aiflow"):
         pass

@@ -381,6 +381,13 @@ class Store:
         found = {"database": sum(p.stat().st_size for p in self.home.glob("aiflow.db*")), "free": pages * size}
         return found | {name: _bytes_in(self.home / name) for name in ("blobs", "logs", "scratch")}
 
+    def empty_log(self) -> None:
+        """Empty SQLite's write-ahead log, unless others are at it: then it is done another time."""
+        connection = door.connect(self.home, durability=self.durability)
+        with suppress(door.DatabaseError):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.close()
+
     def shrink(self) -> None:
         """Write the database anew without what is free in it; others wait, for reading excepted.
 
