@@ -36,7 +36,7 @@ class Table:
     columns
         For each heading the key of a row, or a function of it.
     wide
-        The headings whose cells are cut off where a terminal is too narrow.
+        The headings whose cells are cut off where a terminal is too narrow, or stand on a line below; no others are.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -222,32 +222,64 @@ def _draw(parts: Sequence[Table | Fields | Lines], stream: TextIO) -> None:
 
     console = Console(file=stream, highlight=False)
     for number, part in enumerate(parts):
+        if number and not isinstance(part, Lines):
+            console.print()
         if isinstance(part, Lines):
             if part.text:
                 console.print(Text(part.text), soft_wrap=True)
-            continue
-        if number:
-            console.print()
-        drawn = RichTable(
-            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold dim", show_header=isinstance(part, Table)
-        )
-        if isinstance(part, Fields):
+        elif isinstance(part, Fields):
+            drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
             drawn.add_column(style="dim", no_wrap=True)
             drawn.add_column(overflow="fold")
             for name, value in part.values.items():
                 drawn.add_row(name, _painted(cell(value)))
+            console.print(drawn)
         else:
-            for heading in part.columns:
-                is_wide = heading in part.wide
-                drawn.add_column(
-                    heading, no_wrap=True, overflow="ellipsis" if is_wide else "fold", min_width=8 if is_wide else None
-                )
-            for cells in part.cells():
-                drawn.add_row(*map(_painted, cells))
-        console.print(drawn)
+            for line in _lines_of(part, console.width):
+                console.print(line, soft_wrap=True)
 
 
-def _painted(text: str) -> Any:
+_NARROWEST = 12  # columns; a wide cell that would get less stands on a line of its own
+
+
+def _lines_of(table: Table, room: int) -> Iterator[Any]:
+    """Lay a table out: names, statuses and times stand whole in any terminal, and only the wide cells give way."""
+    from rich.cells import cell_len
+
+    headings = list(table.columns)
+    rows = [headings, *table.cells()]
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(headings))]
+    wide = [i for i, heading in enumerate(headings) if heading in table.wide]
+    left = room - 2 * (len(headings) - 1) - sum(widths[i] for i in range(len(headings)) if i not in wide)
+    longest = next(
+        (n for n in range(max(left, _NARROWEST), _NARROWEST - 1, -1) if sum(min(widths[i], n) for i in wide) <= left), 0
+    )
+    if longest:
+        widths = [min(width, longest) if i in wide else width for i, width in enumerate(widths)]
+    beside = [i for i in range(len(headings)) if longest or i not in wide]
+    for number, row in enumerate(rows):
+        style = "" if number else "bold dim"
+        yield _line([_fitted(row[i], widths[i], style) for i in beside])
+        below = [_painted(row[i], style) for i in wide if row[i]] if not longest else []
+        if below:
+            yield _line([_painted(""), *below])
+
+
+def _line(cells: list[Any]) -> Any:
     from rich.text import Text
 
-    return Text(text, style=STATUS_STYLES.get(text, ""))
+    line = Text("  ").join(cells)
+    line.rstrip()
+    return line
+
+
+def _fitted(text: str, width: int, style: str) -> Any:
+    painted = _painted(text, style)
+    painted.truncate(width, overflow="ellipsis", pad=True)
+    return painted
+
+
+def _painted(text: str, style: str = "") -> Any:
+    from rich.text import Text
+
+    return Text(text, style=style or STATUS_STYLES.get(text, ""))

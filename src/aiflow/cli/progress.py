@@ -172,7 +172,7 @@ class _Live:
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+        table.add_column(style="dim")  # the only one that gives way in a narrow terminal
         for row in board.selection(max(3, height - 5)):
             style = STATUS_STYLES.get(row.status, "")
             status: Any = Text("" if row.status == "INIT" else row.status, style)
@@ -182,7 +182,7 @@ class _Live:
             tries = f"attempt {row.attempt}" if row.attempt > 1 else ""
             note = "  ".join(filter(None, (tries, labels.get(row.job, ""), board.note(row))))
             took = "" if row.status == "SKIPPED" else duration(row.seconds(now))
-            table.add_row(Text(cell(row.name)), status, took, Text(cell(note)))
+            table.add_row(Text(cell(row.name)), status, took, Text(cell(note), no_wrap=True, overflow="ellipsis"))
         counts = Text("  ").join(
             Text(f"{n} {'not begun' if status == 'INIT' else status}", STATUS_STYLES.get(status, ""))
             for status, n in board.counts().items()
