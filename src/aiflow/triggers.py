@@ -217,7 +217,7 @@ class Triggers:
         condition
             When; by default the workflow's own `start_on`.
         name
-            Unique in the namespace; by default the workflow's.
+            Unique in the namespace; by default the workflow's, which is that of its own `start_on` if it has one.
         params
             Parameters for each execution.
 
@@ -226,12 +226,17 @@ class Triggers:
         ParameterError
             If there is no condition, or a parameter does not fit; nothing is registered.
         Conflict
-            If the name is that of another workflow's trigger.
+            If the name is that of another workflow's trigger, or of this workflow's own `start_on`, which is another.
         """
         made = condition if condition is not None else workflow.start_condition
         if not isinstance(made, Condition):
             raise ParameterError(
                 f"workflow {workflow.name!r} has no start_on, so nothing starts it by itself: give it one, or a condition here"
+            )
+        if workflow.start_condition not in (None, made) and name in (None, workflow.name):
+            raise Conflict(
+                f"the name {workflow.name!r} is that of the workflow's own start_on ({workflow.start_condition}); "
+                "give this condition another: name=… (--name …)"
             )
         known = set(workflow.signature.parameters)
         for key in params or {}:

@@ -311,6 +311,16 @@ def test_25_a_schedule_can_be_added_paused_and_deleted_while_it_is_served(
     assert len(started(still)) == 3
 
 
+def test_25_the_name_of_a_workflow_with_a_start_on_belongs_to_that(still: af.Project) -> None:
+    workflow = counting(af.event("x"))
+    for again in range(2):  # before it is registered, and after
+        with pytest.raises(af.Conflict, match=r"own start_on \(event\('x'\)\); give this condition another"):
+            still.schedules.register(workflow, af.every(10))
+        still.triggers.register(workflow, af.event("x") if again else None)
+    made = still.schedules.register(workflow, af.every(10), name="often")
+    assert (made.name, still.triggers.get("counting").condition) == ("often", "event('x')")
+
+
 def test_bad_triggers_are_refused_with_what_to_do(still: af.Project) -> None:
     with pytest.raises(af.ParameterError, match="no start_on"):
         still.triggers.register(counting(None))

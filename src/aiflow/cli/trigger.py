@@ -100,7 +100,10 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
         with needs_home(asked) as project:
             found = _view(project, kind).get(name)
             _view(project, kind).delete(found.id)
-            write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is deleted"))
+            again = (
+                "; its code declares it, so the next serve begins it anew (pause it instead?)" if found.declared else ""
+            )
+            write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is deleted{again}"))
 
     list_.help = f"List all {kind}s."
     pause.help = f"Let a {kind} (by name or id) pass over what comes, until `{kind} resume`."
@@ -115,7 +118,7 @@ _add_commands(schedule, "schedule")
 @schedule.command(
     examples="""schedule add flows.py:report --cron '0 6 * * *'
     schedule add flows.py --cron '0 6 * * *' --tz Europe/Berlin
-    schedule add flows.py:report --every 3600 -p kind=short"""
+    schedule add flows.py:report --every 3600 --name hourly -p kind=short"""
 )
 @click.argument("file", metavar="FILE[:WORKFLOW]")
 @click.option("--cron", "expression", metavar="EXPRESSION", help="When, as cron says it: '0 6 * * MON-FRI'.")
@@ -130,7 +133,9 @@ _add_commands(schedule, "schedule")
     show_default=True,
     help="What becomes of times that passed while nobody served.",
 )
-@click.option("--name", metavar="NAME", help="The name of the schedule; by default the workflow's.")
+@click.option(
+    "--name", metavar="NAME", help="The name of the schedule; by default the workflow's, if that has no start_on."
+)
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter for each execution.")
 @click.pass_obj
 def add(
