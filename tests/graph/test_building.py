@@ -564,3 +564,37 @@ def test_unknown_options_are_refused_with_close_names():
 
 def test_the_public_names_are_these():
     assert (af.job, af.workflow, af.event, af.fixed) == (job, workflow, event, fixed)
+
+
+def in_body(use):
+    """Build a workflow whose body does something with its nodes."""
+
+    @workflow
+    def body():
+        use()
+
+    return body.build()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("suceeded", r"<node load> has no 'suceeded'; did you mean 'succeeded'\?"),
+        ("shape", r"<node load> has no value while the graph is built, so \.shape cannot be taken"),
+    ],
+)
+def test_a_node_says_why_it_has_no_such_attribute(name, said):
+    with pytest.raises(AttributeError, match=said):
+        in_body(lambda: getattr(load(), name))
+
+
+@pytest.mark.parametrize("use", [lambda node: node + 1, lambda node: 2 * node], ids=["left", "right"])
+def test_nothing_can_be_computed_with_a_node(use):
+    with pytest.raises(GraphError, match="nothing can be computed with it"):
+        in_body(lambda: use(load()))
+
+
+def test_asking_a_node_whether_it_has_an_attribute_is_answered():
+    asked = []
+    in_body(lambda: asked.extend(hasattr(load(), name) for name in ("name", "shape", "__array__", "_repr_html_")))
+    assert asked == [True, False, False, False]

@@ -67,6 +67,12 @@ class _Valueless:
     __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
     __contains__ = __eq__
 
+    def __add__(self, other: object) -> NoReturn:
+        self._refuse("nothing can be computed with it (a job can: give it the node)")
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = __add__
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __add__
+
     def __hash__(self) -> int:
         return id(self)
 
@@ -114,6 +120,16 @@ class Node(_Valueless):
 
     def __repr__(self) -> str:
         return f"<node {self.name}>"
+
+    if not TYPE_CHECKING:  # else a checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or name in self.__slots__:
+                raise AttributeError(name)
+            hint = suggest(name, [known for known in dir(Node) if known[0] != "_" and known not in Node.__slots__])
+            if "did you mean" in hint:
+                raise AttributeError(f"{self!r} has no {name!r}{hint}")
+            raise AttributeError(_NO_VALUE.format(node=repr(self), what=f".{name} cannot be taken", name=self.name))
 
     def __iter__(self) -> Iterator[Output]:
         if self.options.width == 1 and not isinstance(self.options.outputs, tuple):
