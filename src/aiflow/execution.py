@@ -445,16 +445,21 @@ class Execution:
             f"execution {self.id} of workflow {self.workflow!r} is {status}"
             + (f": {self._reason}" if self._reason else "")
         ]
-        latest = {one.job: one for one in self.jobs}
-        for one in latest.values():
-            if one.status is JobStatus.FAILED:
-                tries = f" (attempt {one.attempt})" if one.attempt > 1 else ""
-                head, *more = one.story(brief).splitlines()
-                lines.append(f"  {one.job}{tries}: {head}")
-                lines += [f"    {line}" for line in (*more, *one.traceback.rstrip().splitlines()[-9:-1])]
+        lines += [f"  {line}" for line in self._failures(brief)]
         if status is ExecutionStatus.INTERRUPTED:
             lines.append(f"  go on with it: aiflow execution resume {self.id}")
         return "\n".join(lines)
+
+    def _failures(self, brief: bool = False) -> list[str]:
+        """Tell of each job that has failed its error and the end of its traceback, in lines."""
+        lines = []
+        for one in {one.job: one for one in self.jobs}.values():
+            if one.status is JobStatus.FAILED:
+                tries = f" (attempt {one.attempt})" if one.attempt > 1 else ""
+                head, *more = one.story(brief).splitlines()
+                lines.append(f"{one.job}{tries}: {head}")
+                lines += [f"  {line}" for line in (*more, *one.traceback.rstrip().splitlines()[-9:-1])]
+        return lines
 
     def _request(self, action: str, **value: Any) -> None:
         status = self.status

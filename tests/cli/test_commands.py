@@ -184,3 +184,48 @@ def test_a_command_that_lacks_something_says_where_help_is(aiflow: Aiflow) -> No
     assert "aiflow run --help" in aiflow("run", code=2).err
     assert "did you mean" in aiflow("lsit", code=2).err.lower()
     assert "Commands" in aiflow(code=2).err
+
+
+def test_a_failed_execution_tells_later_where_it_failed(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef divide(x):\n    return 1 / x\n\n"
+        "@af.workflow\ndef wrong(x: int = 0):\n    divide(x)\n"
+    )
+    aiflow("run", "wrong.py", code=1)
+    listed = json.loads(aiflow("list", "executions", "-o", "json").out)[0]
+    assert listed["reason"] == "divide: ZeroDivisionError: division by zero"
+    shown = aiflow("execution", "show", listed["id"]).out
+    assert "reason      divide: ZeroDivisionError: division by zero\n" in shown
+    assert shown.rstrip().splitlines()[-3].endswith('wrong.py", line 5, in divide')
+    job = json.loads(aiflow("execution", "show", listed["id"], "-o", "json").out)["jobs"][0]
+    assert "line 5, in divide" in job["traceback"]
+
+
+def test_several_failed_jobs_are_named(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "wrongs.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef one():\n    raise OSError\n\n@af.job\ndef two():\n    raise OSError\n\n"
+        "@af.workflow\ndef wrongs():\n    one()\n    two()\n"
+    )
+    aiflow("run", "wrongs.py", code=1)
+    assert json.loads(aiflow("list", "executions", "-o", "json").out)[0]["reason"] in (
+        "failed: one, two",
+        "failed: two, one",
+    )
+
+
+def test_resuming_what_was_stopped_is_said_to_be_done_by_its_id(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "idle.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef rest():\n    pass\n\n"
+        "@af.workflow\ndef idle():\n    rest().start_on(af.event('never'))\n"
+    )
+    said = aiflow("run", "idle.py", "--timeout", "0.01", code=1)
+    hint = said.err.rstrip().splitlines()[-1]
+    assert hint.startswith("go on with it: aiflow execution resume ")
+    refused = aiflow("run", "idle.py", "--resume", code=2).err
+    assert f"one was stopped: {hint.removeprefix('go on with it: ')}" in refused
+
+
+def test_a_command_is_found_in_its_group(aiflow: Aiflow) -> None:
+    assert "No such command 'logs'. Did you mean 'aiflow execution logs'?" in aiflow("logs", code=2).err
+    assert "'aiflow list schedules'" in aiflow("schedules", code=2).err
+    assert "Did you mean 'run'?" in aiflow("rnu", code=2).err

@@ -70,6 +70,15 @@ class Group(click.RichGroup):
         """Give the group's own parameters and those of every command."""
         return [*super().get_params(ctx), *_EVERYWHERE]
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a command; one that stands in another group is named with it."""
+        word = args[0]
+        others = [name for name, group in self.commands.items() if word in getattr(group, "commands", ())]
+        if word in self.commands or word.startswith("-") or not others:
+            return super().resolve_command(ctx, args)
+        near = " or ".join(repr(f"{ctx.command_path} {name} {word}") for name in others)
+        raise click.UsageError(f"No such command {word!r}. Did you mean {near}?", ctx)
+
 
 def _with_examples(text: str | None, examples: str) -> str:
     lines = [line.strip() for line in examples.strip().splitlines()]

@@ -49,7 +49,7 @@ def execution() -> None:
 @click.argument("id_", metavar="ID")
 @click.pass_obj
 def show(asked: Asked, id_: str) -> None:
-    """Show an execution: its jobs, parameters, results and where it came from."""
+    """Show an execution: its jobs, parameters, results, errors and where it came from."""
     with needs_home(asked) as project:
         found = project.executions.get(id_)
         record, results = execution_record(found), results_of(found, unpickle=False)
@@ -71,6 +71,7 @@ def show(asked: Asked, id_: str) -> None:
             data,
             Fields(execution_header(record) | _origin(record["source"], provenance)),
             job_table([*jobs, *left], texts),
+            Lines(masked("\n".join(found._failures()), found.params)),
         )
 
 

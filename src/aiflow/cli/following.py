@@ -89,3 +89,5 @@ def report(project: Project, execution: Execution, form: str) -> None:
     status = execution.status
     if status != "SUCCESS":
         say(f"Error: {masked(execution._story(status, brief=True), execution.params)}", "red")
+    if status == "STOPPED":
+        say(f"go on with it: aiflow execution resume {execution.id}")

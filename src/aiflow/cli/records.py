@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiflow.cli.formats import Table
+from aiflow.cli.results import masked
 
 if TYPE_CHECKING:
     from aiflow import Event, Execution, JobExecution, Project
@@ -24,6 +25,7 @@ __all__ = [
     "job_records",
     "job_table",
     "not_begun_records",
+    "reason_of",
 ]
 
 Record = Mapping[str, Any]
@@ -69,7 +71,7 @@ def event_table(rows: list[dict[str, Any]]) -> Table:
         "SENDER": "sender",
         "EXECUTION": "execution_id",
     }
-    return Table(rows, columns, wide=("VALUE",))
+    return Table(rows, columns, wide=("VALUE", "TYPE"))
 
 
 def interrupted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -91,7 +93,7 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
         {
             "execution_id": j.execution_id, "job": j.job, "number": j.number, "attempt": j.attempt, "status": j.status,
             "started": j.started, "ended": j.ended, "seconds": j.seconds, "error": j.error, "reason": j.reason,
-            "label": j.label, "event": None if j.event_offset is None else events.get(j.event_offset),
+            "traceback": j.traceback or None, "label": j.label, "event": None if j.event_offset is None else events.get(j.event_offset),
         }
         for j in jobs
     ]  # fmt: skip
@@ -99,7 +101,7 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
 
 def not_begun_records(jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
     """Give the jobs that have not run yet, with what they wait for; fields as those of `job_records`."""
-    nothing = dict.fromkeys(("attempt", "started", "ended", "seconds", "error", "label", "event"))
+    nothing = dict.fromkeys(("attempt", "started", "ended", "seconds", "error", "traceback", "label", "event"))
     return [
         {"execution_id": j.execution_id, "job": j.job, "number": 0, "status": j.status, "reason": j.reason, **nothing}
         for j in jobs
@@ -129,9 +131,26 @@ def _name(row: Record) -> str:
 
 def _note(row: Record) -> str:
     """Give one line; the whole error is for programs."""
-    text = (row["reason"] or row["error"] or row["label"] or "").strip()
-    line, _, more = text.partition("\n")
+    return _first_line(row["reason"] or row["error"] or row["label"] or "")
+
+
+def _first_line(text: str) -> str:
+    line, _, more = text.strip().partition("\n")
     return f"{line} …" if more else line
+
+
+def reason_of(execution: Execution) -> str | None:
+    """Say in one line why an execution stands where it does: of one that FAILED, what has failed."""
+    status = execution.status
+    if status == "INTERRUPTED":
+        return _GONE.format(execution.id)
+    if status != "FAILED" or execution.reason:
+        return execution.reason
+    failed = execution._project.jobs.list(execution_id=execution.id, status="FAILED", limit=9)
+    names = list(dict.fromkeys(one.job for one in failed))
+    if len(names) == 1:
+        return str(masked(f"{names[0]}: {_first_line(failed[0].error or '')}", execution.params))
+    return f"failed: {', '.join(names)}" if names else None
 
 
 def execution_record(execution: Execution) -> dict[str, Any]:
@@ -145,7 +164,7 @@ def execution_record(execution: Execution) -> dict[str, Any]:
         "event": None if event is None else event_record(event), "created": execution.created,
         "started": execution.started, "ended": execution.ended,
         "seconds": None if started is None or status == "INTERRUPTED" else max(0.0, ended - started),
-        "reason": _GONE.format(execution.id) if status == "INTERRUPTED" else execution.reason, "source": execution.source,
+        "reason": reason_of(execution), "source": execution.source,
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from aiflow.cli.failures import Refused, blame_user
 from aiflow.cli.following import follow, report
 from aiflow.cli.loading import load_workflow
 from aiflow.cli.streams import stdout_is_for_data
-from aiflow.errors import AIFlowError, Conflict, NotFound
+from aiflow.errors import AIFlowError, Conflict
 from aiflow.graph.params import Secret
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ def _resume(project: Project, workflow: Workflow) -> Execution:
         for execution in project.executions.list(limit=1, workflow=workflow.name, namespace=namespace, status=status)
     ]
     if not found:
-        raise NotFound("execution that failed or was interrupted, of workflow", workflow.name)
+        missing = f"no execution that failed or was interrupted, of workflow {workflow.name!r}"
+        stopped = project.executions.list(limit=1, workflow=workflow.name, namespace=namespace, status="STOPPED")
+        raise click.UsageError(missing + "".join(f"; one was stopped: aiflow execution resume {e.id}" for e in stopped))
     newest = max(found, key=lambda execution: execution.created.timestamp() if execution.created else 0.0)
     try:
         return newest.resume()

@@ -16,7 +16,7 @@ from aiflow.cli.everywhere import Asked, Command, open_home
 from aiflow.cli.failures import say
 from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.loading import load_file, load_workflow, parse_target, workflows_of
-from aiflow.cli.records import duration
+from aiflow.cli.records import duration, reason_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.errors import AIFlowError
 
@@ -123,5 +123,5 @@ class _Teller:
             say(line + (f"started{by}" if len(by) < 100 else f"started{by[:97]}…"))
         elif status in _COLOURS:
             took = None if execution.started is None else (event.time - execution.started).total_seconds()
-            reason = f"  {execution.reason}" if execution.reason else ""
-            say(f"{line}{status} in {duration(took)}{reason}", _COLOURS[status])
+            reason = reason_of(execution)
+            say(f"{line}{status} in {duration(took)}{f'  {reason}' if reason else ''}", _COLOURS[status])

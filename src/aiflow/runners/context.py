@@ -212,7 +212,7 @@ class JobContext:
 
     def refuse_to_go_on(self) -> None:
         """End the job's function: it was asked to stop."""
-        raise Stopped(f"{self.job} was asked to stop")
+        raise Stopped("the job was asked to stop")
 
     @property
     def state(self) -> dict[str, Any]:
