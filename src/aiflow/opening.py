@@ -88,9 +88,17 @@ class Home:
 
     @property
     def engine(self) -> Engine:
-        """The engine, made when it is first needed."""
+        """The engine, made when it is first needed.
+
+        Raises
+        ------
+        StoreError
+            If the last project here was closed: what is still under way on some thread must not open it again.
+        """
         with guard:
             if self._engine is None:
+                if not self.users:
+                    raise StoreError("the project is closed")
                 self.store.reopen()
                 self.store.claim_owner(self.clock.now())
                 output.capture()

@@ -109,11 +109,11 @@ class Server:
     def look(self) -> None:
         """Take over what nobody takes care of: triggers, and INTERRUPTED executions of these workflows."""
         self._looked, self._is_asked = time.monotonic(), False
+        self._project.recover(self._refused)  # first: what a trigger has started and still runs holds up its next start
         for trigger in self._triggers():
             live = self._lives.get(trigger.id)
             if (live is None or live.ended.is_set()) and not trigger.served:
                 self._serve(trigger)
-        self._project.recover(self._refused)
         self._prune_now_and_then()
 
     def _prune_now_and_then(self) -> None:
@@ -181,7 +181,8 @@ class Server:
         self._stop.set()
         if self._pruning is not None:
             self._pruning.join(10.0)
-        self._project._shared.engine.let_go([live for live in self._lives.values() if not live.ended.is_set()])
+        if self._project._shared.has_engine:  # else the project was closed, which has let go of all
+            self._project._shared.engine.let_go([live for live in self._lives.values() if not live.ended.is_set()])
         self._lives.clear()
 
 
@@ -211,28 +212,29 @@ class Starter:
     runs_in_place = False
 
     def __init__(self, project: Project, workflow_of: Callable[[str, str], Workflow]) -> None:
-        self._project, self._workflow_of = project, workflow_of
+        self._project, self._workflow_of, self._engine = project, workflow_of, project._shared.engine
 
     def start(self, work: Any, done: Callable[[Any, Ended], Any]) -> None:
         """Start the execution on a worker."""
-        self._project._shared.engine.later(partial(self._start, work, done))
+        self._engine.later(partial(self._start, work, done))
 
     def _start(self, work: JobWork, done: Callable[[Any, Ended], Any]) -> None:
         trigger, offset = work.live, work.run.start.events[-1]
         try:
             execution_id = self._known(trigger, offset) or self._launch(trigger, offset)
-        except StoreError as error:  # there may be room on the disk in a while
-            if not self._project._shared.engine.turns.closed:
+        except BaseException as error:  # params functions and workflow bodies are the user's
+            if self._engine.turns.closed:  # who serves next starts it
+                return
+            if isinstance(error, StoreError):  # there may be room on the disk in a while
                 logger.error(
                     "The trigger %s could not start %s, trying again: %s", trigger.plan.key, trigger.workflow, error
                 )
                 threading.Event().wait(0.5)
                 self.start(work, done)
-            return
-        except BaseException as error:  # params functions and workflow bodies are the user's
+                return
             failure = failure_of(error)
             logger.error("The trigger %s could not start %s: %s", trigger.plan.key, trigger.workflow, failure)
-            self._project._shared.engine.subscriptions.record_failure(offset, trigger.plan.key, str(failure)[:2000])
+            self._engine.subscriptions.record_failure(offset, trigger.plan.key, str(failure)[:2000])
             done(work, Ended("FAILED", error=failure, retryable=False, reason=str(failure)[:500]))
             return
         self._watch(work, done, execution_id)
@@ -263,7 +265,7 @@ class Starter:
         def tell() -> None:
             if told.acquire(False):
                 work.context.is_resting = False
-                shared.engine.later(partial(done, work, Ended("SUCCESS")))
+                self._engine.later(partial(done, work, Ended("SUCCESS")))
 
         if live is None or live.lost:
             tell()
