@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiflow as af
-from aiflow.testing import run_until_idle
+from aiflow.testing import assert_replays, run_until_idle
 
 PATIENCE = 30.0  # seconds after which a fact that does not come is a failure: only a broken case waits so long
 
@@ -37,6 +37,13 @@ def until(fact: Callable[[], Any], what: str = "") -> Any:
         assert time.monotonic() < end, f"never came: {what or fact}"
         pause.wait(0.002)
     return answer
+
+
+def end(execution: af.Execution) -> None:
+    """Stop a service, and check that its log, replayed, gives the same decisions."""
+    execution.stop()
+    execution.wait(timeout=PATIENCE)
+    assert_replays(execution)
 
 
 class Gate:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from pathlib import Path
 
 import pytest
+from tests.acceptance.acts import PATIENCE, Gate, begin, command_json, command_line, tell, until, write
 
 import aiflow as af
-from aiflow.testing import assert_replays, project_for_tests, run_until_idle
-from tests.acceptance.acts import PATIENCE, begin, command_json, command_line, tell, until, write
+from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle, serving
 
 KILLED = -signal.SIGKILL
 
@@ -215,7 +216,7 @@ def test_rule_34_a_failed_run_goes_on_with_mended_code_and_another_structure_is_
     assert notes(tmp_path) == ["load", "report"]
 
 
-@pytest.mark.parametrize("place", ["params", "body", "job"])
+@pytest.mark.parametrize("place", ["params", "body"])
 def test_rules_25_and_31_a_server_that_is_killed_while_it_starts_an_execution_starts_it_once(tmp_path, place):
     home = tmp_path / "home"
     flows = write(
@@ -229,8 +230,6 @@ def test_rules_25_and_31_a_server_that_is_killed_while_it_starts_an_execution_st
 
     @af.job
     def work(n):
-        if {place == "job"}:
-            die_once("died")
         note(n)
 
     @af.workflow(start_on=af.event("go"), params=params)
@@ -299,8 +298,6 @@ def test_rule_3_events_that_come_while_an_execution_is_interrupted_are_handled_o
 
 
 def test_rule_33_a_retry_that_waits_outlives_the_process_and_so_does_the_count_of_attempts(tmp_path):
-    from aiflow.testing import ManualClock
-
     clock = ManualClock()
     attempts = []
 
@@ -328,3 +325,148 @@ def test_rule_33_a_retry_that_waits_outlives_the_process_and_so_does_the_count_o
         assert attempts == [(1, start), (2, start + 100), (3, start + 200)]
         assert execution.status == "FAILED"
         assert_replays(execution)
+
+
+@pytest.mark.parametrize("what", ["execution", "job", "restart"])
+def test_rules_15_16_and_22_a_stop_that_was_asked_for_outlives_the_process(tmp_path, what):
+    gate, runs = Gate(), []
+
+    @af.job(runner="thread")
+    def work():
+        runs.append(af.current().number)
+        if len(runs) == 1:
+            gate.stand()
+
+    @af.job
+    def use(value):
+        runs.append("use")
+
+    @af.workflow(name=f"stopping_{what}")
+    def flow():
+        use(work().restart_on(af.event("again")))
+
+    project = project_for_tests(tmp_path / "home")
+    execution = project.start(flow)
+    gate.wait_for_one()
+    if what == "execution":
+        execution.stop()
+    elif what == "job":
+        execution.stop_job("work")
+    else:
+        project.publish("again")
+    until(lambda: execution.job("work").status == "STOPPING")
+    project.close(detach=True)
+    gate.open()
+    with project_for_tests(tmp_path / "home") as project:
+        project.recover()
+        [execution] = project.executions.list()
+        execution.wait(timeout=PATIENCE)
+        expected = {
+            "execution": ("STOPPED", [1]),
+            "job": ("SUCCESS", [1]),
+            "restart": ("SUCCESS", [1, 2, "use"]),
+        }[what]
+        assert (execution.status, runs) == expected
+        assert_replays(execution)
+
+
+def test_rule_9_a_question_that_kills_the_process_is_asked_again_and_answered_once(tmp_path):
+    home = tmp_path / "home"
+    flows = write(
+        tmp_path / "flows.py",
+        """
+        import os, signal
+        from pathlib import Path
+        import aiflow as af
+
+        @af.condition(keys=["n"])
+        def enough(event, state):
+            state["seen"] = state.get("seen", []) + [event.value]
+            if event.value == 2 and not Path("died").exists():
+                Path("died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return len(state["seen"]) == 3
+
+        @af.job
+        def speak():
+            for n in (1, 2, 3):
+                af.publish("n", n)
+
+        @af.job
+        def act():
+            return [e.value for e in af.current().events], af.current().number
+
+        @af.workflow
+        def asking():
+            speak()
+            act().start_on(enough)
+        """,
+    )
+    command_line(home, "run", flows, code=-9)
+    command_line(home, "run", "--resume", flows)
+    with af.Project(home=home) as project:
+        [execution] = project.executions.list()
+        assert len(execution.results("act")) == 1
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_rules_25_and_31_a_project_that_is_closed_in_the_middle_of_a_start_leaves_it_to_the_next_server(
+    tmp_path, caplog, detach
+):
+    gate, threads, ran = Gate(), [], []
+
+    def params(event):
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            gate.stand()
+        return {}
+
+    @af.job
+    def work():
+        ran.append(af.current().execution_id)
+
+    @af.workflow(name=f"closing_{detach}", start_on=af.event("go"), params=params)
+    def closing():
+        work()
+
+    project = project_for_tests(tmp_path / "home")
+    with serving(project, closing):
+        project.publish("go")
+        project.publish("go")
+        gate.wait_for_one()
+        project.close(detach=detach, timeout=0)
+        gate.open()
+        threads[0].join(PATIENCE)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    assert project.executions.count() == 0
+    with project_for_tests(tmp_path / "home") as project, serving(project, closing):
+        run_until_idle(project)
+        assert project.executions.count(status="SUCCESS") == 2
+        assert len(ran) == len(set(ran)) == 2
+        assert project.executions.count() == 2
+
+
+def test_rule_25_starts_that_wait_for_a_running_execution_outlive_the_server(tmp_path):
+    ran = []
+
+    @af.job(runner="thread")
+    def work(n):
+        ran.append(n)
+        if len(ran) == 1:
+            assert af.current().wait_stop(PATIENCE)  # until the project is closed
+
+    @af.workflow(start_on=af.event("go"))
+    def queued(n: int):
+        work(n)
+
+    project = project_for_tests(tmp_path / "home")
+    with serving(project, queued):
+        for n in (1, 2, 3):
+            project.publish("go", {"n": n})
+        until(lambda: ran)
+    project.close(detach=True)
+    with project_for_tests(tmp_path / "home") as project, serving(project, queued):
+        run_until_idle(project)
+        assert project.executions.count(status="SUCCESS") == 3
+        assert ran == [1, 1, 2, 3]
+        assert project.executions.count() == 3

@@ -1,19 +1,18 @@
-"""Acceptance of triggers, events, executions and the command line, written from the texts alone."""
+"""Acceptance of triggers, schedules and events, written from the texts alone."""
 
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.acts import PATIENCE, Gate, command_json, tell, until
 
 import aiflow as af
-from aiflow.testing import assert_replays, project_for_tests, run_until_idle, serving
-from tests.acceptance.acts import PATIENCE, Gate, begin, command_json, command_line, tell, until, write
+from aiflow.testing import ManualClock, project_for_tests, run_until_idle, serving
 
 
 def ended(project: af.Project) -> list[af.Execution]:
@@ -203,6 +202,91 @@ def test_a_file_starts_an_execution_with_its_path_as_parameter(tmp_path):
             assert [execution.result("read") for execution in ended(project)] == ["one", "two"]
 
 
+@pytest.mark.parametrize(("misfire", "count"), [("once", 1), ("skip", 0), ("all", 3)])
+def test_rules_24_and_25_a_schedule_of_a_workflow_catches_up_as_misfire_says_and_can_be_paused_and_deleted(
+    tmp_path, misfire, count
+):
+    clock = ManualClock()
+    start = clock.time
+
+    @af.job
+    def work(): ...
+
+    @af.workflow(name="hourly", start_on=af.cron("0 * * * *", misfire=misfire))
+    def flow():
+        work()
+
+    with project_for_tests(tmp_path / "home", clock) as project, serving(project, flow):
+        clock.advance(3600 + 1)
+        assert project.executions.count() == 1
+        assert project.executions.list()[0].event.time == start + timedelta(hours=1)
+    clock.advance(3 * 3600 + 60)
+    with project_for_tests(tmp_path / "home", clock) as project, serving(project, flow):
+        run_until_idle(project)
+        assert project.executions.count() == 1 + count
+        [schedule] = project.schedules.list()
+        project.schedules.pause(schedule.id)
+        project.schedules.pause(schedule.id)
+        clock.advance(2 * 3600)
+        assert project.executions.count() == 1 + count
+    with project_for_tests(tmp_path / "home", clock) as project, serving(project, flow):
+        clock.advance(3600)  # a pause outlives a re-registration
+        assert project.executions.count() == 1 + count
+        project.schedules.resume(schedule.id)
+        run_until_idle(project)
+        assert project.executions.count() == 1 + count
+        clock.advance(3600)
+        assert project.executions.count() == 2 + count
+        project.schedules.delete(schedule.id)
+        clock.advance(3 * 3600)
+        assert project.executions.count() == 2 + count
+
+
+def test_a_workflow_whose_job_publishes_what_starts_it_goes_round_until_it_stops(aiflow_project):
+    @af.job
+    def step(n):
+        if n < 4:
+            af.current().publish("step", {"n": n + 1}, context=None)
+
+    @af.workflow(start_on=af.event("step"))
+    def ring(n: int = 1):
+        step(n)
+
+    with serving(aiflow_project, ring):
+        tell(aiflow_project, "step")
+        assert sorted(e.params["n"] for e in aiflow_project.executions.list()) == [1, 2, 3, 4]
+        assert {e.status for e in aiflow_project.executions.list()} == {"SUCCESS"}
+
+
+def test_rule_25_an_execution_that_fails_or_is_stopped_lets_the_next_one_start(tmp_path):
+    begun: list[int] = []
+
+    @af.job
+    def work(n):
+        begun.append(n)
+        if n == 1:
+            raise ValueError("one")
+        if n == 2:
+            af.current().wait_stop(PATIENCE)
+        return n
+
+    @af.workflow(start_on=af.event("go"))
+    def flow(n: int):
+        work(n)
+
+    with af.Project("x", home=tmp_path / "home") as project, serving(project, flow):
+        for n in (1, 2, 3):
+            project.publish("go", {"n": n})
+        until(lambda: begun == [1, 2])
+        [two] = project.executions.list(status="RUNNING")
+        [trigger] = project.triggers.list()
+        project.triggers.pause(trigger.id)
+        two.stop()
+        until(lambda: begun == [1, 2, 3])  # it came before the pause
+        until(lambda: all(e.ended for e in project.executions.list()))
+        assert sorted(str(e.status) for e in project.executions.list()) == ["FAILED", "STOPPED", "SUCCESS"]
+
+
 # --------------------------------------------------------------------------------------------------------------- events
 
 
@@ -256,306 +340,11 @@ def test_a_dedupe_key_stores_an_event_once_per_namespace_and_since_takes_a_time_
     assert heard_by == {"time": [4, 5, 6], "start": [1, 3, 4, 5, 6], "now": [6]}
 
 
-@pytest.mark.parametrize("runner", ["inline", "thread", "process"])
-def test_a_job_publishes_as_itself_in_every_runner_and_its_own_execution_alone_hears_it(tmp_path, runner):
-    heard = []
-
-    @af.job(runner=runner)
-    def speak():
-        return af.publish("word", {"n": 1}).offset, af.current().publish("last").offset
-
-    @af.job
-    def hear():
-        heard.append(af.current().execution_id)
-
-    @af.workflow
-    def flow():
-        speak().start_on(af.event("speak"))
-        hear().start_on(af.event("word") & af.event("last"))
-
-    with af.Project("talk", home=tmp_path / "home") as project:
-        one, two = project.start(flow), project.start(flow)
-        project.publish("speak", context=one.id)
-        one.wait(timeout=PATIENCE)
-        words = project.events.list(keys=["word", "last"])
-        assert [(e.sender, e.context, e.execution_id) for e in words] == [("speak", one.id, one.id)] * 2
-        assert list(one.result("speak")) == [event.offset for event in words]
-        assert heard == [one.id]
-        two.stop()
-        two.wait(timeout=PATIENCE)
-        assert_replays(one)
-
-
-# ----------------------------------------------------------------------------------------------------------- executions
-
-
-def test_only_start_from_and_given_run_a_part_with_the_values_that_are_there(aiflow_project):
-    ran: list[str] = []
-
-    @af.job
-    def load():
-        ran.append("load")
-        return [1, 2]
-
-    @af.job
-    def total(rows):
-        ran.append("total")
-        return sum(rows)
-
-    @af.job
-    def report(number):
-        ran.append("report")
-        return f"it is {number}"
-
-    @af.workflow
-    def flow():
-        report(total(load()))
-
-    def parts(**options):
-        ran.clear()
-        execution = aiflow_project.run(flow, **options)
-        return list(ran), execution
-
-    assert parts(only=["total"], given={"load": [5, 6]})[0] == ["total"]
-    parts()
-    ran_now, execution = parts(start_from="total")
-    assert ran_now == ["total", "report"]
-    assert execution.result("report") == "it is 3"
-    ran_now, execution = parts(given={"load": [20]})
-    assert ran_now == ["total", "report"]
-    assert execution.result("report") == "it is 20"
-    with pytest.raises(af.AIFlowError, match="total"):
-        parts(only="totl")
-
-
-def test_a_map_keeps_the_order_retries_an_element_and_fails_with_the_index_of_the_one_that_failed(tmp_path):
-    calls: list[int] = []
-
-    @af.job(retries=1, retry_delay=0)
-    def half(n, by):
-        calls.append(n)
-        if n == 3 and calls.count(3) == 1:
-            raise OSError("the first time")
-        if n == 99:
-            raise ValueError("never")
-        return n / by
-
-    @af.job
-    def numbers(count, bad):
-        return [*range(count), 99] if bad else list(range(count))
-
-    @af.job
-    def after(values):
-        return values
-
-    @af.workflow
-    def flow(count: int, bad: bool = False):
-        after(half.map(numbers(count, bad), by=af.fixed(2)))
-
-    with af.Project("maps", home=tmp_path / "home") as project:
-        assert project.run(flow, count=5).result("after") == [0.0, 0.5, 1.0, 1.5, 2.0]
-        assert project.run(flow, count=0).result("after") == []
-        with pytest.raises(af.ExecutionFailed, match="never") as failed:
-            project.run(flow, count=2, bad=True)
-        assert "2" in failed.value.execution.job("half").error.split("never")[0]
-        assert failed.value.execution.job("after").status == "SKIPPED"
-
-
-def test_rule_37_a_cached_job_runs_again_only_for_other_inputs_or_other_code(aiflow_project, tmp_path):
-    notes = str(tmp_path / "notes")
-
-    def note(x: int) -> None:
-        with open(notes, "a") as file:
-            file.write(f"{x} ")
-
-    def workflow(code: int) -> af.Workflow:
-        if code == 1:
-
-            @af.job(cache=True)
-            def cached(x):
-                note(x)
-                return x + 1
-        else:
-
-            @af.job(cache=True)
-            def cached(x):
-                note(x)
-                return x + 2
-
-        @af.job
-        def after(x):
-            return x
-
-        @af.workflow(name="caching")
-        def flow(x: int):
-            after(cached(x))
-
-        return flow
-
-    results = [aiflow_project.run(workflow(code), x=x).result("after") for code, x in ((1, 1), (1, 1), (1, 2), (2, 1))]
-    assert results == [2, 2, 3, 3]
-    assert (tmp_path / "notes").read_text() == "1 2 1 "
-
-    @af.job(cache=True)
-    def items():
-        yield 1
-
-    @af.workflow
-    def streaming():
-        items()
-
-    with pytest.raises(af.GraphError, match="items"):
-        streaming.build()
-
-
-@pytest.mark.parametrize("runner", ["thread", "process"])
-def test_a_secret_is_resolved_for_the_job_and_nowhere_in_the_home(tmp_path, monkeypatch, runner):
-    canary = "canary-0451-swordfish"
-    monkeypatch.setenv("ACCEPTANCE_TOKEN", canary)
-
-    @af.job(runner=runner)
-    def call(key):
-        print("calling with", key)
-        if len(key) != 21:
-            return "wrong"
-        raise RuntimeError(f"the server refused {key}")
-
-    @af.workflow
-    def flow(key: str = af.Secret("env:ACCEPTANCE_TOKEN")):
-        call(key)
-
-    with af.Project("secrets", home=tmp_path / "home") as project:
-        with pytest.raises(af.ExecutionFailed) as failed:
-            project.run(flow)
-        assert canary not in str(failed.value)
-        assert "refused ***" in str(failed.value)
-        assert "calling with ***" in str(failed.value.execution.logs("call"))
-        monkeypatch.delenv("ACCEPTANCE_TOKEN")
-        with pytest.raises(af.ParameterError, match="env:ACCEPTANCE_TOKEN"):
-            project.run(flow)
-    for path in (tmp_path / "home").rglob("*"):
-        assert not path.is_file() or canary.encode() not in path.read_bytes(), path
-
-
-def test_rule_36_a_limit_counts_across_executions(tmp_path, monkeypatch):
-    write(tmp_path / "pyproject.toml", "[tool.aiflow]\nlimits = { gpu = 2 }\n")
-    monkeypatch.chdir(tmp_path)
-    lock, now, peak = threading.Lock(), [0], [0]
-    both = threading.Barrier(2)
-
-    @af.job(limits={"gpu": 1}, if_running="parallel")
-    def work(n):
-        with lock:
-            now[0] += 1
-            peak[0] = max(peak[0], now[0])
-        both.wait(PATIENCE)  # passes only if two are here at the same time
-        with lock:
-            now[0] -= 1
-
-    @af.workflow
-    def flow(n: int):
-        work(n)
-
-    with af.Project("limits", workers=4) as project:
-        executions = [project.start(flow, n=n) for n in range(6)]
-        for execution in executions:
-            execution.wait(timeout=PATIENCE)
-    assert {execution.status for execution in executions} == {"SUCCESS"}
-    assert peak == [2]
-
-
-def test_rule_18_a_job_past_its_timeout_is_tried_again_only_when_a_thread_has_ended_and_a_process_is_killed(tmp_path):
-    order: list[str] = []
-
-    @af.job(timeout=0.05, retries=1, retry_delay=0)
-    def in_thread():
-        attempt = af.current().attempt
-        order.append(f"begin {attempt}")
-        if attempt == 1:
-            assert af.current().wait_stop(PATIENCE)
-            order.append(f"end {attempt}")
-        return attempt
-
-    @af.job(runner="process", timeout=0.2, retries=0)
-    def in_process():
-        while True:
-            pass
-
-    @af.workflow
-    def flow():
-        in_thread()
-        in_process().after(in_thread.options(name="first")())
-
-    with af.Project("timeouts", home=tmp_path / "home") as project:
-        execution = project.run(flow, check=False)
-    assert order.index("end 1") < order.index("begin 2")
-    assert execution.result("in_thread") == 2
-    assert execution.job("in_process").status == "FAILED"
-    assert "timeout" in execution.job("in_process").error.lower() or "0.2" in execution.job("in_process").error
-
-
-# --------------------------------------------------------------------------------------------------------- command line
-
-FLOWS = """
-    import aiflow as af
-
-    @af.job
-    def divide(a, b):
-        return a / b
-
-    @af.workflow
-    def ratio(a: int = 6, b: int = 3):
-        divide(a, b)
-"""
-
-
-def test_the_command_line_exits_with_0_1_2_and_3_and_says_why(tmp_path):
-    home = tmp_path / "home"
-    flows = write(tmp_path / "flows.py", FLOWS)
-    out, _ = command_line(home, "run", flows, "-o", "json")
-    execution = json.loads(out)
-    assert execution["status"] == "SUCCESS"
-    _, err = command_line(home, "run", flows, "-p", "b=0", code=1)
-    assert "ZeroDivisionError" in err and "divide" in err
-    _, err = command_line(home, "run", flows, "-p", "bb=1", code=2)
-    assert "'b'" in err or "b" in err.split("bb")[-1]
-    flows.write_text(flows.read_text() + "\n\n@af.workflow\ndef other(): divide(1, 2)\n")
-    _, err = command_line(home, "run", flows, code=2)
-    assert "ratio" in err and "other" in err
-    _, err = command_line(home, "run", write(tmp_path / "broken.py", "def f():\n    1 / 0\n\nf()\n"), code=1)
-    assert "broken.py" in err and "ZeroDivisionError" in err and "src/aiflow" not in err
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / "aiflow.db").write_text("this is no database, and it is longer than a header is" * 9)
-    _, err = command_line(tmp_path / "foreign", "list", "executions", code=3)
-    assert "aiflow.db" in err and "Traceback" not in err
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_stops_gracefully_and_exits_with_130_or_143(tmp_path, number, code):
-    home = tmp_path / "home"
-    flows = write(
-        tmp_path / "flows.py",
-        """
-        import aiflow as af
-        from pathlib import Path
-
-        @af.job
-        def work():
-            Path("begun").touch()
-            assert af.current().wait_stop(30)
-            Path("cleaned").touch()
-
-        @af.workflow
-        def flow():
-            work()
-        """,
-    )
-    process = begin(home, "run", flows)
-    until((tmp_path / "begun").exists)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == code, (out, err)
-    assert (tmp_path / "cleaned").exists()
-    assert "Traceback" not in err
-    [execution] = command_json(home, "list", "executions")
-    assert execution["status"] == "STOPPED"
+def test_publish_many_is_all_or_nothing_and_values_come_back_as_they_went_in(aiflow_project):
+    with pytest.raises(af.AIFlowError, match="b"):
+        aiflow_project.publish_many([("a", 1), ("b", threading.Lock())])
+    assert aiflow_project.events.list(keys=["a", "b"]) == []
+    values = [2**80, -0.0, 1e308, "\x00", "😀", "x" * 100_000, {"": None}, [], {"a": [1, {"b": True}]}, "\u2028"]
+    events = aiflow_project.publish_many([("v", value) for value in values])
+    assert [e.value for e in aiflow_project.events.list(keys="v")] == values
+    assert [e.offset for e in events] == sorted({e.offset for e in events})

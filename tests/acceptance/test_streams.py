@@ -6,16 +6,10 @@ import threading
 from typing import Any
 
 import pytest
+from tests.acceptance.acts import PATIENCE, Gate, end, until
 
 import aiflow as af
-from aiflow.testing import assert_replays
-from tests.acceptance.acts import PATIENCE, Gate, until
-
-
-@pytest.fixture
-def project(tmp_path):
-    with af.Project("streams", home=tmp_path / "home", workers=2) as project:
-        yield project
+from aiflow.testing import assert_replays, run_until_idle
 
 
 @pytest.mark.parametrize("runner", ["thread", "process"])
@@ -252,3 +246,259 @@ def test_items_may_be_any_objects_and_a_failed_item_does_not_end_the_stream(proj
     assert execution.results("use") == [2, 4]
     assert [run.status for run in execution.jobs if run.job == "use"] == ["SUCCESS", "FAILED", "SUCCESS"]
     assert execution.status == "SUCCESS"  # rule 21: the last execution of each job succeeded
+
+
+def test_every_consumer_of_a_stream_gets_every_item(project):
+    @af.job
+    def numbers():
+        yield from range(20)
+
+    @af.job
+    def one(n):
+        return n
+
+    @af.job
+    def two(n):
+        if n == 7:
+            raise af.Skip("not this one")
+        return n
+
+    @af.job
+    def all_of(items: af.Stream):
+        return list(items)
+
+    @af.workflow
+    def flow():
+        stream = numbers()
+        one(stream), two(stream), all_of(stream)
+
+    execution = project.run(flow, timeout=PATIENCE)
+    assert execution.results("one") == list(range(20))
+    assert execution.results("two") == [n for n in range(20) if n != 7]
+    assert execution.result("all_of") == list(range(20))
+
+
+def test_a_consumer_of_a_stream_that_returns_early_does_not_hold_the_producer_for_ever(project):
+    @af.job
+    def numbers():
+        yield from range(5000)
+
+    @af.job
+    def first(items: af.Stream):
+        return next(iter(items))
+
+    @af.workflow
+    def flow():
+        first(numbers())
+
+    execution = project.run(flow, timeout=10)
+    assert execution.result("first") == 0
+
+
+def test_rule_29_a_consumer_that_fails_is_tried_again_from_its_state_and_misses_no_item(project):
+    @af.job
+    def numbers():
+        state = af.current().state
+        for n in range(state.get("next", 0), 3000):
+            state["next"] = n + 1
+            yield n
+
+    @af.job(retries=1, retry_delay=0)
+    def total(items: af.Stream):
+        state = af.current().state
+        for n in items:
+            state["sum"] = state.get("sum", 0) + n
+            if n == 1700 and af.current().attempt == 1:
+                raise OSError("once")
+        return state["sum"]
+
+    @af.workflow
+    def flow():
+        total(numbers())
+
+    execution = project.run(flow, timeout=10)
+    assert execution.result("total") == sum(range(3000))
+
+
+def test_rule_27_a_batch_consumer_that_fails_is_tried_again_with_its_item_before_the_next(project):
+    @af.job
+    def numbers():
+        yield from range(5)
+
+    order = []
+
+    @af.job(retries=1, retry_delay=0.01)
+    def use(n):
+        order.append(n)
+        if n == 2 and af.current().attempt == 1:
+            raise OSError
+        return n
+
+    @af.workflow
+    def flow():
+        use(numbers())
+
+    execution = project.run(flow, timeout=10)
+    assert order == [0, 1, 2, 2, 3, 4]
+    assert execution.results("use") == [0, 1, 2, 3, 4]
+
+
+def test_rule_22_a_stop_reaches_a_stream_that_is_held_back_by_its_buffer(project):
+    gate = Gate()
+
+    @af.job(buffer=5)
+    def numbers():
+        n = 0
+        while True:
+            yield n
+            n += 1
+
+    @af.job
+    def slow(n):
+        gate.arrived.release()
+        af.current().wait_stop(PATIENCE)
+
+    @af.job
+    def stuck(items: af.Stream):
+        for _ in items:
+            gate.arrived.release()
+            af.current().wait_stop(PATIENCE)
+
+    @af.workflow
+    def flow():
+        slow(numbers())
+        stuck(numbers())
+
+    execution = project.start(flow)
+    gate.wait_for_one()
+    gate.wait_for_one()
+    execution.stop()
+    execution.wait(timeout=5)
+    assert execution.status == "STOPPED"
+
+
+@pytest.mark.parametrize(("first", "second"), [("process", "thread"), ("thread", "process"), ("process", "process")])
+def test_streams_flow_between_runners(project, first, second):
+    @af.job(runner=first)
+    def numbers():
+        yield from range(500)
+
+    @af.job(runner=second)
+    def double(items: af.Stream):
+        for n in items:
+            yield 2 * n
+
+    @af.job(runner=first)
+    def total(items: af.Stream):
+        return sum(items)
+
+    @af.workflow
+    def flow():
+        total(double(numbers()))
+
+    assert project.run(flow, timeout=20).result("total") == 500 * 499
+
+
+def test_rule_19_what_comes_after_a_stream_runs_once_at_its_end_and_rule_12_what_an_event_starts_gets_its_latest_item(
+    project,
+):
+    gate, taken = Gate(), []
+    had = threading.Event()
+
+    @af.job
+    def numbers():
+        yield from (1, 2, 3)
+        gate.stand()
+        yield 4
+
+    @af.job
+    def look(n):
+        taken.append(n)
+        had.set()
+
+    @af.job
+    def after():
+        taken.append("after")
+
+    @af.job
+    def use(n, base):
+        taken.append((n, base))
+
+    @af.job
+    def base():
+        return "base"
+
+    @af.workflow
+    def flow():
+        stream = numbers()
+        look(stream).start_on(af.event("look"))
+        after().after(stream)
+        use(stream, base())
+
+    execution = project.start(flow)
+    until(lambda: (3, "base") in taken)
+    project.publish("look")
+    assert had.wait(5)
+    assert taken == [(1, "base"), (2, "base"), (3, "base"), 3]
+    gate.open()
+    execution.wait(timeout=10)
+    assert sorted(map(str, taken[4:])) == ["(4, 'base')", "after"]
+    assert_replays(execution)
+
+
+def test_parallel_consumers_of_a_stream_use_each_item_once(project):
+    taken, lock, both = [], threading.Lock(), threading.Barrier(2)
+
+    @af.job
+    def numbers():
+        yield from range(10)
+
+    @af.job(if_running="parallel", max_parallel=2)
+    def use(n):
+        both.wait(PATIENCE)
+        with lock:
+            taken.append(n)
+        return n
+
+    @af.workflow
+    def flow():
+        use(numbers())
+
+    execution = project.run(flow, timeout=10)
+    assert sorted(taken) == list(range(10))
+    assert execution.results("use") == list(range(10))
+    assert_replays(execution)
+
+
+def test_rules_15_and_28_a_stream_that_is_stopped_and_started_again_goes_on_from_its_state(project):
+    taken = []
+
+    @af.job
+    def numbers():
+        context = af.current()
+        n = context.state.get("n", 0)
+        while True:
+            n += 1
+            context.state["n"] = n
+            yield n
+            if n % 3 == 0:
+                context.wait_stop(PATIENCE)
+
+    @af.job
+    def use(n):
+        taken.append(n)
+
+    @af.workflow(ends="never")
+    def flow():
+        use(numbers().start_on(af.event("go")).stop_on(af.event("halt")))
+
+    execution = project.start(flow)
+    for count in (3, 6):
+        project.publish("go")
+        until(lambda count=count: len(taken) >= count)
+        project.publish("halt")
+        until(lambda: execution.job("numbers").status == "STOPPED")
+    run_until_idle(project)
+    assert taken == list(range(1, len(taken) + 1))  # what it yields while it is stopped counts, or is not saved
+    assert [run.status for run in execution.jobs if run.job == "numbers"] == ["STOPPED", "STOPPED"]
+    end(execution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.acceptance.acts import end, until
 
 import aiflow as af
-from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
-from tests.acceptance.acts import until
+from aiflow.testing import ManualClock, project_for_tests, run_until_idle
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -32,12 +33,6 @@ def ticking(condition: af.Condition, ticks: list[Any]) -> af.Workflow:
         tick().start_on(condition)
 
     return flow
-
-
-def end(execution: af.Execution) -> None:
-    execution.stop()
-    execution.wait(timeout=30)
-    assert_replays(execution)
 
 
 # ----------------------------------------------------------------------------------------------------------------- time
@@ -271,4 +266,69 @@ def test_rule_26_a_folder_that_is_missing_at_the_start_is_watched_once_it_is_the
         folder.mkdir()
         (folder / "one.csv").write_text("1\n")
         watch.expect("one.csv")
+        end(execution)
+
+
+def test_rule_24_a_moment_fires_once_though_the_clock_is_set_back_and_a_long_sleep_makes_one_tick(
+    aiflow_project, aiflow_clock
+):
+    seen = []
+
+    @af.job
+    def at():
+        seen.append("at")
+
+    @af.job
+    def cron():
+        seen.append("cron")
+
+    @af.workflow(ends="never")
+    def flow():
+        at().start_on(af.at(aiflow_clock.time + timedelta(minutes=30)))
+        cron().start_on(af.cron("0 * * * *"))
+
+    execution = aiflow_project.start(flow)
+    aiflow_clock.advance(3600)
+    assert sorted(seen) == ["at", "cron"]
+    aiflow_clock.jump(-3600)
+    aiflow_clock.advance(3600)
+    assert sorted(seen) == ["at", "cron"]
+    aiflow_clock.jump(4 * 3600 + 60)
+    aiflow_clock.advance(1)
+    assert sorted(seen) == ["at", "cron", "cron"]
+    aiflow_clock.advance(3600)
+    assert sorted(seen) == ["at", "cron", "cron", "cron"]
+    end(execution)
+
+
+def test_rule_26_odd_names_are_names_folders_are_no_files_and_modified_is_not_created(tmp_path):
+    inbox = tmp_path / "in box [1]"
+    inbox.mkdir()
+    names, changes = [], []
+
+    @af.job
+    def any_change():
+        names.append(Path(af.current().event.value["path"]).name)
+
+    @af.job
+    def modified():
+        changes.append(Path(af.current().event.value["path"]).name)
+
+    @af.workflow
+    def watch():
+        any_change().start_on(af.file(glob.escape(str(inbox)) + "/*.csv"))
+        modified().start_on(af.file(glob.escape(str(inbox)) + "/*.csv", on="modified"))
+
+    with af.Project("files", home=tmp_path / "home") as project:
+        execution = project.start(watch)
+        (inbox / "folder.csv").mkdir()
+        odd = ["näh me.csv", "[a].csv", "new\nline.csv", "😀.csv", "%s'\";--.csv"]
+        for name in odd:
+            (inbox / name).write_text("1")
+        until(lambda: len(names) >= 5)
+        assert sorted(names) == sorted(odd)
+        (inbox / odd[0]).write_text("22")
+        until(lambda: len(changes) >= 1)
+        assert changes == [odd[0]]
+        assert execution.status == "RUNNING"
         end(execution)
