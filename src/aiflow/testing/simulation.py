@@ -41,7 +41,8 @@ class Simulation:
     seed
         What everything that could happen in any order follows from.
     executions
-        Those that were started in it, in that order. What still ran at the end is INTERRUPTED.
+        Those that were started in it, in that order. What still ran at the end is left as it is; for whoever opens the
+        home next, it is INTERRUPTED.
     project
         The project, which is closed: it can be read.
     start, end
@@ -205,14 +206,15 @@ def simulate(
     >>> simulation.execution.result("report")
     3
     """
-    staging = Staging(workflow, tuple(serve), dict(params or {}), home, workers)
     clock = ManualClock() if start is None else ManualClock(start)
     random, begun = Random(f"aiflow {seed}"), clock.now()
     given = Given(events, begun, random)
     end = (
         until.timestamp() if isinstance(until, datetime) else None if until is None else begun + seconds(until, "until")
     )
-    simulator = Simulator(staging.open, staging.close, clock, random, given, Durations(durations), end, crashes)
+    takes = Durations(durations)
+    staging = Staging(workflow, tuple(serve), dict(params or {}), home, workers)
+    simulator = Simulator(staging.open, staging.close, clock, random, given, takes, end, crashes)
     try:
         simulator.strands.run()
         return _told(staging, simulator, seed, begun)
