@@ -143,6 +143,7 @@ class Pruner:
         dry_run = self._dry_run
         before = self._sizes() if measure else {}
         if not dry_run:
+            self._unwanted.read_journal()
             self._finish_journal()
         plan = self._plan()
         act(plan)

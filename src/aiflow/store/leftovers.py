@@ -52,7 +52,7 @@ class Unwanted:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.journal: list[str] = json.loads(store.meta("pruning") or "[]")
+        self.journal: list[str] = []  # executions that are gone, and whose parts are to be deleted next
 
     # --- who needs the log ------------------------------------------------------------------------------------------
 
@@ -134,6 +134,10 @@ class Unwanted:
         sql = "SELECT event_offset, snapshot FROM executions WHERE status IN ('FAILED', 'STOPPED')"
         for offset, snapshot in self._store.rows(sql):
             yield offset, json.loads(snapshot) if snapshot else None
+
+    def read_journal(self) -> None:
+        """Find out what was left to do when somebody died while pruning; only who holds the right to prune may."""
+        self.journal = json.loads(self._store.meta("pruning") or "[]")
 
     def drop_executions(self, writer: Any, ids: Iterable[str]) -> list[str]:
         """Delete the rows of some, unless they run again; what else belongs to them is noted, to be deleted next."""
