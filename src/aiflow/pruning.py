@@ -1,7 +1,6 @@
-"""Prunes a home: decides what of the past may go, and has it deleted in small steps between which others write.
+"""Prunes a home: has what is surplus deleted in small steps, between which others write, and tells what went.
 
-Knows nothing of SQL (`store/leftovers.py`), nor when to prune. What something still needs never goes (rule 40): the log is
-pruned from its beginning only, so what is left is all that happened since, and single older events that are still named.
+Knows nothing of what may go (`surplus`), of SQL (`store/leftovers.py`), nor of when to prune.
 """
 
 from __future__ import annotations
@@ -9,19 +8,18 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import Clock
 from aiflow.errors import Conflict
 from aiflow.graph.execution import RunKey
-from aiflow.graph.needs import events_named, first_runs_wanted
 from aiflow.keep import Keep
 from aiflow.live import log_path, scratch_path
-from aiflow.store import log
 from aiflow.store.leftovers import YOUNG, Running, Unwanted, delete_files
+from aiflow.surplus import Runs, Surplus, old_runs, surplus
 from aiflow.turns import Entry
 
 if TYPE_CHECKING:
@@ -65,19 +63,6 @@ class Pruned:
     pruned_until: int
     held: tuple[str, ...] = ()
     dry_run: bool = False
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What may go."""
-
-    executions: int = 0  # the oldest so many
-    leaving: dict[str, None] = field(default_factory=dict)
-    used: set[tuple[str, str]] = field(default_factory=set)  # executions and jobs of them, by others
-    until: int = 0  # of the log
-    pinned: list[int] = field(default_factory=list)  # older events that are needed
-    running: list[tuple[Running, dict[int, int]]] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
 
 
 class Pruner:
@@ -139,13 +124,13 @@ class Pruner:
                 raise Conflict(f"the home {self._store.home} is being pruned by {holder}; try again when that is done")
             self._stop.wait(0.05)
 
-    def _report(self, act: Callable[[_Plan], None], measure: bool) -> Pruned:
+    def _report(self, act: Callable[[Surplus], None], measure: bool) -> Pruned:
         dry_run = self._dry_run
         before = self._sizes() if measure else {}
         if not dry_run:
             self._unwanted.read_journal()
             self._finish_journal()
-        plan = self._plan()
+        plan = surplus(self._store, self._clock, self._unwanted, self._keep, self._before, self._freshen)
         act(plan)
         after = before if dry_run or not measure else self._sizes()
         until = plan.until if dry_run else self._store.pruned_until
@@ -157,91 +142,18 @@ class Pruner:
             self._store.empty_log()  # it grows by what is deleted, too
         return self._store.size
 
-    # --- deciding ---------------------------------------------------------------------------------------------------
-
-    def _plan(self) -> _Plan:
-        plan, unwanted = _Plan(), self._unwanted
-        plan.executions = self._surplus()
-        until = self._wanted_end(plan)
-        bounds_runs = self._keep.executions is not None or self._keep.days is not None
-        if self._engine is not None and (bounds_runs or until > self._store.pruned_until):
-            self._engine.snapshots.keep_all(self._store.head() if bounds_runs else until)
-        pinned: set[int] = set()
-        needs: list[tuple[int, str]] = []
-        kept_starts: dict[str, tuple[int, set[int]]] = {}
-        for one in unwanted.running():
-            named = events_named(one.state) if one.state else set()
-            if one.definition is None:
-                kept_starts[one.id] = (one.after, named)
-            elif one.state and bounds_runs:
-                plan.running.append((one._replace(state=None), first_runs_wanted(one.state)))
-            pinned |= named if one.event_offset is None else named | {one.event_offset}
-            needs.append((one.after, self._who(one)))
-        for offset, state in unwanted.resumable():
-            pinned |= events_named(state) if state else set()
-            pinned |= set() if offset is None else {offset}
-        needs += [(at, f"the subscription {name!r}, which is at offset {at}") for name, at in unwanted.subscriptions()]
-        if self._engine is not None:
-            needs += [
-                (at, "a subscriber of this process, which lags behind") for at in self._engine.deliveries.lagging()
-            ]
-        plan.until = max(self._store.pruned_until, min([until, *(at for at, _ in needs)]))
-        plan.held = [who for at, who in sorted(needs) if at < until][:10]
-        plan.pinned = sorted(at for at in pinned if at <= plan.until)
-        self._choose(plan, kept_starts)
-        return plan
-
-    def _surplus(self) -> int:
-        """Say how many of the oldest executions may go: all limits come to that."""
-        keep, unwanted = self._keep, self._unwanted
-        counts = [0]
-        if keep.executions is not None:
-            counts.append(unwanted.ended() - keep.executions)
-        if keep.days is not None:
-            counts.append(unwanted.ended(self._clock.now() - keep.days * 86400))
-        if keep.blobs is not None:
-            counts.append(unwanted.beyond_bytes(keep.blobs))
-        return max(counts)
-
-    def _wanted_end(self, plan: _Plan) -> int:
-        """Say up to where the log may go by the limits; its newest event always stays, for offsets go on from it."""
-        keep, head = self._keep, self._store.head()
-        if self._before is not None:
-            return min(self._before, head) - 1
-        ends = []
-        if keep.events is not None:
-            ends.append(head - max(keep.events, 1))
-        if keep.days is not None:
-            ends.append(log.offset_at(self._store.reader(), self._clock.now() - keep.days * 86400))
-        if keep.events is None and (keep.days is not None or plan.executions):
-            stay = self._unwanted.ended() - plan.executions
-            first = self._unwanted.first_needed_by_newest(stay) if stay else None
-            whole = head - 1 if first is None else first
-            ends = [min(whole, *ends)] if ends else [whole]
-        return min(max(ends, default=0), head - 1)
-
-    def _who(self, one: Running) -> str:
-        if one.definition is None:
-            state = "" if self._store.is_owner_alive(one.owner) else ", which nobody serves: serve it, or delete it"
-            return f"the {one.kind} {one.name!r}{state}"
-        if self._store.is_owner_alive(one.owner):
-            return f"execution {one.id} of {one.name!r}, which is {one.kind}"
-        return f"execution {one.id} of {one.name!r}, which is INTERRUPTED: resume it (aiflow execution resume {one.id})"
-
-    def _choose(self, plan: _Plan, kept_starts: Mapping[str, tuple[int, set[int]]]) -> None:
-        """Choose the executions that go: not those whose values others use, nor those that a trigger may ask for again."""
-        found = self._unwanted.oldest(plan.executions)
-        plan.used = self._unwanted.named_by_parts({one for one, _, _ in found})
-        named = {one for one, _ in plan.used}
-        for one, trigger, offset in found:
-            after, starts = kept_starts.get(trigger or "", (0, set()))
-            is_open = trigger in kept_starts and offset is not None and (offset > after or offset in starts)
-            if one not in named and not is_open:
-                plan.leaving[one] = None
+    def _freshen(self, until: int) -> Iterable[tuple[int, str]]:
+        """Have the states of this process moved on, and say which of its subscribers still have to read what is older."""
+        engine = self._engine
+        if engine is None:
+            return ()
+        if until > self._store.pruned_until:
+            engine.snapshots.keep_all(until)
+        return [(at, "a subscriber of this process, which lags behind") for at in engine.deliveries.lagging()]
 
     # --- counting ---------------------------------------------------------------------------------------------------
 
-    def _count(self, plan: _Plan) -> None:
+    def _count(self, plan: Surplus) -> None:
         unwanted, now = self._unwanted, self._clock.now()
         stay = sum(1 for _ in plan.pinned)
         events = unwanted.events_between(0, plan.until)
@@ -251,7 +163,7 @@ class Pruner:
             "failed_events": unwanted.failures(plan.until),
             "documents": len(unwanted.documents()),
         }
-        self._each_run(plan, lambda one, job, runs: self._add("runs", len(runs)))
+        self._add("runs", sum(len(runs) for _, _, runs in self._old_runs(plan)))
         self._add("runs", sum(map(unwanted.count_runs, plan.leaving)))
         for _, size in unwanted.blobs(now, plan.leaving):
             self._add("blobs", 1)
@@ -262,7 +174,7 @@ class Pruner:
 
     # --- deleting ---------------------------------------------------------------------------------------------------
 
-    def _delete(self, plan: _Plan) -> None:
+    def _delete(self, plan: Surplus) -> None:
         todo = (self._delete_executions, self._delete_runs, self._delete_events, self._delete_rest, self._delete_files)
         for act in todo:
             if self._stop.is_set():
@@ -287,7 +199,7 @@ class Pruner:
         self._stop.wait(max(took, 0.001))
         return count
 
-    def _delete_executions(self, plan: _Plan) -> None:
+    def _delete_executions(self, plan: Surplus) -> None:
         ids = list(plan.leaving)
         for at in range(0, len(ids), _BATCH):
             if self._stop.is_set():
@@ -310,39 +222,21 @@ class Pruner:
             delete_files(unwanted.folders_of(one))
         self._step(lambda writer, _: unwanted.forget_journal(writer))
 
-    def _delete_runs(self, plan: _Plan) -> None:
-        def delete(one: Running, job: str, runs: list[tuple[int, int, float | None]]) -> None:
-            last = runs[-1][0]
-            self._add("runs", self._step(lambda writer, _: self._unwanted.drop_runs(writer, one.id, job, last)))
+    def _old_runs(self, plan: Surplus) -> Iterator[tuple[Running, str, Runs]]:
+        return old_runs(self._store, self._unwanted, self._keep, self._clock.now(), plan, self._stop.is_set)
+
+    def _delete_runs(self, plan: Surplus) -> None:
+        for one, job, runs in self._old_runs(plan):
+            self._add("runs", self._step(partial(self._drop_runs, one.id, job, runs[-1][0])))
             for number, attempts, _ in runs:
                 key = RunKey(one.id, job, number, 1)
                 logs = [log_path(self._store.home, key._replace(attempt=n)) for n in range(1, attempts + 1)]
                 delete_files([*logs, scratch_path(self._store.home, key)])
 
-        self._each_run(plan, delete)
+    def _drop_runs(self, execution_id: str, job: str, last: int, writer: Any, rows: int) -> int:
+        return self._unwanted.drop_runs(writer, execution_id, job, last)
 
-    def _each_run(self, plan: _Plan, act: Callable[[Running, str, list[tuple[int, int, float | None]]], None]) -> None:
-        """Go through the old runs of executions that have not ended, whose values were used."""
-        keep, now = self._keep, self._clock.now()
-        for one, wanted in plan.running:
-            names = [node["name"] for node in (self._store.document(one.definition) or {"nodes": ()})["nodes"]]
-            for index, first in wanted.items():
-                after, job = 0, names[index] if index < len(names) else None
-                while job is not None and (one.id, job) not in plan.used and not self._stop.is_set():
-                    newest = self._store.row(_NEWEST_RUN, (one.id, job))
-                    spare = 0 if keep.executions is None or newest is None else newest[0] - keep.executions + 1
-                    runs = [r for r in self._unwanted.runs(one.id, job, first, 500) if r[0] > after]
-                    old = 0.0 if keep.days is None else now - keep.days * 86400
-                    going = 0
-                    while going < len(runs) and (runs[going][0] < spare or (runs[going][2] or now) < old):
-                        going += 1
-                    if not going:
-                        break
-                    act(one, job, runs[:going])
-                    if self._dry_run or going < len(runs):
-                        break
-
-    def _delete_events(self, plan: _Plan) -> None:
+    def _delete_events(self, plan: Surplus) -> None:
         unwanted, pinned = self._unwanted, plan.pinned
         if plan.until > self._store.pruned_until:
             self._step(lambda writer, _: self._begin_events(writer, plan))
@@ -362,14 +256,14 @@ class Pruner:
     def _drop_events(self, first: int, last: int, but: list[int], writer: Any, rows: int) -> int:
         return self._unwanted.drop_events(writer, first, last, but)
 
-    def _begin_events(self, writer: Any, plan: _Plan) -> int:
+    def _begin_events(self, writer: Any, plan: Surplus) -> int:
         """Say that the log is pruned up to there, before anything is: who comes to need it from now on is told so."""
         need = self._unwanted.oldest_need(writer)
         if need is None or need >= plan.until:
             self._unwanted.set_pruned(writer, plan.until)
         return 0
 
-    def _delete_rest(self, plan: _Plan) -> None:
+    def _delete_rest(self, plan: Surplus) -> None:
         unwanted = self._unwanted
         hashes = unwanted.documents()
         if hashes:
@@ -380,7 +274,7 @@ class Pruner:
             self._add("owners", self._step(lambda writer, _: unwanted.drop_owners(writer, owners)))
             delete_files(self._store.home / "owners" / f"{one}.lock" for one in owners)
 
-    def _delete_files(self, plan: _Plan) -> None:
+    def _delete_files(self, plan: Surplus) -> None:
         now, blobs = self._clock.now(), self._store.blobs
         for digest, size in self._unwanted.blobs(now):
             if self._stop.is_set():
@@ -392,6 +286,3 @@ class Pruner:
         for folder in self._unwanted.folders(now):
             delete_files([folder])
             self._add("folders", 1)
-
-
-_NEWEST_RUN = "SELECT coalesce(max(number), 0) FROM job_executions WHERE execution_id = ? AND job = ?"

@@ -177,13 +177,21 @@ class Unwanted:
         row = self._store.row("SELECT count(*) FROM job_executions WHERE execution_id = ?", (execution_id,))
         return int(row[0]) if row else 0
 
-    def runs(self, execution_id: str, job: str, before: int, limit: int) -> list[tuple[int, int, float | None]]:
-        """Give the oldest runs of a job that are numbered below `before`: number, attempts, end."""
+    def newest_run(self, execution_id: str, job: str) -> int:
+        """Give the number of the newest run of a job; 0 before its first."""
+        sql = "SELECT max(number) FROM job_executions WHERE execution_id = ? AND job = ?"
+        row = self._store.row(sql, (execution_id, job))
+        return int(row[0] or 0) if row else 0
+
+    def runs(
+        self, execution_id: str, job: str, after: int, before: int, limit: int
+    ) -> list[tuple[int, int, float | None]]:
+        """Give the oldest runs of a job with numbers between two: number, attempts, end."""
         sql = (
-            "SELECT number, attempt, ended FROM job_executions WHERE execution_id = ? AND job = ? AND number < ? "
-            "ORDER BY number LIMIT ?"
+            "SELECT number, attempt, ended FROM job_executions WHERE execution_id = ? AND job = ? AND number > ? "
+            "AND number < ? ORDER BY number LIMIT ?"
         )
-        return self._store.rows(sql, (execution_id, job, before, limit))
+        return self._store.rows(sql, (execution_id, job, after, before, limit))
 
     def drop_runs(self, writer: Any, execution_id: str, job: str, until: int) -> int:
         """Delete the rows of the runs of a job up to a number."""
