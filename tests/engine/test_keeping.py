@@ -17,6 +17,7 @@ from tests.faults import Disk, watch
 import aiflow as af
 from aiflow.pruning import Pruner
 from aiflow.serving import Server
+from aiflow.store import connection as door
 from aiflow.store import log
 from aiflow.store.checking import dangling
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
@@ -583,6 +584,19 @@ def test_no_step_of_pruning_holds_up_others_for_long(still: af.Project) -> None:
     deleting = [step for step in steps if any("DELETE FROM events" in sql for sql in step)]
     assert len(deleting) >= 3, "others can write in between"
     assert all(sum("DELETE" in sql for sql in step) == 1 for step in deleting)
+
+
+def test_a_process_that_slept_while_another_pruned_what_it_had_not_read_says_so(
+    still: af.Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    still.publish("k")
+    row = (7, 0.0, "k", "UNDEFINED", "null", "tests")
+    other = door.connect(still.home)  # as another process that has published 2 to 7, and pruned up to 6
+    other.execute("INSERT INTO events (offset, time, key, type, value, namespace) VALUES (?, ?, ?, ?, ?, ?)", row)
+    other.execute("INSERT INTO meta VALUES ('pruned_until', '6')")
+    other.close()
+    assert still.publish("k").offset == 8
+    assert "The log was pruned up to offset 6 before this process had read on from 1" in caplog.text
 
 
 def test_two_do_not_prune_one_home_at_a_time(still: af.Project) -> None:
