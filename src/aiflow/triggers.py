@@ -25,6 +25,7 @@ from aiflow.views import where
 
 if TYPE_CHECKING:
     from aiflow._project import Project
+    from aiflow.engine import Engine
     from aiflow.graph.workflow import Workflow
 
 __all__ = ["Trigger", "Triggers"]
@@ -188,9 +189,7 @@ class Triggers:
     def _ask(self, trigger: Trigger, action: str, sql: str, values: tuple[Any, ...] | None) -> None:
         """Change the row, and say so to whoever serves it, in one transaction."""
         engine = self._project._shared.engine
-        draft = Draft(
-            trigger.key, {"action": action}, str(EventType.REQUESTED), trigger.namespace, None, trigger.id, trigger.id
-        )
+        draft = _asked(action, trigger.name, trigger.namespace, trigger.id)
 
         def apply() -> None:
             engine.publish_now([draft])
@@ -208,7 +207,8 @@ class Triggers:
     ) -> Trigger:
         """Have executions of a workflow started each time a condition is met, while somebody serves it.
 
-        Registering it again changes nothing; with another condition it begins anew: what it had half met is forgotten.
+        Registering it again changes nothing; with another condition or other parameters it begins anew: what it had half met
+        is forgotten.
 
         Parameters
         ----------
@@ -252,40 +252,50 @@ class Triggers:
         notation = _notation(condition, is_declared)
         text, given = str(condition), json_text(params, "the parameters")
         namespace, engine = workflow.namespace or project.name, project._shared.engine
-        options = (workflow.if_running, workflow.max_parallel)
+        options = {
+            "source": workflow.source, "if_running": workflow.if_running, "max_parallel": workflow.max_parallel
+        }  # fmt: skip
 
         def apply() -> str:
-            now, writer = engine.record.now, project._store.writer
-            row = writer.execute(
-                "SELECT id, workflow, condition FROM triggers WHERE namespace = ? AND name = ?", (namespace, name)
+            row = project._store.writer.execute(
+                "SELECT id, workflow, condition, params, paused, epoch FROM triggers WHERE namespace = ? AND name = ?",
+                (namespace, name),
             ).fetchone()
             if row is not None and row[1] != workflow.name:
                 raise Conflict(f"the name {name!r} is that of a {kind} of workflow {row[1]!r}; give this one another")
+            if row is not None and row[2:4] == (text, given):
+                _update(engine, row[0], options)
+                return str(row[0])
             trigger_id = row[0] if row is not None else f"t-{project._shared.new_id()}"
-            if row is None or row[2] != text:
-                begun = engine.record.append(_begun(name, namespace, trigger_id))
+            if row is not None:  # whoever serves it must not go on with what it was
+                engine.publish_now([_asked("taken_over", name, namespace, trigger_id, owner=None)])
+            begun = engine.record.append(_begun(name, namespace, trigger_id))
+            fields = {
+                **options, "kind": kind, "condition": text, "notation": notation, "declared": is_declared,
+                "params": given, "first_offset": begun.offset - 1, "updated": engine.record.now,
+            }  # fmt: skip
             if row is None:
-                engine.record.write(
-                    "INSERT INTO triggers (id, kind, name, namespace, workflow, source, condition, notation, declared, params, "
-                    "if_running, max_parallel, first_offset, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (trigger_id, kind, name, namespace, workflow.name, workflow.source, text, notation, is_declared, given,
-                     *options, begun.offset - 1, now, now),
-                )  # fmt: skip
+                named = {"id": trigger_id, "name": name, "namespace": namespace, "workflow": workflow.name}
+                _insert(engine, {**named, **fields, "created": engine.record.now})
                 return str(trigger_id)
-            if row[2] != text:
-                engine.record.write(
-                    "UPDATE triggers SET kind = ?, condition = ?, notation = ?, declared = ?, first_offset = ?, snapshot = NULL, "
-                    "snapshot_offset = NULL, updated = ? WHERE id = ?",
-                    (kind, text, notation, is_declared, begun.offset - 1, now, trigger_id),
-                )
-            engine.record.write(
-                "UPDATE triggers SET source = ?, params = ?, if_running = ?, max_parallel = ? WHERE id = ?",
-                (workflow.source, given, *options, trigger_id),
-            )
+            forgotten = {"snapshot": None, "snapshot_offset": None, "owner": None, "epoch": row[5] + 1}
+            _update(engine, trigger_id, {**fields, **forgotten})
+            if row[4]:
+                engine.record.append(_asked("pause", name, namespace, trigger_id))
             return str(trigger_id)
 
         made = engine.submit(Entry(apply)).result
         return Triggers(project, kind).get(made)
+
+
+def _insert(engine: Engine, fields: dict[str, Any]) -> None:
+    places = ", ".join("?" * len(fields))
+    engine.record.write(f"INSERT INTO triggers ({', '.join(fields)}) VALUES ({places})", tuple(fields.values()))
+
+
+def _update(engine: Engine, trigger_id: str, fields: dict[str, Any]) -> None:
+    changes = ", ".join(f"{name} = ?" for name in fields)
+    engine.record.write(f"UPDATE triggers SET {changes} WHERE id = ?", (*fields.values(), trigger_id))
 
 
 def _next(leaf: Condition, since: float, now: float) -> float | None:
@@ -304,6 +314,12 @@ def _notation(condition: Condition, is_declared: bool) -> str | None:
         if is_declared:
             return None
         raise
+
+
+def _asked(action: str, name: str, namespace: str, trigger_id: str, **more: Any) -> Draft:
+    """Give the event that asks whoever serves a trigger for something; one that is taken over by nobody is served anew."""
+    kind = str(EventType.REQUESTED)
+    return Draft(f"trigger:{name}", {"action": action, **more}, kind, namespace, None, trigger_id, trigger_id)
 
 
 def _begun(name: str, namespace: str, trigger_id: str) -> Draft:

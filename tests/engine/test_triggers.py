@@ -311,6 +311,43 @@ def test_25_a_schedule_can_be_added_paused_and_deleted_while_it_is_served(
     assert len(started(still)) == 3
 
 
+@pytest.mark.parametrize(
+    ("condition", "params", "then"),
+    [(af.every(30), {"n": 3}, [{"n": 3}]), (af.every(10), {"n": 4}, [{"n": 4}] * 3)],
+    ids=["another condition", "other parameters"],
+)
+def test_25_a_schedule_that_is_registered_with_something_else_begins_anew_also_while_it_is_served(
+    still: af.Project, clock: ManualClock, condition: af.Condition, params: dict[str, int], then: list[dict[str, int]]
+) -> None:
+    workflow = counting(None)
+    with serving(still, workflow) as server:
+        still.schedules.register(workflow, af.every(10), name="often", params={"n": 3})
+        server.look()
+        clock.advance(25)
+        made = still.schedules.register(workflow, condition, name="often", params=params)
+        assert server.wants_to_look()
+        server.look()
+        clock.advance(30)
+        assert [e.params for e in still.executions.list()] == [*then, *[{"n": 3}] * 2]
+        assert still.schedules.get("often").id == made.id
+
+
+def test_25_a_trigger_that_is_paused_stays_so_when_it_is_registered_with_another_condition(
+    still: af.Project, clock: ManualClock
+) -> None:
+    workflow = counting(None)
+    with serving(still, workflow) as server:
+        still.schedules.register(workflow, af.every(10), name="often")
+        still.schedules.pause("often")
+        assert still.schedules.register(workflow, af.every(5), name="often").status == "PAUSED"
+        server.look()
+        clock.advance(30)
+        assert started(still) == []
+        still.schedules.resume("often")
+        clock.advance(5)
+        assert len(started(still)) == 1
+
+
 def test_25_the_name_of_a_workflow_with_a_start_on_belongs_to_that(still: af.Project) -> None:
     workflow = counting(af.event("x"))
     for again in range(2):  # before it is registered, and after
