@@ -531,33 +531,6 @@ def test_a_dry_run_tells_what_would_go_and_deletes_nothing(still: af.Project) ->
     still.executions.list()[0].stop()
 
 
-def test_pruning_that_is_cut_off_at_any_commit_is_finished_by_the_next(tmp_path: Path, clock: ManualClock) -> None:
-    for commits in range(1, 12):
-        home = tmp_path / str(commits)
-        with reopened(home, clock) as project:
-            for n in range(3):
-                project.run(pair, n=n)
-            left = commits
-
-            def die(sql: str) -> None:
-                nonlocal left
-                left -= sql == "COMMIT"
-                if sql == "COMMIT" and not left:
-                    raise KeyError("cut off")
-
-            watch(project, before=die)
-            try:
-                project.prune(executions=1, events=1)
-            except KeyError:
-                left = -1
-            assert dangling(project._store) == []
-            project.close()
-        with reopened(home, clock) as project:
-            project.prune(executions=1, events=1)
-            assert (len(project.executions.list()), project.events.count(), len(project.jobs.list())) == (1, 1, 2)
-            assert [p.name for p in (home / "logs").iterdir()] == [project.executions.list()[0].id]
-
-
 def test_pruning_on_a_full_disk_is_told_and_goes_on_when_there_is_room(still: af.Project) -> None:
     still.publish_many(["k"] * 5000)
     disk = Disk(still)
