@@ -5,13 +5,12 @@ The workflows kill their own process with SIGKILL at a chosen point, so that a c
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from pathlib import Path
 
 import pytest
-from tests.acceptance.acts import PATIENCE, Gate, begin, command_json, command_line, tell, until, write
+from tests.acceptance.acts import PATIENCE, Gate, begin, command_line, end, tell, until, write
 
 import aiflow as af
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle, serving
@@ -43,6 +42,13 @@ def results(home: Path, job: str) -> list[object]:
     with af.Project(home=home) as project:
         [execution] = project.executions.list()
         return execution.results(job)
+
+
+def only_execution(home: Path, status: str) -> str:
+    with af.Project(home=home) as project:
+        [execution] = project.executions.list()
+        assert execution.status == status
+        return execution.id
 
 
 def test_rule_27_each_item_of_a_stream_is_used_once_though_the_process_is_killed_in_the_middle(tmp_path):
@@ -144,17 +150,16 @@ def test_rule_33_a_killed_run_is_shown_as_interrupted_runs_nothing_on_opening_an
     """,
     )
     command_line(home, "run", flows, code=KILLED)
-    [execution] = command_json(home, "list", "executions")
-    assert execution["status"] == "INTERRUPTED"
-    shown, err = command_line(home, "execution", "show", execution["id"])
-    assert f"execution resume {execution['id']}" in shown + err
+    execution_id = only_execution(home, "INTERRUPTED")
+    shown, err = command_line(home, "execution", "show", execution_id)
+    assert f"execution resume {execution_id}" in shown + err
     assert notes(tmp_path) == ["first", "memory", "second 1"]
-    command_line(home, "execution", "resume", execution["id"])
+    command_line(home, "execution", "resume", execution_id)
     assert results(home, "second") == [20]
     assert [note.split()[0] for note in notes(tmp_path)[3:]] == ["memory", "second"]
-    events = command_json(home, "list", "events", "--limit", "1000")
-    memory = [event for event in events if "memory" in json.dumps(event) and "SUCCESS" in json.dumps(event)]
-    assert len(memory) <= 1  # computed again without events of its status
+    with af.Project(home=home) as project:
+        events = project.events.list(senders="memory")
+    assert [event.value["status"] for event in events] == ["RUNNING", "SUCCESS"]  # computed again without events
 
 
 def test_rule_33_a_job_that_kills_its_process_three_times_fails_and_says_so(tmp_path):
@@ -205,13 +210,13 @@ def test_rule_34_a_failed_run_goes_on_with_mended_code_and_another_structure_is_
     """,
     )
     command_line(home, "run", flows, code=1)
-    [execution] = command_json(home, "list", "executions")
+    execution_id = only_execution(home, "FAILED")
     broken = flows.read_text()
     flows.write_text(broken.replace("report(root(load()))", "report(load())"))
-    _, err = command_line(home, "execution", "resume", execution["id"], code=3)
+    _, err = command_line(home, "execution", "resume", execution_id, code=3)
     assert "root" in err
     flows.write_text(broken.replace(" if BUG else 2.0", ""))
-    command_line(home, "execution", "resume", execution["id"])
+    command_line(home, "execution", "resume", execution_id)
     assert results(home, "report") == ["root 2.0"]
     assert notes(tmp_path) == ["load", "report"]
 
@@ -470,3 +475,87 @@ def test_rule_25_starts_that_wait_for_a_running_execution_outlive_the_server(tmp
         assert project.executions.count(status="SUCCESS") == 3
         assert ran == [1, 1, 2, 3]
         assert project.executions.count() == 3
+
+
+def test_rule_9_a_question_that_is_pending_when_the_project_is_left_is_asked_again_by_the_next(tmp_path, caplog):
+    gate, asked, ran, threads = Gate(), [], [], []
+
+    def where(event):
+        asked.append(event.value)
+        threads.append(threading.current_thread())
+        if len(asked) == 1:
+            gate.stand()
+        return True
+
+    @af.job
+    def work():
+        ran.append(af.current().event.value)
+
+    @af.workflow(name="asked_again", ends="never")
+    def flow():
+        work().start_on(af.event("go", where=where))
+
+    project = project_for_tests(tmp_path / "home")
+    project.start(flow)
+    project.publish("go", 1)
+    project.publish("go", 2)
+    gate.wait_for_one()
+    project.close(detach=True)
+    gate.open()
+    threads[0].join(PATIENCE)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+    with project_for_tests(tmp_path / "home") as project:
+        [execution] = project.recover()
+        run_until_idle(project)
+        assert ran == [1, 2]
+        assert asked == [1, 1, 2]
+        end(execution)
+
+
+def test_rule_33_a_killed_run_takes_its_processes_with_it_and_keeps_what_a_map_has_made(tmp_path):
+    home = tmp_path / "home"
+    flows = write(
+        tmp_path / "flows.py",
+        """
+        import os, signal, time
+        from pathlib import Path
+        import aiflow as af
+
+        @af.job(runner="process")
+        def child(parent):
+            if not Path("died").exists():
+                Path("died").touch()
+                Path("child").write_text(str(os.getpid()))
+                os.kill(parent, signal.SIGKILL)
+                time.sleep(30)
+            return os.getpid() != parent
+
+        @af.job
+        def pid():
+            return os.getpid()
+
+        @af.job
+        def double(n):
+            return n * 2
+
+        @af.workflow
+        def crash_map():
+            double.map([1, 2, 3])
+            child(pid.options(persist=False)())
+        """,
+    )
+    command_line(home, "run", flows, code=-9)
+    child = int((tmp_path / "child").read_text())
+
+    def gone():
+        try:
+            return Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
+        except FileNotFoundError:
+            return True
+
+    until(gone)
+    command_line(home, "run", "--resume", flows)
+    with af.Project(home=home) as project:
+        [execution] = project.executions.list()
+        assert execution.result("double") == [2, 4, 6]
+        assert execution.result("child") is True

@@ -961,3 +961,97 @@ def test_rule_15_a_stop_drops_the_values_that_wait_in_line_and_later_ones_go_on(
     tell(aiflow_project, ("load", 4))
     assert seen == [1, 4]
     end(execution)
+
+
+def test_rule_20_a_quiet_end_waits_for_a_retry(aiflow_project, aiflow_clock):
+    ran = []
+
+    @af.job(retries=1, retry_delay=100)
+    def work():
+        ran.append(1)
+        if len(ran) == 1:
+            raise ValueError
+
+    @af.job
+    def never(): ...
+
+    @af.workflow(ends="quiet")
+    def flow():
+        work()
+        never().start_on(af.event("x"))
+
+    execution = aiflow_project.start(flow)
+    run_until_idle(aiflow_project)
+    assert execution.status == "RUNNING"
+    aiflow_clock.advance(100)
+    assert (execution.status, len(ran)) == ("SUCCESS", 2)
+    assert_replays(execution)
+
+
+@pytest.mark.parametrize("way", ["slot", "limit"])
+def test_rules_15_and_20_a_job_that_is_stopped_while_it_waits_in_line_never_runs_and_its_dependants_are_skipped(
+    tmp_path, way
+):
+    gate, ran = Gate(), []
+
+    @af.job(limits={"one": 1} if way == "limit" else {})
+    def first():
+        gate.stand()
+
+    @af.job(limits={"one": 1} if way == "limit" else {})
+    def second():
+        ran.append("second")
+
+    @af.job
+    def third(x):
+        ran.append("third")
+
+    @af.job
+    def told():
+        ran.append("told")
+
+    @af.workflow(name=f"line_{way}")
+    def flow():
+        first()
+        node = second()
+        third(node)
+        told().start_on(node.finished)
+
+    with af.Project("x", home=tmp_path / "home", workers=1 if way == "slot" else 4) as project:
+        execution = project.start(flow)
+        gate.wait_for_one()
+        execution.stop_job("second")
+        gate.open()
+        execution.wait(timeout=10)
+        assert "second" not in ran
+        assert "third" not in ran
+        assert execution.status == "SUCCESS"
+        assert execution.job("third").status == "SKIPPED"
+        assert_replays(execution)
+
+
+def test_rule_16_restart_job_of_a_job_in_line_starts_it_once(tmp_path):
+    gate, ran = Gate(), []
+
+    @af.job
+    def first():
+        gate.stand()
+
+    @af.job
+    def second():
+        ran.append("second")
+
+    @af.workflow
+    def flow():
+        first()
+        second()
+
+    with af.Project("x", home=tmp_path / "home", workers=1) as project:
+        execution = project.start(flow)
+        gate.wait_for_one()
+        execution.restart_job("second")
+        execution.restart_job("second")
+        gate.open()
+        execution.wait(timeout=10)
+        assert ran == ["second"]
+        assert_replays(execution)

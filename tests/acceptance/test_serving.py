@@ -348,3 +348,29 @@ def test_publish_many_is_all_or_nothing_and_values_come_back_as_they_went_in(aif
     events = aiflow_project.publish_many([("v", value) for value in values])
     assert [e.value for e in aiflow_project.events.list(keys="v")] == values
     assert [e.offset for e in events] == sorted({e.offset for e in events})
+
+
+def test_subscribers_are_isolated_from_each_other_and_may_publish(aiflow_project):
+    heard = []
+
+    def bad(event):
+        raise RuntimeError("bad")
+
+    def echo(event):
+        if event.value < 3:
+            aiflow_project.publish("n", event.value + 1)
+
+    with (
+        aiflow_project.subscribe(bad, keys="n"),
+        aiflow_project.subscribe(echo, keys="n"),
+        aiflow_project.subscribe(lambda e: heard.append(e.value), keys="n"),
+    ):
+        aiflow_project.publish("n", 1)
+        until(lambda: heard == [1, 2, 3])
+
+
+def test_a_dedupe_key_counts_inside_one_publish_many_too(aiflow_project):
+    drafts = [af.Draft("k", n, dedupe_key="same") for n in (1, 2)] + [af.Draft("k", 3)]
+    events = aiflow_project.publish_many(drafts)
+    assert [e.value for e in aiflow_project.events.list(keys="k")] == [1, 3]
+    assert events[0].offset == events[1].offset

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.acts import end, until
 
 import aiflow as af
-from aiflow.testing import ManualClock, project_for_tests, run_until_idle
+from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -332,3 +332,32 @@ def test_rule_26_odd_names_are_names_folders_are_no_files_and_modified_is_not_cr
         assert changes == [odd[0]]
         assert execution.status == "RUNNING"
         end(execution)
+
+
+def test_rules_23_and_24_a_moment_that_passed_while_nothing_ran_is_met_on_resuming(tmp_path):
+    clock = ManualClock()
+    ran = []
+
+    @af.job
+    def work():
+        ran.append(af.current().event.time)
+
+    due = clock.time + timedelta(seconds=60)
+    past = clock.time - timedelta(seconds=60)
+
+    @af.workflow
+    def moments():
+        work().start_on(af.at(due))
+        work().start_on(af.at(past))
+
+    project = project_for_tests(tmp_path / "home", clock)
+    project.start(moments)
+    project.close(detach=True)
+    clock.advance(120)
+    with project_for_tests(tmp_path / "home", clock) as project:
+        [execution] = project.recover()
+        run_until_idle(project)
+        assert ran == [due]
+        assert execution.status == "SUCCESS"
+        assert execution.job("work_2").status == "SKIPPED"
+        assert_replays(execution)
