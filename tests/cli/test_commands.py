@@ -229,3 +229,21 @@ def test_a_command_is_found_in_its_group(aiflow: Aiflow) -> None:
     assert "No such command 'logs'. Did you mean 'aiflow execution logs'?" in aiflow("logs", code=2).err
     assert "'aiflow list schedules'" in aiflow("schedules", code=2).err
     assert "Did you mean 'run'?" in aiflow("rnu", code=2).err
+
+
+def test_many_runs_of_a_job_are_one_row_for_people_and_all_for_programs(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "streamed.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef items(n):\n    yield from range(n)\n\n"
+        "@af.job\ndef square(x):\n    return x * x\n\n"
+        "@af.workflow\ndef streamed(n: int = 30):\n    square(items(n))\n"
+    )
+    rows = [line for line in aiflow("run", "streamed.py").out.splitlines() if line.startswith("square")]
+    assert len(rows) == 1
+    assert rows[0].startswith("square (30)")
+    assert rows[0].endswith("the last of 30 such runs")
+    found = json.loads(aiflow("list", "executions", "-o", "json").out)[0]["id"]
+    assert aiflow("execution", "show", found).out.count("square") == 1
+    assert aiflow("execution", "show", found, "-o", "plain").out.count("square") == 30
+    assert len(json.loads(aiflow("execution", "show", found, "-o", "json").out)["jobs"]) == 31
+    few = aiflow("run", "streamed.py", "-p", "n=20").out
+    assert few.count("square") == 20

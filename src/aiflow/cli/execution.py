@@ -16,6 +16,7 @@ from aiflow.cli.following import follow, report
 from aiflow.cli.formats import Fields, Lines, write
 from aiflow.cli.loading import load_file
 from aiflow.cli.records import (
+    brief,
     execution_header,
     execution_record,
     interrupted,
@@ -70,7 +71,7 @@ def show(asked: Asked, id_: str) -> None:
             asked.output,
             data,
             Fields(execution_header(record) | _origin(record["source"], provenance)),
-            job_table([*jobs, *left], texts),
+            job_table([*(brief(jobs) if asked.output == "table" else jobs), *left], texts),
             Lines(masked("\n".join(found._failures()), found.params)),
         )
 

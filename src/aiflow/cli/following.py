@@ -14,7 +14,7 @@ from aiflow.cli.failures import say
 from aiflow.cli.formats import Fields, write
 from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
-from aiflow.cli.records import execution_header, execution_record, job_records, job_table, not_begun_records
+from aiflow.cli.records import brief, execution_header, execution_record, job_records, job_table, not_begun_records
 from aiflow.cli.results import masked, results_of
 from aiflow.errors import AIFlowError, StoreError
 
@@ -85,7 +85,12 @@ def report(project: Project, execution: Execution, form: str) -> None:
     jobs, left = masked([job_records(project, everything), not_begun_records(everything)], execution.params)
     data = {**record, "jobs": jobs, "not_begun": left, "results": {job: result.data for job, result in results.items()}}
     texts = {job: result.text for job, result in results.items()}
-    write(form, data, Fields(execution_header(record)), job_table([*jobs, *left], texts))
+    write(
+        form,
+        data,
+        Fields(execution_header(record)),
+        job_table([*(brief(jobs) if form == "table" else jobs), *left], texts),
+    )
     status = execution.status
     if status != "SUCCESS":
         say(f"Error: {masked(execution._story(status, brief=True), execution.params)}", "red")

@@ -5,6 +5,7 @@ Knows nothing of how data are written.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from aiflow import Event, Execution, JobExecution, Project
 
 __all__ = [
+    "brief",
     "duration",
     "event_record",
     "event_table",
@@ -29,6 +31,9 @@ __all__ = [
 ]
 
 Record = Mapping[str, Any]
+_MANY = 20
+"""More runs of a job than this, with the same status, are one row for people."""
+
 _GONE = "its process is gone; go on with it: aiflow execution resume {}"
 
 
@@ -123,6 +128,22 @@ def job_table(
     if results is None or any(_note(row) for row in rows):
         columns["NOTE"] = _note
     return Table(rows, columns, wide=("RESULT", "NOTE"))
+
+
+def brief(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give for people one row, the last, in the place of many runs of a job that ended alike, as the items of a stream make them."""
+    left = Counter((row["job"], row["status"]) for row in rows)
+    many = {key: count for key, count in left.items() if count > _MANY}
+    shown = []
+    for row in rows:
+        key = (row["job"], row["status"])
+        left[key] -= 1
+        if key not in many:
+            shown.append(row)
+        elif not left[key]:
+            note = _note(row)
+            shown.append({**row, "reason": f"the last of {many[key]:,} such runs{f'; {note}' if note else ''}"})
+    return shown
 
 
 def _name(row: Record) -> str:
