@@ -513,3 +513,15 @@ def test_mermaid_never_gets_more_arrows_than_it_draws():
 
 def test_a_hundred_thousand_nodes_are_drawn_as_a_few_boxes():
     assert texts(svg(fan(100_000))) == ["load", "train ×100000", "report"]
+
+
+def test_a_program_without_css_takes_the_size_from_the_attributes():
+    @af.workflow
+    def small():
+        af.command("true", name="one")
+
+    root = ElementTree.fromstring(svg(small.graph))
+    assert float(root.get("width")) > 0 < float(root.get("height"))
+    assert root.get("style") is None
+    _, style = root.findall(f"{SVG}style")
+    assert style.text == f"@media all{{#{root.get('id')}{{max-width:100%;height:auto}}}}"

@@ -59,12 +59,13 @@ def _whole(picture: Picture, body: str, width: float, height: float) -> str:
     dark = "".join(f"#{name} .{part}{{{_css(fill, edge)}}}" for part, (_, _, fill, edge) in used.items())
     jobs = sum(box.count for box in picture.boxes if box.shape is not Shape.EVENT)
     title = clean(f"{picture.name}: {jobs} job{'s' * (jobs != 1)}")
-    shrink = "max-width:100%;height:auto" if width <= 1600 else ""
+    # in a rule of its own: programs that know little CSS take `height:auto` for no height at all
+    shrink = f"<style>@media all{{#{name}{{max-width:100%;height:auto}}}}</style>\n" if width <= 1600 else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" role="img" aria-label="{escape(title)}" '
         f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}" '
-        f'font-family="{FONT}" style="{shrink}">\n'
-        f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>\n{body}\n</svg>\n"
+        f'font-family="{FONT}">\n'
+        f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>\n{shrink}{body}\n</svg>\n"
     )
 
 
