@@ -93,7 +93,12 @@ def begin(home: Path, *arguments: Any) -> subprocess.Popen[str]:
 def command_line(home: Path, *arguments: Any, code: int = 0) -> tuple[str, str]:
     """Run a command line, check its exit code, and return its two outputs."""
     process = begin(home, *arguments)
-    out, err = process.communicate(timeout=PATIENCE)
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     assert process.returncode == code, f"exit code {process.returncode}, expected {code}\n{out}\n{err}"
     return out, err
 

@@ -16,7 +16,7 @@ from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
 from aiflow.cli.records import brief, execution_header, execution_record, job_records, job_table, not_begun_records
 from aiflow.cli.results import masked, results_of
-from aiflow.errors import AIFlowError, StoreError
+from aiflow.errors import AIFlowError
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project
@@ -33,7 +33,7 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
         The execution, and the exit code: 0, or 1 if it did not succeed (or took too long), or 130 and
         143 if this process was interrupted, and it stopped.
     """
-    progress, code, given_up = Progress(project), 0, threading.Event()
+    progress, code = Progress(project), 0
 
     def is_running() -> bool:
         engine = project._shared._engine
@@ -48,7 +48,6 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
                 say(f"Error: {error}", "red")
 
     def abandon(exit_code: int) -> None:
-        given_up.set()
         left = list(project._shared.engine.lives)
         progress.close()
         say("stopped at once", "red")
@@ -67,10 +66,6 @@ def follow(project: Project, begin: Callable[[], Execution], timeout: float | No
             project.wait_for(execution, check=False, timeout=timeout, quiet=progress.waiting)
         except TimeoutError:  # it was stopped; `report` says why
             code = 1
-        except StoreError:  # OwnershipLost among them
-            if given_up.is_set():
-                threading.Event().wait()  # for the other thread, which ends this process
-            raise
         progress.finish()
     if execution.status != "SUCCESS":
         code = interrupts.exit_code or 1

@@ -31,7 +31,8 @@ class Interrupts:
     stop
         Called on a thread at the first signal.
     abandon
-        Called on that thread at the second one, with the exit code; does not return.
+        Called on that thread at the second one, with the exit code; does not return, but ends the process. Whatever the
+        main thread comes to meanwhile does not count: it is held at the end of the ``with``.
     """
 
     def __init__(self, has_work: Callable[[], bool], stop: Callable[[], None], abandon: Callable[[int], None]) -> None:
@@ -40,6 +41,7 @@ class Interrupts:
         self._came = 0.0
         self._before: dict[signal.Signals, Any] = {}
         self._stopping: threading.Thread | None = None
+        self._is_given_up = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
@@ -58,6 +60,8 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._is_given_up:
+            threading.Event().wait()  # for the other thread, which ends this process
         if self._before:
             signal.set_wakeup_fd(self._wakeup)
             for number, handler in self._before.items():
@@ -80,6 +84,7 @@ class Interrupts:
         code = 128 + number
         if self.exit_code is not None:
             if time.monotonic() - self._came > _AT_ONCE:
+                self._is_given_up = True
                 self._abandon(code)
         elif self._has_work():
             self.exit_code, self._came = code, time.monotonic()
