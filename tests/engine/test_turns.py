@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import pytest
+from tests.children import until
 
 import aiflow as af
 from aiflow.deferring import deferred
@@ -92,40 +93,58 @@ def in_thread(act: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_who_waits_behind_an_interrupted_main_thread_is_not_forgotten() -> None:
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Give what interrupts the main thread, once, when a condition holds.
+
+    A signal that comes just before a thread falls asleep does not wake it, so it is sent until it has been noticed.
+    """
+    noticed = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not noticed.is_set():
+            noticed.set()
+            raise KeyboardInterrupt
+
+    def send(condition: Callable[[], object]) -> None:
+        until(condition)
+        while not noticed.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            noticed.wait(0.05)
+
+    before = signal.signal(signal.SIGINT, handle)
+    yield send
+    signal.signal(signal.SIGINT, before)
+
+
+def test_who_waits_behind_an_interrupted_main_thread_is_not_forgotten(
+    interrupt: Callable[[Callable[[], object]], None],
+) -> None:
     begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
 
     def do(entries: list[Entry]) -> None:
         begun.release()
-        assert go_on.acquire(timeout=20)
+        assert go_on.acquire(timeout=60)
         for entry in entries:
             entry.finish()
 
     turns = Turns(do)
     threads = [in_thread(lambda: turns.submit(Entry(nothing)))]
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=60)
     for _ in range(3):  # the first one holds as many turns as is fair
         threads.append(in_thread(lambda: turns.submit(Entry(nothing))))
-        while not turns._inbox:
-            pass
+        until(lambda: turns._inbox)
         go_on.release()
-        assert begun.acquire(timeout=20)
-
-    def interrupt() -> None:
-        while not turns._inbox:
-            pass
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threads.append(in_thread(interrupt))
+        assert begun.acquire(timeout=60)
+    threads.append(in_thread(lambda: interrupt(lambda: turns._inbox)))
     with pytest.raises(KeyboardInterrupt):
         turns.submit(Entry(nothing))
-    last = in_thread(lambda: turns.submit(Entry(nothing)))
-    while len(turns._inbox) < 2:
-        pass
+    threads.append(in_thread(lambda: turns.submit(Entry(nothing))))
+    until(lambda: len(turns._inbox) == 2)
     for _ in range(3):
         go_on.release()
-    for thread in [*threads, last]:
-        thread.join(20)
+    for thread in threads:
+        thread.join(60)
         assert not thread.is_alive()
     turns.close()
 
