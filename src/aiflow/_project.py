@@ -29,7 +29,7 @@ from aiflow.graph.event import Draft, Event, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
-from aiflow.graph.workflow import Workflow, defined
+from aiflow.graph.workflow import Workflow, is_defined_here
 from aiflow.interrupting import Interrupts
 from aiflow.keep import read_keep
 from aiflow.launching import Launcher
@@ -477,7 +477,7 @@ class Project:
         for execution in self.executions.list(status="INTERRUPTED", limit=None):
             if _passed_over is not None and execution.id in _passed_over:
                 continue
-            if execution.workflow in defined:
+            if is_defined_here(execution.workflow, execution.source):
                 try:
                     self._resume(execution, and_run=False)
                     taken.append(execution)

@@ -134,6 +134,17 @@ def test_the_parameters_of_an_execution_stay_what_they_were(story: Story) -> Non
         assert project.executions.get(execution_id).result("train") == 15
 
 
+def test_a_workflow_of_the_same_name_in_another_file_goes_on_with_it_only_if_its_own_file_is_gone(story: Story) -> None:
+    story.write(HANGS)
+    execution_id = story.run_and_kill()
+    story.write("return 1")
+    other = story.file.with_name("other.py")
+    other.write_text(story.file.read_text())
+    assert alone(deeds.recover_file, str(story.home), str(other))["taken"] == []
+    story.file.unlink()
+    assert alone(deeds.recover_file, str(story.home), str(other))["taken"] == [execution_id]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [("\n    load.options(name='extra')()", "job 'extra' is new"), (".after(load.options(name='extra')())", "extra")],

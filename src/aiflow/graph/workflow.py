@@ -17,7 +17,7 @@ from aiflow.graph.condition import Condition, StatusCondition
 from aiflow.graph.job import seconds
 from aiflow.graph.params import bind, bind_call
 
-__all__ = ["Workflow", "defined", "find_defined", "workflow"]
+__all__ = ["Workflow", "defined", "find_defined", "is_defined_here", "workflow"]
 
 defined: dict[str, Workflow] = {}
 """The workflows of this process by name; the latest definition of a name replaces the one before."""
@@ -28,6 +28,12 @@ _by_file: dict[tuple[str, str], Workflow] = {}
 def find_defined(name: str, source: str = "") -> Workflow | None:
     """Find a workflow of this process: the one that `source` defines, if two files have one of the same name."""
     return _by_file.get((source, name), defined[name]) if name in defined else None
+
+
+def is_defined_here(name: str, source: str) -> bool:
+    """Tell whether this process has a workflow as `source` defines it, or that file is gone and another one has it now."""
+    found = find_defined(name, source)
+    return found is not None and (found.source == source or not source or not Path(source).exists())
 
 
 open_project: Callable[[], Any] | None = None
