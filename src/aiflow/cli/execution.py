@@ -156,12 +156,14 @@ def why(asked: Asked, id_: str, job: str) -> None:
         write(asked.output, {"id": found.id, "job": job, "why": text}, Lines(text))
 
 
-@execution.command(examples="execution logs k3vq\nexecution logs k3vq --job train")
+@execution.command(examples="execution logs k3vq\nexecution logs k3vq train")
 @click.argument("id_", metavar="ID")
-@click.option("--job", metavar="NAME", help="Of this job only.")
+@click.argument("name", metavar="[JOB]", required=False)
+@click.option("--job", metavar="NAME", help="Of this job only; the same as JOB.")
 @click.pass_obj
-def logs(asked: Asked, id_: str, job: str | None) -> None:
+def logs(asked: Asked, id_: str, name: str | None, job: str | None) -> None:
     """Show what the jobs of an execution printed and logged, also while they run."""
+    job = job or name
     with needs_home(asked) as project:
         found = project.executions.get(id_)
         text = masked(found.logs(job), found.params)
