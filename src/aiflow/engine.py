@@ -17,6 +17,7 @@ from aiflow.audience import Audience
 from aiflow.clock import Clock
 from aiflow.driving import Driver
 from aiflow.errors import ParameterError, StoreError
+from aiflow.events.pokes import Pokes
 from aiflow.events.ticker import Ticker
 from aiflow.events.watching import FileWatcher
 from aiflow.folders import Folders
@@ -98,7 +99,8 @@ class Engine:
         self.audience = Audience()
         self.subscriptions = Subscriptions(self, later)
         self.deliveries = self.subscriptions.deliveries
-        self.ticker = Ticker(clock, self.look, is_driven=driver is not None)
+        self.pokes = Pokes(store.home / "owners", store.claim_owner(clock.now()))
+        self.ticker = Ticker(clock, self.look, is_driven=driver is not None, pause=self.pokes.wait)
         self.folders = Folders(self, partial(FileWatcher, later=later))
         self.record = Recorder(store)
         self.items = Items(self)
@@ -370,6 +372,8 @@ class Engine:
         finally:
             for entry in entries:
                 entry.finish()
+        if len(events) > self._foreign:
+            self.pokes.poke(self.record.now)
         if events and self.deliveries.subscriptions:
             self.deliveries.announce(events)
         for call in calls:
@@ -736,6 +740,7 @@ class Engine:
         """End threads and runners; what is RUNNING in the store stays so, and is INTERRUPTED once the lock is free."""
         self.clock.detach(self)
         self.folders.close()
+        self.pokes.hush()
         self.ticker.close()
         self.deliveries.close()
         self.turns.close()  # before the jobs hear of it: how they end now is not how they ended
@@ -743,6 +748,7 @@ class Engine:
             for work in list(live.works.values()):
                 work.context.abandon()
         self.performer.close()
+        self.pokes.close()
         for live in list(self.lives.values()):
             live.lost = True
             live.end()

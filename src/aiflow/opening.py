@@ -251,6 +251,7 @@ class Home:
         engine, self._engine = self._engine, None
         if engine is not None:
             self.clock.detach(engine)
+            engine.pokes.forget()
         self.bells.clear()
         self.drivers = 0
 

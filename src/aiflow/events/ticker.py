@@ -58,11 +58,20 @@ class Ticker:
         Called regularly while `watch` was called more often than `unwatch`.
     interval
         Seconds between two looks.
+    pause
+        Waits between two looks, for seconds at most; it may come back before, when there is something to see.
     is_driven
         Whether somebody calls `run_next`, so that no thread is needed; nobody looks then.
     """
 
-    def __init__(self, clock: Clock, look: Callable[[], None], interval: float = 0.05, is_driven: bool = False) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        look: Callable[[], None],
+        interval: float = 0.05,
+        is_driven: bool = False,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
         self.clock, self.look, self.interval, self._is_driven = clock, look, interval, is_driven
         self._heap: list[tuple[float, int, Timer]] = []
         self._cancelled = 0
@@ -70,7 +79,8 @@ class Ticker:
         self._ahead = clock.now() - clock.elapsed()  # by how much the time of day is ahead of the time that passes
         self._condition = threading.Condition()
         self._look_wanted = threading.Event()
-        self._pause = threading.Event()
+        self._closing = threading.Event()
+        self._pause: Callable[[float], Any] = pause or self._closing.wait
         self._running = 0
         self._watchers = 0
         self._thread: threading.Thread | None = None
@@ -225,15 +235,16 @@ class Ticker:
     def _watch(self) -> None:
         while not self._closed:
             self._look_wanted.wait()
-            self._pause.wait(self.interval)
+            self._pause(self.interval)
             if self._closed or not self._watchers:
                 continue
             try:
                 self.look()
             except Exception:  # a full disk now may be none at the next look
                 if self._closed:
-                    return
+                    break
                 logger.exception("Looking for events of other processes failed")
+        self._pause(0.0)  # whoever is asked to pause may have something to let go of
 
     def close(self) -> None:
         """End the threads."""
@@ -241,5 +252,5 @@ class Ticker:
             self._closed = True
             self._heap.clear()
             self._look_wanted.set()
-            self._pause.set()
+            self._closing.set()
             self._condition.notify_all()
