@@ -325,6 +325,7 @@ def test_25_a_schedule_that_is_registered_with_something_else_begins_anew_also_w
         server.look()
         clock.advance(25)
         made = still.schedules.register(workflow, condition, name="often", params=params)
+        run_until_idle(still)  # it hears of it as any subscriber does
         assert server.wants_to_look()
         server.look()
         clock.advance(30)
