@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aiflow.errors import StoreError
+from aiflow.values.hashing import pieces, steady
 
 __all__ = ["BlobWriter", "Blobs"]
 
 _IS_HASH = re.compile(r"[0-9a-f]{64}").fullmatch
-_CHUNK = 1 << 20
 
 
 class BlobWriter:
@@ -190,18 +190,19 @@ class Blobs:
             return writer.commit()
 
     def put_file(self, source: Path | str) -> str:
-        """Copy a file into the blobs, in pieces, and give its hash.
+        """Copy a file into the blobs, in pieces, and give its hash: that of what was written.
 
         Raises
         ------
         StoreError
             If it cannot be written.
-        OSError
-            If `source` cannot be read.
+        NotFound, ParameterError, Conflict, OSError
+            If `source` is not there, is no file, changes meanwhile, or cannot be read; nothing is kept then.
         """
-        with open(source, "rb") as file, self.writer() as writer:
-            while chunk := file.read(_CHUNK):
-                writer.write(chunk)
+        with self.writer() as writer:
+            with steady(source) as file:
+                for piece in pieces(file):
+                    writer.write(piece)
             return writer.commit()
 
     def open(self, digest: str) -> BinaryIO:
