@@ -26,14 +26,18 @@ from aiflow.errors import (
 )
 from aiflow.graph import building as _building_room
 from aiflow.graph import timing as _timing_room
+from aiflow.graph import version as _version_room
 from aiflow.graph import workflow as _workflow_room
+from aiflow.graph.artifact import Artifact, ArtifactVersion
 from aiflow.graph.building import Graph, Node
 from aiflow.graph.command import command
 from aiflow.graph.condition import Condition, condition, event
+from aiflow.graph.dataset import Dataset, DatasetVersion
 from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.file import file
 from aiflow.graph.job import Job, fixed, job
+from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.observing import observe
 from aiflow.graph.params import Secret
 from aiflow.graph.stream import Stream
@@ -60,8 +64,12 @@ __all__ = [
     "ANY",
     "BROADCAST",
     "AIFlowError",
+    "Artifact",
+    "ArtifactVersion",
     "Condition",
     "Conflict",
+    "Dataset",
+    "DatasetVersion",
     "Draft",
     "Event",
     "EventType",
@@ -75,6 +83,8 @@ __all__ = [
     "JobContext",
     "JobExecution",
     "JobStatus",
+    "Model",
+    "ModelVersion",
     "Node",
     "NotFound",
     "OffsetPruned",
@@ -84,6 +94,7 @@ __all__ = [
     "RunnerError",
     "Secret",
     "Skip",
+    "Stage",
     "Stopped",
     "StoreError",
     "Stream",
@@ -119,6 +130,12 @@ def _open_project() -> Any:
     return __getattr__("project")()
 
 
+def _project_of(home: str) -> Any:
+    from aiflow._project import project_of
+
+    return project_of(home)
+
+
 def _check_constant(value: Any) -> None:
     from aiflow.values.codec import check_constant
 
@@ -132,6 +149,7 @@ def _check_cron(expression: str, zone: str) -> None:
 
 
 _workflow_room.open_project = _open_project
+_version_room.project_of = _project_of
 _building_room.check_constant = _check_constant
 _timing_room.check_cron = _check_cron
 

@@ -34,7 +34,7 @@ from aiflow.interrupting import Interrupts
 from aiflow.keep import read_keep
 from aiflow.launching import Launcher
 from aiflow.live import log_path
-from aiflow.opening import guard, open_home
+from aiflow.opening import guard, open_home, projects_in
 from aiflow.runners.context import current_or_none
 from aiflow.settings import load_settings
 from aiflow.store.connection import find_store
@@ -43,6 +43,7 @@ from aiflow.triggers import Triggers
 from aiflow.views import Executions, Jobs, Workflows
 
 if TYPE_CHECKING:
+    from aiflow.metadata.models import Models
     from aiflow.pruning import Pruned
 
 __all__ = ["Project", "project"]
@@ -177,6 +178,13 @@ class Project:
     def schedules(self) -> Triggers:
         """What starts executions when it is time."""
         return Triggers(self, "schedule")
+
+    @property
+    def models(self) -> Models:
+        """The models and their versions."""
+        from aiflow.metadata.models import Models
+
+        return Models(self)
 
     # --- events -----------------------------------------------------------------------------------------------------
 
@@ -642,6 +650,24 @@ def project() -> Project:
             _default = Project()
             atexit.register(_default.close)
         return _default
+
+
+def project_of(home: str) -> Project:
+    """Give the project of a home: that of the running job if it is there, else one that is open in this process.
+
+    Raises
+    ------
+    StoreError
+        If none is.
+    """
+    job = current_or_none()
+    if job is not None and (own := job.project) is not None and str(own.home) == home:
+        return own  # type: ignore[no-any-return]
+    with guard:
+        found = projects_in(Path(home))
+    if not found:
+        raise StoreError(f"the home {home} is not open in this process: open it with af.Project(home={home!r}) first")
+    return found[-1]
 
 
 def publish(key: str, value: Any = None, **more: Any) -> Event:

@@ -16,20 +16,24 @@ from weakref import WeakValueDictionary
 from aiflow.audience import Audience
 from aiflow.clock import Clock
 from aiflow.driving import Driver
-from aiflow.errors import ParameterError, StoreError
+from aiflow.errors import AIFlowError, ParameterError, Stopped, StoreError
 from aiflow.events.pokes import Pokes
 from aiflow.events.ticker import Ticker
 from aiflow.events.watching import FileWatcher
 from aiflow.folders import Folders
 from aiflow.graph import asking, machine, ticking
 from aiflow.graph.admission import Admission, Ticket
+from aiflow.graph.change import Change, Who
 from aiflow.graph.commands import Ask, Command, RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.machine import Report
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
+from aiflow.graph.versions import version_of
 from aiflow.items import Items
+from aiflow.ledger import ledger
+from aiflow.ledger.book import Book
 from aiflow.live import JobWork, Live, stop_request, taken_over
 from aiflow.mapping import run_again
 from aiflow.performing import Performer
@@ -412,7 +416,7 @@ class Engine:
         stored = None
         if ended.outcome == "SUCCESS":
             stored = ended.stored
-            if stored is None and work.options.persist:
+            if stored is None and work.options.persist and ended.gives is None:
                 try:
                     stored = self.store.codec.encode(ended.value, f"the value of job {work.key.job!r}")
                 except Exception as error:  # a user's __reduce__ may raise anything
@@ -430,6 +434,8 @@ class Engine:
                     return True
                 logger.error("The end of job %s could not be recorded, trying again: %s", work.key.job, error)
                 threading.Event().wait(0.5)
+            except AIFlowError as error:  # what it changes of the metadata is not possible
+                ended, stored = Ended("FAILED", error=failure_of(error), retryable=False, reason=str(error)[:500]), None
             except Exception as error:  # something in it cannot be recorded: that is told instead, once
                 if ended.reason == _UNRECORDED:
                     raise
@@ -465,6 +471,8 @@ class Engine:
         if draft.value.get("reason") != reason:  # it ended otherwise than the runner saw it: by a timeout, say
             ended = Ended(status)
         if status == "SUCCESS":
+            if ended.changes:
+                stored = self._make_changes(work, ended) or stored
             if ended.stored is None:
                 live.keep(index, number, ended.value, work.options.persist)
             self.say(live, draft, ended, stored)
@@ -475,6 +483,17 @@ class Engine:
             self.say(live, draft, ended)
         if status != "RETRYING":
             live.used(index, number)
+
+    def _make_changes(self, work: JobWork, ended: Ended) -> Stored | None:
+        """Do what an attempt that succeeded changes of the metadata; its value may be a version that is made only now."""
+        key = work.key
+        given = self.change_now(Who(work.live.namespace, key.execution_id, key.job, key.number), ended.changes)
+        if ended.gives is None:
+            return None
+        kind = ended.changes[ended.gives].gives
+        ended.value = version_of(kind or "", given[ended.gives], str(self.store.home))
+        ended.stored = None
+        return self.store.codec.encode(ended.value, f"the value of job {key.job!r}")
 
     def _save_state(self, work: JobWork, ended: Ended) -> None:
         """Keep the state of a job with its end; that of a batch job only if it succeeded."""
@@ -580,6 +599,26 @@ class Engine:
     def load_state(self, key: RunKey) -> str | None:
         """Give the state of a job that was saved last."""
         return self.store.state(key.execution_id, key.job)
+
+    # --- the metadata -------------------------------------------------------------------------------------------------
+
+    def change(self, key: RunKey, changes: list[Change]) -> list[Any]:
+        """Do changes of the metadata on behalf of a job that runs here, in one transaction; give what each gives."""
+        live = self.lives.get(key.execution_id)
+        if live is None:
+            raise Stopped(f"the execution of job {key.job!r} is over; nothing it does is recorded any more")
+        return self.change_for(Who(live.namespace, key.execution_id, key.job, key.number), changes)
+
+    def change_for(self, who: Who, changes: list[Change]) -> list[Any]:
+        """Do changes of the metadata on behalf of somebody, in one transaction; give what each gives."""
+        found: list[Any] = self.submit(Entry(lambda: self.change_now(who, changes))).result
+        return found
+
+    def change_now(self, who: Who, changes: Iterable[Change]) -> list[Any]:
+        """Do changes of the metadata; only inside a turn."""
+        self.record.flush()  # what this turn has written so far may be what they change
+        book = Book(self.store.writer, lambda draft: self.publish_now((draft,))[0], who, self.record.now)
+        return [ledger.do(book, change) for change in changes]
 
     def project(self) -> Any:
         """Give the project of this engine."""

@@ -66,6 +66,12 @@ def open_home(
         return home
 
 
+def projects_in(home: Path) -> list[Project]:
+    """Give the projects that are open in a home of this process; the caller holds `guard`."""
+    found = _homes.get(home)
+    return [] if found is None else found.projects
+
+
 class Home:
     """One opened home of this process: shared by all projects that were opened in it."""
 

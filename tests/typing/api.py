@@ -137,3 +137,16 @@ def test(clock: ManualClock) -> None:
     assert found.execution in found.executions, found.story
     found = simulate(flow, durations=lambda job, number: 2.0 * number, home="home", crashes=2, workers=2)
     print(found.seed, [event.key for event in found.events], found.end - found.start)
+
+
+def lives_of_models(project: af.Project) -> None:
+    raw, knn = af.Dataset("iris", uri="iris.csv", format="csv"), af.Model("knn")
+    report = af.Artifact("report", uri="report.html", type="html")
+    print(raw.name, report.uri)
+    version: af.ModelVersion = project.models.register(knn).log([1, 2], stage=af.Stage.VALIDATED)
+    found: af.ModelVersion | None = project.models.get("knn").deployed
+    print(version.number, found, version.load())
+
+
+def versions(data: af.DatasetVersion, made: af.ArtifactVersion) -> list[str | None]:
+    return [data.hash, made.hash, str(data)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from aiflow.graph.change import Change
 from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Job, JobOptions
 
@@ -77,6 +78,10 @@ class Ended:
         Whether a KeyboardInterrupt ended it, which is meant for whoever waits on that thread.
     state
         The job's `af.current().state` that is to be saved with this end, as JSON text; or None.
+    changes
+        What of the metadata changes with this end, if it is a success: all of it in the same transaction.
+    gives
+        Which of the changes gives the value (a version, which has a number only then); or None.
     """
 
     outcome: str
@@ -88,6 +93,8 @@ class Ended:
     reason: str | None = None
     interrupted: bool = False
     state: str | None = None
+    changes: tuple[Change, ...] = ()
+    gives: int | None = None
 
 
 class Emitter(Protocol):

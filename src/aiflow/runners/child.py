@@ -229,6 +229,8 @@ def _report(ended: Ended, stored: Stored | None) -> tuple[dict[str, Any], bytes]
         "truth": ended.truth,
         "reason": ended.reason,
         "state": ended.state,
+        "changes": ended.changes,
+        "gives": ended.gives,
         "error": error and [error.type, error.message[:_LONGEST], _shorten(error.traceback)],
     }
     if stored is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiflow.errors import AIFlowError, Stopped
+from aiflow.graph.change import Change
 from aiflow.graph.event import Draft, Event
 from aiflow.graph.execution import RunKey
 from aiflow.graph.params import json_text
@@ -44,6 +45,9 @@ class Port(Protocol):
 
     def load_state(self, key: RunKey) -> str | None:
         """Give the state of a job that was saved last, as JSON text."""
+
+    def change(self, key: RunKey, changes: list[Change]) -> list[Any]:
+        """Do changes of the metadata on behalf of a job, all in one transaction; give what each gives."""
 
 
 class StopEvent(threading.Event):
@@ -269,6 +273,11 @@ class JobContext:
         """Show a short text beside this job wherever its status is shown."""
         self.check_alive()
         self.port.set_label(self.key, str(text)[:200])
+
+    def change(self, *changes: Change) -> list[Any]:
+        """Do changes of the metadata on behalf of this job, all in one transaction; give what each gives."""
+        self.check_alive()
+        return self.port.change(self.key, list(changes))
 
     def abandon(self) -> None:
         """Refuse all that it still calls, and wake it if it waits."""

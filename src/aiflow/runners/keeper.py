@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from aiflow.errors import RunnerError
+from aiflow.graph.change import Change
 from aiflow.runners.base import Call, Ended, Failure, RunnerHost, Work
 from aiflow.runners.calling import judge
 from aiflow.runners.childprocess import ChildProcess, fate
@@ -365,5 +366,6 @@ def _ended(frame: Frame) -> Ended:
         stored = Stored(codec, data, blob, size)
     error = head["error"] and Failure(*head["error"])
     ended = Ended(head["outcome"], None, stored, error, head["retryable"], head["truth"], head["reason"])
-    ended.state = head["state"]
+    ended.state, ended.gives = head["state"], head["gives"]
+    ended.changes = tuple(Change(*change) for change in head["changes"])
     return ended

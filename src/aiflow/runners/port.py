@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiflow import errors
+from aiflow.graph.change import Change
 from aiflow.graph.event import Draft, Event
 from aiflow.graph.execution import RunKey
 from aiflow.runners.base import Work
@@ -25,6 +26,7 @@ _KINDS = {
     for kind in (
         errors.Conflict,
         errors.GraphError,
+        errors.NotFound,
         errors.OwnershipLost,
         errors.ParameterError,
         errors.RunnerError,
@@ -53,7 +55,8 @@ class _Question:
         finally:
             self._forget()
         if problem := self.head.get("error"):
-            raise _KINDS.get(problem[0], errors.RunnerError)(problem[1])
+            kind, *told = problem
+            raise _KINDS.get(kind, errors.RunnerError)(*told)
         return self
 
 
@@ -92,6 +95,11 @@ class SocketPort:
         """Give the state of the job that was saved last."""
         text: str | None = self._ask("load_state", key=key)
         return text
+
+    def change(self, key: RunKey, changes: list[Change]) -> list[Any]:
+        """Do changes of the metadata, all in one transaction."""
+        found: list[Any] = self._ask("change", key=key, changes=changes)
+        return found
 
     def _ask(self, op: str, **fields: Any) -> Any:
         return self.ask(op, **fields).wait().head["value"]
@@ -146,9 +154,11 @@ def answer(work: Work | None, head: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
-def explained(error: BaseException) -> list[str]:
-    """Put an error into a reply."""
+def explained(error: BaseException) -> list[Any]:
+    """Put an error into a reply: its kind, and what it is made of."""
     kind = type(error).__name__
+    if isinstance(error, errors.NotFound):
+        return [kind, error.noun, str(error.name), error.known]
     return [kind, str(error) if kind in _KINDS else f"{kind}: {error}"]
 
 
@@ -161,6 +171,8 @@ def _ask_port(port: Port, head: dict[str, Any]) -> Any:
         return None
     if head["op"] == "load_state":
         return port.load_state(RunKey(*head["key"]))
+    if head["op"] == "change":
+        return port.change(RunKey(*head["key"]), [Change(*change) for change in head["changes"]])
     if head["op"] == "events":
         return [event_row(e) for e in port.events(head["offsets"])]
     raise errors.RunnerError(f"a child process asked for {head['op']!r}, which is unknown")

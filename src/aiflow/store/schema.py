@@ -88,7 +88,59 @@ _SECOND = (
     "CREATE INDEX failed_events_by_handler ON failed_events (handler, id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+_MADE_BY = "execution_id TEXT, job TEXT, job_number INTEGER"
+_NAMED = (
+    "description TEXT NOT NULL, properties TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, deleted REAL"
+)
+
+_THIRD = (
+    f"""CREATE TABLE datasets (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, uri TEXT, format TEXT, schema TEXT, catalog TEXT, folder TEXT,
+        {_NAMED}
+    )""",
+    "CREATE UNIQUE INDEX datasets_by_name ON datasets (name) WHERE deleted IS NULL",
+    f"""CREATE TABLE dataset_versions (
+        id INTEGER PRIMARY KEY, dataset TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT, uri TEXT, format TEXT,
+        size INTEGER, rows INTEGER, schema TEXT, {_MADE_BY}, created REAL NOT NULL, UNIQUE (dataset, number)
+    )""",
+    f"""CREATE TABLE models (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, {_NAMED}
+    )""",
+    "CREATE UNIQUE INDEX models_by_name ON models (name) WHERE deleted IS NULL",
+    f"""CREATE TABLE model_versions (
+        id INTEGER PRIMARY KEY, model TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, uri TEXT,
+        hash TEXT, codec TEXT, size INTEGER, type TEXT NOT NULL, description TEXT NOT NULL, properties TEXT NOT NULL,
+        {_MADE_BY}, created REAL NOT NULL, updated REAL NOT NULL, UNIQUE (model, number)
+    )""",
+    "CREATE UNIQUE INDEX model_versions_deployed ON model_versions (model) WHERE stage = 'DEPLOYED'",  # one at most, always
+    "CREATE INDEX model_versions_by_stage ON model_versions (model, stage, number)",
+    """CREATE TABLE model_stages (
+        id INTEGER PRIMARY KEY, model TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, before TEXT,
+        time REAL NOT NULL, offset INTEGER NOT NULL, execution_id TEXT
+    )""",
+    "CREATE INDEX model_stages_by_time ON model_stages (model, stage, time)",
+    f"""CREATE TABLE artifacts (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, uri TEXT, type TEXT, folder TEXT, {_NAMED}
+    )""",
+    "CREATE UNIQUE INDEX artifacts_by_name ON artifacts (name) WHERE deleted IS NULL",
+    f"""CREATE TABLE artifact_versions (
+        id INTEGER PRIMARY KEY, artifact TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT, uri TEXT, type TEXT,
+        size INTEGER, {_MADE_BY}, created REAL NOT NULL, UNIQUE (artifact, number)
+    )""",
+    f"""CREATE TABLE metrics (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, value REAL, special TEXT, step INTEGER, time REAL NOT NULL,
+        model TEXT, model_number INTEGER, dataset TEXT, dataset_number INTEGER, {_MADE_BY}, offset INTEGER NOT NULL
+    )""",
+    "CREATE INDEX metrics_by_name ON metrics (name, model, dataset, id)",
+    "CREATE INDEX metrics_by_execution ON metrics (execution_id) WHERE execution_id IS NOT NULL",
+    "CREATE INDEX metrics_by_version ON metrics (model, model_number) WHERE model IS NOT NULL",
+    """CREATE TABLE lineage (
+        source TEXT NOT NULL, target TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (source, target)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX lineage_by_target ON lineage (target, source)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """The statements that lead from version n to n + 1, for n = 0, 1, …"""
 
 VERSION = len(MIGRATIONS)

@@ -120,6 +120,10 @@ class Blobs:
             return False
         return True
 
+    def uri(self, digest: str) -> str:
+        """Say where a blob is kept, seen from the home."""
+        return self.path(digest).relative_to(self.root.parent).as_posix()
+
     def files(self) -> Iterator[tuple[str, int, float]]:
         """Go through all blobs: hash, size, and when each was written or touched last, in seconds since 1970."""
         for path in self.root.glob("??/??/*"):

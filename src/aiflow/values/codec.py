@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from aiflow.errors import AIFlowError, ParameterError, RunnerError, StoreError
+from aiflow.graph.version import Version
+from aiflow.graph.versions import version_of
 from aiflow.values.blobs import Blobs, BlobWriter
 
 __all__ = ["Codec", "Serializer", "Stored", "check_constant", "pickle_call", "unpickle_call"]
@@ -80,6 +82,25 @@ class _Arrays:
         import numpy
 
         return numpy.load(file, allow_pickle=False)
+
+
+class _Versions:
+    """Versions of datasets, models and artifacts, as what they say; their content is kept elsewhere."""
+
+    name = "version"
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def handles(self, value: Any) -> bool:
+        return isinstance(value, Version)
+
+    def dump(self, value: Any, file: Any) -> None:
+        file.write(json.dumps({"kind": value.kind, "row": value.to_row()}).encode())
+
+    def load(self, file: BinaryIO) -> Any:
+        told = json.load(file)
+        return version_of(told["kind"], told["row"], self._home)
 
 
 class _Pickles:
@@ -155,9 +176,9 @@ class Codec:
 
     def __init__(self, blobs: Blobs, inline: int = 16_384, serializers: Sequence[Serializer] = ()) -> None:
         self.blobs, self.inline = blobs, inline
-        self._writers: list[Serializer] = [*serializers, _Arrays(), _Pickles()]
+        self._writers: list[Serializer] = [*serializers, _Versions(str(blobs.root.parent)), _Arrays(), _Pickles()]
         self._readers = {s.name: s for s in reversed(self._writers)}
-        taken = {"json", "npy", "pickle"}.intersection(s.name for s in serializers)
+        taken = {"json", "npy", "pickle", "version"}.intersection(s.name for s in serializers)
         if taken:
             raise ParameterError(
                 f"a plug-in's serializer cannot be named {taken.pop()!r}: aiflow uses that name itself"
@@ -193,8 +214,15 @@ class Codec:
             return Stored("json", None, self.blobs.put_bytes(raw), len(raw))
         return self._dump(value, what)
 
-    def _dump(self, value: Any, what: str) -> Stored:
-        with _Sink(self.blobs, self.inline) as sink:
+    def encode_to_blob(self, value: Any, what: str) -> Stored:
+        """Serialise a value into a blob, however small it is; raises what `encode` raises."""
+        raw = _as_json(value)
+        if raw is not None:
+            return Stored("json", None, self.blobs.put_bytes(raw), len(raw))
+        return self._dump(value, what, -1)
+
+    def _dump(self, value: Any, what: str, inline: int | None = None) -> Stored:
+        with _Sink(self.blobs, self.inline if inline is None else inline) as sink:
             try:
                 writer = next(s for s in self._writers if s.handles(value))
                 writer.dump(value, sink)

@@ -1,0 +1,42 @@
+"""A change of the metadata, as what it is: data that travels, and is done in a turn by whoever holds it.
+
+Knows nothing of tables; what each operation means stands in the ledger.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Change", "Who"]
+
+
+class Who(NamedTuple):
+    """On whose behalf something is changed: a job execution, or somebody outside of any (then all but the first is None)."""
+
+    namespace: str
+    execution_id: str | None = None
+    job: str | None = None
+    number: int | None = None
+
+
+class Change(NamedTuple):
+    """One operation on the metadata.
+
+    Attributes
+    ----------
+    op
+        Its name in the ledger: ``"log_model"``.
+    fields
+        Its arguments: JSON data, for it may come from another process.
+    """
+
+    op: str
+    fields: dict[str, Any]
+
+    @property
+    def gives(self) -> str | None:
+        """Of what kind the version is that it gives, if it gives one."""
+        return _GIVES.get(self.op)
+
+
+_GIVES = {"log_model": "model", "set_stage": "model", "log_dataset": "dataset", "log_artifact": "artifact"}

@@ -1,0 +1,117 @@
+"""What a dataset is: what a workflow declares, and its versions, told apart by what is in them.
+
+Knows nothing of files, formats and how versions are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aiflow.graph.naming import check_name, check_texts
+from aiflow.graph.version import Version
+
+__all__ = ["Dataset", "DatasetVersion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Data by name, declared once.
+
+    Parameters
+    ----------
+    name
+        Unique in the home.
+    uri
+        Where it is: the path of a file or folder (a relative one is taken from the folder of the workflow's file), or
+        something like ``s3://…`` that only your own functions read.
+    format
+        ``"csv"``, ``"parquet"``, ``"json"`` or ``"npy"``, which aiflow can read and write; or a word of your own.
+    schema
+        The columns and their types: ``{"species": "str", "width": "float"}``.
+    catalog
+        Where a catalogue knows it: any of `name`, `type`, `database`, `connection`, `table`.
+    description, properties
+        Whatever you want to remember of it.
+
+    Examples
+    --------
+    >>> import aiflow as af
+    >>> af.Dataset("iris", uri="data/iris.csv", format="csv").uri
+    'data/iris.csv'
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    name: str
+    uri: str | None = None
+    format: str | None = None
+    schema: Mapping[str, Any] | None = field(default=None, hash=False)
+    catalog: Mapping[str, Any] | None = field(default=None, hash=False)
+    description: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        check_name("Dataset", self.name)
+        if isinstance(self.uri, Path):
+            object.__setattr__(self, "uri", str(self.uri))
+        check_texts("Dataset", self.name, uri=self.uri, format=self.format, description=self.description)
+
+    def fields(self) -> dict[str, Any]:
+        """Give what is remembered of it besides the name."""
+        return {
+            "uri": self.uri,
+            "format": self.format,
+            "schema": None if self.schema is None else dict(self.schema),
+            "catalog": None if self.catalog is None else dict(self.catalog),
+            "description": self.description,
+            "properties": dict(self.properties),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion(Version):
+    """One version of a dataset; written ``iris:2``.
+
+    Attributes
+    ----------
+    dataset, number
+        Which; numbers begin at 1 and are never used again.
+    hash, size
+        The SHA-256 of its content, and how many bytes that has.
+    uri
+        Where it was when the version was recorded; an absolute path, if it is a file or folder.
+    format
+        How it is written.
+    rows, schema
+        How many rows, and the columns with their types, where the format tells.
+    created
+        When it was recorded.
+    execution_id, job, job_number
+        The job execution that recorded it, or None.
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    dataset: str
+    number: int
+    hash: str | None = field(compare=False, default=None)
+    uri: str | None = field(compare=False, default=None)
+    format: str | None = field(compare=False, default=None)
+    size: int | None = field(compare=False, default=None)
+    rows: int | None = field(compare=False, default=None)
+    schema: Mapping[str, Any] | None = field(compare=False, default=None)
+    created: datetime | None = field(compare=False, default=None)
+    execution_id: str | None = field(compare=False, default=None)
+    job: str | None = field(compare=False, default=None)
+    job_number: int | None = field(compare=False, default=None)
+    id: int = field(compare=False, default=0)
+    home: str = field(compare=False, default="", repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the dataset."""
+        return self.dataset

@@ -1,0 +1,142 @@
+"""What a model is: what a workflow declares, its versions, and the stages that a version goes through.
+
+Knows nothing of how versions are kept, nor of what trains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from aiflow.graph.naming import check_name, check_texts
+from aiflow.graph.version import Version
+
+__all__ = ["LEGAL", "Model", "ModelVersion", "Stage"]
+
+
+class Stage(StrEnum):
+    """How far a version of a model has come."""
+
+    GENERATED = "GENERATED"
+    VALIDATED = "VALIDATED"
+    DEPLOYED = "DEPLOYED"
+    DEPRECATED = "DEPRECATED"
+    DELETED = "DELETED"
+
+
+LEGAL: Mapping[Stage, frozenset[Stage]] = MappingProxyType(
+    {
+        Stage.GENERATED: frozenset((Stage.VALIDATED, Stage.DEPLOYED, Stage.DEPRECATED, Stage.DELETED)),
+        Stage.VALIDATED: frozenset((Stage.DEPLOYED, Stage.DEPRECATED, Stage.DELETED)),
+        Stage.DEPLOYED: frozenset((Stage.DEPRECATED, Stage.DELETED)),
+        Stage.DEPRECATED: frozenset((Stage.DEPLOYED, Stage.DELETED)),
+        Stage.DELETED: frozenset(),
+    }
+)
+"""From each stage, where a version may go. DEPRECATED to DEPLOYED is a roll-back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by name, declared once; its versions come from jobs with `@af.train`, or from `project.models`.
+
+    Parameters
+    ----------
+    name
+        Unique in the home.
+    description
+        What it is for.
+    properties
+        Whatever you want to remember of it: texts and numbers by name.
+
+    Examples
+    --------
+    >>> import aiflow as af
+    >>> af.Model("knn", description="tells the species of an iris").name
+    'knn'
+    """
+
+    kind: ClassVar[str] = "model"
+
+    name: str
+    description: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        check_name("Model", self.name)
+        check_texts("Model", self.name, description=self.description)
+
+    def fields(self) -> dict[str, Any]:
+        """Give what is remembered of it besides the name."""
+        return {"description": self.description, "properties": dict(self.properties)}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion(Version):
+    """One version of a model; written ``knn:2``. What it says is what was true when it was asked for.
+
+    Attributes
+    ----------
+    model, number
+        Which; numbers begin at 1 and are never used again.
+    stage
+        How far it had come.
+    uri, hash, size
+        Where its object is kept, the SHA-256 of that, and how many bytes it has.
+    type
+        The class of the object, with its module.
+    description, properties
+        What was said when it was made.
+    created, updated
+        When it was made, and when its stage changed last.
+    execution_id, job, job_number
+        The job execution that made it, or None.
+    """
+
+    kind: ClassVar[str] = "model"
+
+    model: str
+    number: int
+    stage: Stage = field(compare=False, default=Stage.GENERATED)
+    uri: str | None = field(compare=False, default=None)
+    hash: str | None = field(compare=False, default=None)
+    type: str = field(compare=False, default="")
+    description: str = field(compare=False, default="")
+    properties: Mapping[str, Any] = field(compare=False, default_factory=dict)
+    created: datetime | None = field(compare=False, default=None)
+    updated: datetime | None = field(compare=False, default=None)
+    execution_id: str | None = field(compare=False, default=None)
+    job: str | None = field(compare=False, default=None)
+    job_number: int | None = field(compare=False, default=None)
+    size: int = field(compare=False, default=0)
+    codec: str | None = field(compare=False, default=None, repr=False)
+    id: int = field(compare=False, default=0)
+    home: str = field(compare=False, default="", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stage", Stage(self.stage))
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.model
+
+    def load(self) -> Any:
+        """Give the object itself. The hash of what is kept is checked first.
+
+        Raises
+        ------
+        StoreError
+            If it is not kept any more, or is damaged, or what it needs cannot be imported.
+        """
+        return self._project.models.load(self)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The newest value of each metric of this version, by name."""
+        found: dict[str, float] = self._project.models.metrics_of(self)
+        return found

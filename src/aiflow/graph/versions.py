@@ -1,0 +1,23 @@
+"""Makes versions of rows, of whatever kind they are.
+
+Knows nothing of where the rows come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiflow.graph.artifact import ArtifactVersion
+from aiflow.graph.dataset import DatasetVersion
+from aiflow.graph.model import ModelVersion
+from aiflow.graph.version import Version
+
+__all__ = ["VERSIONS", "version_of"]
+
+VERSIONS: Mapping[str, type[Version]] = {v.kind: v for v in (DatasetVersion, ModelVersion, ArtifactVersion)}
+
+
+def version_of(kind: str, row: Mapping[str, Any], home: str) -> Version:
+    """Make a version of its row, as the ledger gives it."""
+    return VERSIONS[kind].of_row(row, home)

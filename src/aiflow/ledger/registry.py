@@ -1,0 +1,119 @@
+"""Registers datasets, models and artifacts: the same for all of them.
+
+Knows nothing of their versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aiflow.errors import Conflict, NotFound, ParameterError, suggest
+from aiflow.graph.event import EventType
+from aiflow.ledger.book import Book
+
+__all__ = ["KINDS", "Kind", "delete", "known", "register", "update"]
+
+
+class Kind(NamedTuple):
+    """What can be registered.
+
+    Attributes
+    ----------
+    table
+        Where it is kept.
+    fixed
+        Fields in which a second registration must agree; `update` changes them.
+    free
+        Fields that a second registration updates.
+    """
+
+    table: str
+    fixed: tuple[str, ...]
+    free: tuple[str, ...]
+
+
+KINDS = {
+    "dataset": Kind("datasets", ("uri", "format", "schema"), ("catalog", "description", "properties", "folder")),
+    "model": Kind("models", (), ("description", "properties")),
+    "artifact": Kind("artifacts", ("uri", "type"), ("description", "properties", "folder")),
+}
+
+
+def find(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any] | None:
+    """Give the row that is registered under a name or an id, or None."""
+    column = "id" if isinstance(name_or_id, int) else "name"
+    return book.row(f"SELECT * FROM {KINDS[kind].table} WHERE {column} = ? AND deleted IS NULL", (name_or_id,))
+
+
+def known(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any]:
+    """Give the row that is registered under a name or an id; raises `NotFound` with close names."""
+    row = find(book, kind, name_or_id)
+    if row is None:
+        names = [r["name"] for r in book.rows(f"SELECT name FROM {KINDS[kind].table} WHERE deleted IS NULL")]
+        raise NotFound(kind, name_or_id, names)
+    return row
+
+
+def register(book: Book, kind: str, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Register something, or find it registered already.
+
+    Raises
+    ------
+    Conflict
+        If it is registered with another value in one of the fixed fields.
+    """
+    spec, row = KINDS[kind], find(book, kind, name)
+    if row is None:
+        row_id = book.insert(
+            spec.table, {"name": name, **fields, "created": book.now, "updated": book.now}
+        )  # fmt: skip
+        _say(book, kind, name, row_id, "registered")
+        return known(book, kind, row_id)
+    for field in spec.fixed:
+        if row[field] != fields.get(field):
+            raise Conflict(
+                f"{kind} {name!r} is registered with {field}={row[field]!r}, and this says {field}={fields.get(field)!r}; "
+                f"if it has changed, say so once: project.{spec.table}.update({name!r}, {field}={fields.get(field)!r})"
+            )
+    changed = {f: fields[f] for f in spec.free if f in fields and row[f] != fields[f]}
+    return _changed(book, kind, row, changed)
+
+
+def update(book: Book, kind: str, name_or_id: str | int, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Change some fields of what is registered; what is the same already changes nothing.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    ParameterError
+        If it has no such field.
+    """
+    spec, row = KINDS[kind], known(book, kind, name_or_id)
+    can_change = (*spec.fixed, *spec.free)
+    for field in fields:
+        if field not in can_change:
+            raise ParameterError(f"a {kind} has no field {field!r} that can be changed{suggest(field, can_change)}")
+    return _changed(book, kind, row, {f: v for f, v in fields.items() if row[f] != v})
+
+
+def delete(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any]:
+    """Forget what is registered: its name is free, its versions stay to be asked for. Raises `NotFound`."""
+    row = known(book, kind, name_or_id)
+    book.update(KINDS[kind].table, row["id"], {"deleted": book.now, "updated": book.now})
+    _say(book, kind, row["name"], row["id"], "deleted")
+    return row
+
+
+def _changed(book: Book, kind: str, row: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    if not changes:
+        return row
+    book.update(KINDS[kind].table, row["id"], {**changes, "updated": book.now})
+    if changes.keys() - {"folder"}:
+        _say(book, kind, row["name"], row["id"], "updated")
+    return known(book, kind, row["id"])
+
+
+def _say(book: Book, kind: str, name: str, row_id: int, action: str) -> None:
+    book.say(name, EventType.METADATA_CHANGED, {"kind": kind, "id": row_id, "action": action})

@@ -1,0 +1,193 @@
+"""Models and their versions, as users ask for them: `project.models`.
+
+Knows nothing of turns: what it changes is done by the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aiflow.clock import as_datetime
+from aiflow.errors import NotFound, ParameterError, StoreError
+from aiflow.graph.change import Change
+from aiflow.graph.model import Model, ModelVersion, Stage
+from aiflow.metadata.registered import Registry, do, page, select
+from aiflow.values.codec import Stored
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+
+__all__ = ["Models", "RegisteredModel", "stored_model"]
+
+
+def stored_model(project: Project, value: Any, what: str) -> dict[str, Any]:
+    """Keep the object of a model version in a blob; give the fields that say so."""
+    stored = project._store.codec.encode_to_blob(value, what)
+    kind = type(value)
+    return {
+        "hash": stored.blob, "codec": stored.codec, "size": stored.size, "uri": project._store.blobs.uri(stored.blob or ""),
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model that is registered, and the door to its versions.
+
+    Attributes
+    ----------
+    id, name
+        What it is asked for by.
+    description, properties
+        What was said of it.
+    created, updated
+        Times in UTC.
+    """
+
+    id: int
+    name: str
+    description: str
+    properties: Mapping[str, Any]
+    created: datetime
+    updated: datetime
+    _project: Any = field(default=None, repr=False, compare=False)
+
+    def versions(self, stage: Stage | str | None = None) -> list[ModelVersion]:
+        """Give the versions, oldest first; those that are DELETED only if asked for by that stage."""
+        project: Project = self._project
+        clause, values = "stage <> 'DELETED'", [self.name]
+        if stage is not None:
+            clause, values = "stage = ?", [self.name, _stage(stage)]
+        rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number", values)
+        return [ModelVersion.of_row(row, str(project.home)) for row in rows]
+
+    def version(self, number: int) -> ModelVersion:
+        """Give one version by its number; raises `NotFound`."""
+        project: Project = self._project
+        rows = select(project, "model_versions", "model = ? AND number = ?", (self.name, number))
+        if not rows:
+            raise NotFound("version of a model", f"{self.name}:{number}", [str(v) for v in self.versions()])
+        return ModelVersion.of_row(rows[0], str(project.home))
+
+    def latest(self, stage: Stage | str | None = None) -> ModelVersion | None:
+        """Give the newest version, or the newest in a stage; None if there is none."""
+        project: Project = self._project
+        clause, values = "stage <> 'DELETED'", [self.name]
+        if stage is not None:
+            clause, values = "stage = ?", [self.name, _stage(stage)]
+        rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number DESC{page(1, 0)}", values)
+        return ModelVersion.of_row(rows[0], str(project.home)) if rows else None
+
+    @property
+    def deployed(self) -> ModelVersion | None:
+        """The version that is deployed, or None."""
+        return self.latest(Stage.DEPLOYED)
+
+    def log(self, value: Any, stage: Stage | str = Stage.GENERATED, **fields: Any) -> ModelVersion:
+        """Keep an object as a new version.
+
+        Parameters
+        ----------
+        value
+            The object: anything that can be serialised.
+        stage
+            GENERATED, VALIDATED or DEPLOYED; as DEPLOYED it takes the place of the one that was.
+        **fields
+            `description` and `properties`.
+        """
+        wanted = _stage(stage)
+        if wanted in (Stage.DEPRECATED, Stage.DELETED):
+            raise ParameterError(f"a version cannot begin as {wanted}; say GENERATED, VALIDATED or DEPLOYED")
+        unknown = fields.keys() - {"description", "properties"}
+        if unknown:
+            raise ParameterError(f"log takes description and properties, not {', '.join(sorted(unknown))}")
+        kept = stored_model(self._project, value, f"a version of model {self.name!r}")
+        given = {"description": "", "properties": {}, **fields, **kept}
+        return self._changed(Change("log_model", {"model": self.name, "stage": str(wanted), "fields": given}))
+
+    def deploy(self, number: int) -> ModelVersion:
+        """Make a version the one that is deployed; the one that was is DEPRECATED, in the same transaction.
+
+        Raises
+        ------
+        Conflict
+            If it is DELETED.
+        NotFound
+            If there is none of that number.
+        """
+        return self._to(number, Stage.DEPLOYED)
+
+    def validate(self, number: int) -> ModelVersion:
+        """Say that a version is good enough; raises `Conflict` if it has gone further already."""
+        return self._to(number, Stage.VALIDATED)
+
+    def deprecate(self, number: int) -> ModelVersion:
+        """Take a version out of use; `deploy` takes it back."""
+        return self._to(number, Stage.DEPRECATED)
+
+    def delete(self, number: int) -> ModelVersion:
+        """Delete a version: it is listed only when asked for, and cannot be deployed any more."""
+        return self._to(number, Stage.DELETED)
+
+    def rollback(self) -> ModelVersion:
+        """Deploy again the version that was deployed before; raises `Conflict` if there is none."""
+        return self._changed(Change("roll_back", {"model": self.name}))
+
+    def _to(self, number: int, stage: Stage) -> ModelVersion:
+        if isinstance(number, ModelVersion):
+            number = number.number
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ParameterError(f"a version of a model is named by its number, not by {number!r}")
+        return self._changed(Change("set_stage", {"model": self.name, "number": number, "stage": str(stage)}))
+
+    def _changed(self, change: Change) -> ModelVersion:
+        return ModelVersion.of_row(do(self._project, change)[0], str(self._project.home))
+
+
+def _stage(stage: Stage | str) -> Stage:
+    try:
+        return Stage(str(stage).upper())
+    except ValueError:
+        raise ParameterError(f"a stage is one of {', '.join(Stage)}, not {stage!r}") from None
+
+
+class Models(Registry[RegisteredModel]):
+    """The models; got as `project.models`.
+
+    Examples
+    --------
+    >>> import aiflow as af, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+    ...     knn = project.models.register("knn")
+    ...     first, second = knn.log([1, 2]), knn.log([3], stage="DEPLOYED")
+    ...     print(first, second.stage, knn.deployed.load())
+    knn:1 DEPLOYED [3]
+    """
+
+    kind: ClassVar[str] = "model"
+    declared = Model
+    _filters = ("name", "id", "description")
+
+    def _made(self, row: Mapping[str, Any]) -> RegisteredModel:
+        created, updated = as_datetime(row["created"]), as_datetime(row["updated"])
+        return RegisteredModel(
+            row["id"], row["name"], row["description"], row["properties"], created, updated, self._project
+        )  # fmt: skip
+
+    def delete(self, name_or_id: Any) -> None:
+        """Forget a model: its versions are DELETED, its name is free; a new one of that name counts on."""
+        name = getattr(name_or_id, "name", name_or_id)
+        do(self._project, Change("delete_model", {"model": name}))
+
+    def load(self, version: ModelVersion) -> Any:
+        """Give the object of a version; the hash of what is kept is checked first."""
+        if version.hash is None or version.codec is None:
+            raise StoreError(f"no object is kept for {version}; it is at {version.uri}")
+        return self._project._store.codec.decode(Stored(version.codec, None, version.hash, version.size))
+
+    def metrics_of(self, version: ModelVersion) -> dict[str, float]:
+        """Give the newest value of each metric of a version, by name."""
+        raise NotImplementedError

@@ -1,0 +1,182 @@
+"""What all views of registered things have in common: register, find, list, update, delete.
+
+Knows nothing of versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from aiflow.errors import NotFound, ParameterError
+from aiflow.graph.artifact import Artifact
+from aiflow.graph.change import Change, Who
+from aiflow.graph.dataset import Dataset
+from aiflow.graph.model import Model
+from aiflow.ledger.book import decoded
+from aiflow.ledger.registry import KINDS
+from aiflow.runners.context import current_or_none
+from aiflow.views import where
+
+if TYPE_CHECKING:
+    from aiflow._project import Project
+
+__all__ = ["Registry", "do", "page"]
+
+R = TypeVar("R")
+
+
+def do(project: Project, *changes: Change) -> list[Any]:
+    """Do changes of the metadata in one transaction, on behalf of the running job if there is one; give what each gives."""
+    project._check_open()
+    job = current_or_none()
+    who = Who(project.name)
+    if job is not None:
+        job.check_alive()
+        who = Who(job.namespace, job.execution_id, job.job, job.number)
+    return project._shared.engine.change_for(who, list(changes))
+
+
+def page(limit: int | None, offset: int) -> str:
+    """Give the end of a statement that lists a part."""
+    for what, value in (("limit", limit), ("offset", offset)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise ParameterError(f"{what} must be a whole number ≥ 0, not {value!r}")
+    return f" LIMIT {-1 if limit is None else limit} OFFSET {offset}"
+
+
+class Registry(Generic[R]):
+    """The view of one kind of registered things."""
+
+    kind: ClassVar[str]
+    declared: ClassVar[type[Dataset] | type[Model] | type[Artifact]]
+    _filters: ClassVar[tuple[str, ...]]
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @property
+    def _table(self) -> str:
+        return KINDS[self.kind].table
+
+    def _made(self, row: Mapping[str, Any]) -> R:
+        raise NotImplementedError
+
+    def register(self, value: Any, **fields: Any) -> R:
+        """Register something by what was declared, or by a name and fields; again with the same fields, it is the same row.
+
+        Parameters
+        ----------
+        value
+            What was declared, or a name.
+        **fields
+            With a name: the fields.
+
+        Raises
+        ------
+        Conflict
+            If the name is registered with another value of a field that says what it is; the message shows how to change it.
+        """
+        if isinstance(value, str):
+            try:
+                value = self.declared(value, **fields)
+            except TypeError as error:
+                raise ParameterError(f"{self.declared.__name__}({value!r}, …): {error}") from None
+        elif not isinstance(value, self.declared) or fields:
+            raise ParameterError(f"register takes an af.{self.declared.__name__}, or a name and fields, not {value!r}")
+        given = {"kind": self.kind, "name": value.name, "fields": self._fields(value)}
+        return self._made(do(self._project, Change("register", given))[0])
+
+    def _fields(self, value: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = value.fields()
+        return fields
+
+    def find(self, name_or_id: str | int) -> R | None:
+        """Give what is registered under a name or an id; None if nothing is."""
+        row = self._row(name_or_id)
+        return None if row is None else self._made(row)
+
+    def get(self, name_or_id: str | int) -> R:
+        """Give what is registered under a name or an id.
+
+        Raises
+        ------
+        NotFound
+            If nothing is; close names are listed.
+        """
+        found = self.find(name_or_id)
+        if found is None:
+            raise NotFound(self.kind, name_or_id, self._names())
+        return found
+
+    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[R]:
+        """Give what is registered, by name; filter by fields, names take globs."""
+        clause, values = where(filters, self._filters, self._table)
+        rows = self._rows(f"{clause} AND deleted IS NULL ORDER BY name{page(limit, offset)}", values)
+        return [self._made(row) for row in rows]
+
+    def count(self, **filters: Any) -> int:
+        """Count what is registered; the filters are those of `list`."""
+        clause, values = where(filters, self._filters, self._table)
+        found = self._project._store.row(
+            f"SELECT count(*) FROM {self._table} WHERE {clause} AND deleted IS NULL", values
+        )
+        return int(found[0]) if found else 0
+
+    def update(self, name_or_id: Any, **fields: Any) -> R:
+        """Change some fields; what is the same already changes nothing.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        ParameterError
+            If there is no such field, or it takes no such value; nothing is changed.
+        """
+        name = getattr(name_or_id, "name", name_or_id)
+        row = self._row(name)
+        if row is not None:  # check what is said as a declaration is checked
+            known = {f for f in self.declared.__dataclass_fields__ if f != "name"}
+            self.declared(row["name"], **{k: v for k, v in fields.items() if k in known})
+        change = Change("update", {"kind": self.kind, "name_or_id": name, "fields": fields})
+        return self._made(do(self._project, change)[0])
+
+    def delete(self, name_or_id: Any) -> None:
+        """Forget it: its name is free then, and its versions are still there to be asked for by lineage.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
+        name = getattr(name_or_id, "name", name_or_id)
+        do(self._project, Change("delete", {"kind": self.kind, "name_or_id": name}))
+
+    def _row(self, name_or_id: str | int) -> dict[str, Any] | None:
+        if isinstance(name_or_id, bool) or not isinstance(name_or_id, str | int):
+            raise ParameterError(f"a {self.kind} is asked for by name or id, not by {name_or_id!r}")
+        column = "id" if isinstance(name_or_id, int) else "name"
+        found = self._rows(f"{column} = ? AND deleted IS NULL", (name_or_id,))
+        if not found and isinstance(name_or_id, str) and name_or_id.isdecimal():
+            found = self._rows("id = ? AND deleted IS NULL", (int(name_or_id),))
+        return found[0] if found else None
+
+    def _rows(self, clause: str, values: Any) -> Sequence[dict[str, Any]]:
+        return select(self._project, self._table, clause, values)
+
+    def _names(self) -> Sequence[str]:
+        rows = self._project._store.rows(f"SELECT name FROM {self._table} WHERE deleted IS NULL")
+        return [row[0] for row in rows]
+
+
+def select(project: Project, table: str, clause: str, values: Any) -> list[dict[str, Any]]:
+    """Read whole rows of a table as dicts."""
+    names = columns(project, table)
+    rows = project._store.rows(f"SELECT {', '.join(names)} FROM {table} WHERE {clause}", values)
+    return [decoded(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def columns(project: Project, table: str) -> list[str]:
+    """Give the names of the columns of a table."""
+    found = project._store.rows("SELECT name FROM pragma_table_info(?)", (table,))
+    return [row[0] for row in found]
