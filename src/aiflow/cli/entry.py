@@ -25,6 +25,7 @@ from aiflow.cli.failures import Terminated, outcome_of
 from aiflow.cli.formats import Lines, write
 from aiflow.cli.job import job
 from aiflow.cli.list import list_
+from aiflow.cli.model import model
 from aiflow.cli.run import run
 from aiflow.cli.serve import serve
 from aiflow.cli.show import show
@@ -46,6 +47,7 @@ list executions                      # what was run
 execution show k3vq                  # one of them, by its id
 event publish go '{"n": 1}'          # tell all that wait for it
 event tail                           # see what happens
+model show knn                       # a model and its versions
 """
 
 
@@ -72,7 +74,7 @@ def version(asked: Asked) -> None:
     write(asked.output, data, Lines("\n".join(f"{name} {number}" for name, number in data.items())))
 
 
-for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, db):
+for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, model, db):
     aiflow.add_command(_command)
 
 

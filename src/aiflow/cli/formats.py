@@ -22,6 +22,7 @@ __all__ = ["STATUS_STYLES", "Fields", "Lines", "Table", "as_data", "cell", "json
 STATUS_STYLES = {
     "SUCCESS": "green", "FAILED": "bold red", "RUNNING": "bold blue", "QUEUED": "cyan", "RETRYING": "yellow",
     "STOPPING": "yellow", "STOPPED": "magenta", "SKIPPED": "dim", "INIT": "dim", "INTERRUPTED": "bold magenta",
+    "GENERATED": "cyan", "VALIDATED": "blue", "DEPLOYED": "bold green", "DEPRECATED": "dim", "DELETED": "dim strike",
 }  # fmt: skip
 
 

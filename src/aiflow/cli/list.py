@@ -12,6 +12,7 @@ import rich_click as click
 
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, Table, write
+from aiflow.cli.model import model_record, model_table
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
 from aiflow.cli.trigger import trigger_records, trigger_table
 from aiflow.errors import ParameterError, suggest
@@ -40,7 +41,7 @@ _limit = click.option(
 
 @click.group("list", cls=Group, examples=_EXAMPLES)
 def list_() -> None:
-    """List what is recorded: workflows, executions, jobs, events, triggers, schedules."""
+    """List what is recorded: workflows, executions, jobs, events, triggers, schedules, models."""
 
 
 def _status(text: str | None, known: type[StrEnum]) -> dict[str, Any]:
@@ -158,6 +159,17 @@ def schedules(asked: Asked, limit: int) -> None:
     with needs_home(asked) as project:
         rows = trigger_records(project.schedules.list(limit=limit or None, **_given(namespace=asked.namespace)))
         write(asked.output, rows, trigger_table(rows))
+
+
+@list_.command(examples="list models\nlist models --name 'fraud*'")
+@_limit
+@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.pass_obj
+def models(asked: Asked, limit: int, name: str | None) -> None:
+    """List the models, with the version that is deployed and the newest one."""
+    with needs_home(asked) as project:
+        rows = [model_record(m) for m in project.models.list(limit=limit or None, **_given(name=name))]
+        write(asked.output, rows, model_table(rows))
 
 
 def _newest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiflow.errors import ParameterError
 
-__all__ = ["check_name", "check_texts"]
+__all__ = ["check_name", "check_texts", "parted"]
 
 
 def check_name(what: str, name: object) -> str:
@@ -26,6 +26,22 @@ def check_name(what: str, name: object) -> str:
             "spaces at its ends (versions are written name:2, and * is for searching)"
         )
     return name
+
+
+def parted(text: str) -> tuple[str, int | None]:
+    """Take what people write apart: ``knn:2`` is version 2 of knn, ``knn`` the whole of it.
+
+    Raises
+    ------
+    ParameterError
+        If what follows the colon is no number of a version.
+    """
+    name, colon, number = text.partition(":")
+    if not colon:
+        return name, None
+    if not number.isdecimal() or not name:
+        raise ParameterError(f"a version is written NAME:NUMBER, such as knn:2, not {text!r}")
+    return name, int(number)
 
 
 def check_texts(what: str, name: str, **given: object) -> None:

@@ -69,10 +69,11 @@ def roll_back(book: Book, model: str | int) -> dict[str, Any]:
     for row in rows[1:]:
         if version(book, name, row["number"])["stage"] == Stage.DEPRECATED:
             return set_stage(book, name, row["number"], Stage.DEPLOYED)
-    raise Conflict(
-        f"there is no version of model {name!r} to roll back to: {'only one version was' if rows else 'none was ever'} deployed"
-        " that still could be; deploy one by its number"
+    why = (
+        "the other versions that were deployed are DELETED" if rows[1:] else "only one version of it was ever deployed"
     )
+    why = why if rows else "no version of it was ever deployed"
+    raise Conflict(f"{name} cannot be rolled back: {why}; deploy a version by its number")
 
 
 def delete_model(book: Book, model: str | int) -> dict[str, Any]:
