@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["EventLog"]
 
 Texts = str | Iterable[str] | None
+_READING = 0.01
+"""Seconds between two looks whether who follows has read the past."""
 _ADVICE = "say since='start' for what is left"
 
 
@@ -121,7 +123,7 @@ class EventLog:
         Parameters
         ----------
         timeout
-            Seconds without any event after which it ends; None for never.
+            Seconds without any event after which it ends; None for never. Those of the past are given in any case.
         """
         return Following(self._project, keys, types, namespaces, senders, self.position(since, "now"), timeout)
 
@@ -242,7 +244,11 @@ class Following:
             self._bell.clear()
             if self._events or self._subscription.closed:
                 continue
-            if not self._bell.wait(self._timeout) and not self._events:
+            if self._bell.wait(self._timeout) or self._events:
+                continue
+            if self._subscription.is_behind:  # it is the reading that takes so long
+                self._bell.wait(_READING)
+            else:
                 self.close()
 
     def __iter__(self) -> Iterator[Event]:

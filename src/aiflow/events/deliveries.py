@@ -79,6 +79,11 @@ class Subscription:
         self.live = False
         self.closed = False
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether another thread still reads what was there before it came, or what it could not keep in mind."""
+        return not (self.live or self.closed or self._owner._closed or self._owner.is_own_thread())
+
     def close(self, timeout: float = 5.0) -> None:
         """End the subscription, after what is being handed over (`timeout` seconds at most)."""
         is_first, self.closed = not self.closed, True
