@@ -179,7 +179,7 @@ def test_a_command_publishes_to_restarts_and_stops_what_another_process_runs(tmp
         assert heard.count("again") == 2
         assert {"n": [1, 2]} in heard
         command_line(home, "execution", "stop", execution.id)
-        execution.wait(timeout=10)
+        execution.wait(timeout=PATIENCE)
         assert str(project.events.latest("hello").offset) in execution.why("hear")
 
 

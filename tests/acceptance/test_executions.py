@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.acts import PATIENCE, Gate, until, write
 
 import aiflow as af
-from aiflow.testing import assert_replays, run_until_idle
+from aiflow.testing import ManualClock, assert_replays, run_until_idle
 
 
 @pytest.mark.parametrize("runner", ["inline", "thread", "process"])
@@ -224,7 +224,7 @@ def test_rule_36_a_limit_counts_across_executions(tmp_path, monkeypatch):
 def test_rule_18_a_job_past_its_timeout_is_tried_again_only_when_a_thread_has_ended_and_a_process_is_killed(tmp_path):
     order: list[str] = []
 
-    @af.job(timeout=0.05, retries=1, retry_delay=0)
+    @af.job(timeout=60, retries=1, retry_delay=0)
     def in_thread():
         attempt = af.current().attempt
         order.append(f"begin {attempt}")
@@ -239,14 +239,22 @@ def test_rule_18_a_job_past_its_timeout_is_tried_again_only_when_a_thread_has_en
             pass
 
     @af.workflow
-    def flow():
+    def threads():
         in_thread()
-        in_process().after(in_thread.options(name="first")())
 
+    @af.workflow
+    def processes():
+        in_process()
+
+    clock = ManualClock()  # however slow the machine is, the second attempt is not past its timeout
+    with af.Project("timeouts", home=tmp_path / "still", clock=clock) as project:
+        execution = project.start(threads)
+        until(lambda: order == ["begin 1"])
+        clock.advance(60)
+        assert order == ["begin 1", "end 1", "begin 2"]
+        assert execution.result("in_thread") == 2
     with af.Project("timeouts", home=tmp_path / "home") as project:
-        execution = project.run(flow, check=False)
-    assert order.index("end 1") < order.index("begin 2")
-    assert execution.result("in_thread") == 2
+        execution = project.run(processes, check=False)
     assert execution.job("in_process").status == "FAILED"
     assert "timeout" in execution.job("in_process").error.lower() or "0.2" in execution.job("in_process").error
 
@@ -358,7 +366,7 @@ def test_rule_36_waiting_inside_a_job_for_another_execution_gives_its_own_slot_b
         outer(1), outer(10)
 
     with af.Project("limits", workers=1) as project:
-        execution = project.run(parent, timeout=20)
+        execution = project.run(parent, timeout=PATIENCE)
         assert (execution.result("outer"), execution.result("outer_2")) == (4, 22)
 
 
@@ -366,7 +374,7 @@ def test_rule_36_a_job_that_is_past_its_timeout_or_stopped_gives_its_place_back(
     write(tmp_path / "pyproject.toml", "[tool.aiflow]\nlimits = { gpu = 1 }\n")
     monkeypatch.chdir(tmp_path)
 
-    @af.job(limits={"gpu": 1}, runner="process", timeout=0.2)
+    @af.job(limits={"gpu": 1}, runner="process", timeout=2.5)  # time to stop what waits in line
     def hangs():
         while True:
             pass
@@ -385,12 +393,11 @@ def test_rule_36_a_job_that_is_past_its_timeout_or_stopped_gives_its_place_back(
 
     with af.Project("limits", workers=2) as project:
         first = project.start(one)
-        until(lambda: first.job("hangs") and first.job("hangs").status == "RUNNING")
         second, third = project.start(two), project.start(two)
         third.stop()
-        third.wait(timeout=5)
+        third.wait(timeout=PATIENCE)
         assert third.status == "STOPPED"
-        second.wait(timeout=10)
+        second.wait(timeout=PATIENCE)
         assert second.result("next_one") == "free"
         assert first.status == "FAILED"
 
@@ -428,7 +435,7 @@ def test_rule_22_a_stopped_command_leaves_no_process_and_its_last_line_is_its_ou
     assert execution.result("out") == "last"
     child = int(pid.read_text())
     execution.stop()
-    execution.wait(timeout=15)
+    execution.wait(timeout=PATIENCE)
 
     def gone():
         try:
@@ -463,7 +470,7 @@ def test_rule_16_a_process_that_ignores_sigterm_is_killed_and_started_again_with
     until(begun.exists)
     project.publish("again", 1)
     project.publish("again", 2)
-    execution.wait(timeout=20)
+    execution.wait(timeout=PATIENCE)
     assert [run.status for run in execution.jobs] == ["STOPPED", "SUCCESS"]
     assert execution.result("stubborn") == 2
     assert_replays(execution)
@@ -484,7 +491,7 @@ def test_observe_shows_its_label_until_it_is_stopped(project):
     until(lambda: count[0] >= 2 and execution.job("watch").label.startswith("probe"))
     assert execution.job("watch").status == "RUNNING"
     execution.stop_job("watch")
-    execution.wait(timeout=5)
+    execution.wait(timeout=PATIENCE)
     assert execution.job("watch").status == "STOPPED"
 
 
@@ -613,7 +620,7 @@ def test_async_jobs_are_cancelled_by_a_timeout_and_a_stop(tmp_path):
         until(lambda: execution.job("many") and execution.job("many").status == "SUCCESS")
         assert cancelled == [1, 2]
         execution.stop_job("forever")
-        execution.wait(timeout=5)
+        execution.wait(timeout=PATIENCE)
         assert execution.job("forever").status == "STOPPED"
         assert execution.status == "FAILED"
         assert execution.result("many") == list(range(50))
@@ -639,6 +646,6 @@ def test_a_map_keeps_to_its_max_parallel_and_begins_no_element_after_a_stop(tmp_
         gate.wait_for_one()
         gate.wait_for_one()
         execution.stop()
-        execution.wait(timeout=5)
+        execution.wait(timeout=PATIENCE)
         assert execution.status == "STOPPED"
         assert sorted(ran) == [0, 1]

@@ -896,7 +896,7 @@ def test_rule_34_a_failed_execution_that_is_resumed_runs_what_did_not_succeed_an
     execution = failed.value.execution
     assert ran == ["first", "second", "tidy"]
     execution.resume()
-    execution.wait(timeout=5)
+    execution.wait(timeout=PATIENCE)
     assert ran == ["first", "second", "tidy", "second", "third"]
     assert execution.status == "SUCCESS"
     assert_replays(execution)
@@ -1022,7 +1022,7 @@ def test_rules_15_and_20_a_job_that_is_stopped_while_it_waits_in_line_never_runs
         gate.wait_for_one()
         execution.stop_job("second")
         gate.open()
-        execution.wait(timeout=10)
+        execution.wait(timeout=PATIENCE)
         assert "second" not in ran
         assert "third" not in ran
         assert execution.status == "SUCCESS"
@@ -1052,6 +1052,6 @@ def test_rule_16_restart_job_of_a_job_in_line_starts_it_once(tmp_path):
         execution.restart_job("second")
         execution.restart_job("second")
         gate.open()
-        execution.wait(timeout=10)
+        execution.wait(timeout=PATIENCE)
         assert ran == ["second"]
         assert_replays(execution)

@@ -291,7 +291,7 @@ def test_a_consumer_of_a_stream_that_returns_early_does_not_hold_the_producer_fo
     def flow():
         first(numbers())
 
-    execution = project.run(flow, timeout=10)
+    execution = project.run(flow, timeout=PATIENCE)
     assert execution.result("first") == 0
 
 
@@ -316,7 +316,7 @@ def test_rule_29_a_consumer_that_fails_is_tried_again_from_its_state_and_misses_
     def flow():
         total(numbers())
 
-    execution = project.run(flow, timeout=10)
+    execution = project.run(flow, timeout=PATIENCE)
     assert execution.result("total") == sum(range(3000))
 
 
@@ -338,7 +338,7 @@ def test_rule_27_a_batch_consumer_that_fails_is_tried_again_with_its_item_before
     def flow():
         use(numbers())
 
-    execution = project.run(flow, timeout=10)
+    execution = project.run(flow, timeout=PATIENCE)
     assert order == [0, 1, 2, 2, 3, 4]
     assert execution.results("use") == [0, 1, 2, 3, 4]
 
@@ -373,7 +373,7 @@ def test_rule_22_a_stop_reaches_a_stream_that_is_held_back_by_its_buffer(project
     gate.wait_for_one()
     gate.wait_for_one()
     execution.stop()
-    execution.wait(timeout=5)
+    execution.wait(timeout=PATIENCE)
     assert execution.status == "STOPPED"
 
 
@@ -396,7 +396,7 @@ def test_streams_flow_between_runners(project, first, second):
     def flow():
         total(double(numbers()))
 
-    assert project.run(flow, timeout=20).result("total") == 500 * 499
+    assert project.run(flow, timeout=PATIENCE).result("total") == 500 * 499
 
 
 def test_rule_19_what_comes_after_a_stream_runs_once_at_its_end_and_rule_12_what_an_event_starts_gets_its_latest_item(
@@ -438,10 +438,10 @@ def test_rule_19_what_comes_after_a_stream_runs_once_at_its_end_and_rule_12_what
     execution = project.start(flow)
     until(lambda: (3, "base") in taken)
     project.publish("look")
-    assert had.wait(5)
+    assert had.wait(PATIENCE)
     assert taken == [(1, "base"), (2, "base"), (3, "base"), 3]
     gate.open()
-    execution.wait(timeout=10)
+    execution.wait(timeout=PATIENCE)
     assert sorted(map(str, taken[4:])) == ["(4, 'base')", "after"]
     assert_replays(execution)
 
@@ -464,7 +464,7 @@ def test_parallel_consumers_of_a_stream_use_each_item_once(project):
     def flow():
         use(numbers())
 
-    execution = project.run(flow, timeout=10)
+    execution = project.run(flow, timeout=PATIENCE)
     assert sorted(taken) == list(range(10))
     assert execution.results("use") == list(range(10))
     assert_replays(execution)

@@ -132,6 +132,7 @@ def test_subscribers_here_hear_of_jobs_there(service: Service) -> None:
 
 def test_a_third_process_can_do_the_same(service: Service) -> None:
     home, execution_id = str(service.project.home), service.execution.id
+    until(lambda: status(service, "work") == "RUNNING")
     answers = alone(
         deeds.act, home, execution_id,
         ["status"], ["publish", "go", "from the third"], ["stop"], ["wait"], ["result", "load"], ["start_job", "work"], ["logs", "load"],

@@ -206,26 +206,25 @@ def test_a_retry_that_comes_due_while_the_disk_is_full_is_not_forgotten(still: a
     assert execution.status == "SUCCESS"
 
 
-def test_a_timeout_that_comes_while_the_disk_is_full_is_not_forgotten(project: af.Project) -> None:
-    begun = threading.Event()
-
-    @af.job(timeout=0.05)
+def test_a_timeout_that_comes_while_the_disk_is_full_is_not_forgotten(still: af.Project, clock: ManualClock) -> None:
+    @af.job(runner="thread", timeout=10)
     def slow() -> None:
-        begun.set()
-        af.current().wait_stop(30)
+        af.current().wait_stop()
 
     @af.workflow
     def waiting() -> None:
         slow()
 
-    disk = Disk(project)
-    execution = project.start(waiting)
-    begun.wait(20)
+    disk = Disk(still)
+    execution = still.start(waiting)
+    run_until_idle(still)
     disk.full = True
-    until(lambda: disk.refused >= 1)
+    clock.advance(10)
+    assert disk.refused
+    assert execution.job("slow").status == "RUNNING"  # type: ignore[union-attr]
     disk.full = False
-    execution.wait(20)
-    assert execution.job("slow").reason == "timed out after 0.05 s"  # type: ignore[union-attr]
+    clock.advance(1)
+    assert execution.job("slow").reason == "timed out after 10 s"  # type: ignore[union-attr]
 
 
 def test_a_resume_that_could_not_be_recorded_can_be_tried_again(still: af.Project) -> None:

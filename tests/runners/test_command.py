@@ -232,7 +232,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_its_stop_timeout(bench: 
 def test_a_program_may_end_gracefully_when_stopped(bench: Programs, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     code = f"trap 'sleep 0.1; touch {mark}; exit 0' TERM; sleep 300 & echo on; wait"
-    work = bench.begin(code, shell=True, stop_timeout=2)
+    work = bench.begin(code, shell=True, stop_timeout=60)
     until(lambda: "on" in work.log)
     bench.runner.stop(work)
     assert work.wait().outcome == "STOPPED"
