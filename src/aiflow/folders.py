@@ -6,12 +6,13 @@ Knows nothing of how files are found (that is `events`), nor of rules: it brings
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiflow.events.filewatch import FileWatch, Found
-from aiflow.events.scanning import Version, version_of
+from aiflow.events.filewatch import FileWatch, Found, Senses
+from aiflow.events.scanning import Version, is_written, version_of
 from aiflow.events.watching import FileWatcher
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.file import FileCondition, FilePattern, file_key
@@ -57,14 +58,24 @@ class Folders:
         watch = self._watches.get(wanted)
         self._users[wanted] = self._users.get(wanted, 0) + 1
         if watch is None:
-            settle, pattern = condition.settle, condition.apart
-            load, take = partial(self._load, namespace, settle, pattern), partial(self._take, namespace, settle)
-            watch = self._watches[wanted] = FileWatch(pattern, settle, load, take)
+            watch = self._watches[wanted] = self._made(namespace, condition)
             if self._watcher is None:
                 engine = self._engine
                 self._watcher = self._make_watcher(engine.clock.now, engine.ticker.at)
             self._watcher.watch(watch)
         return watch
+
+    def _made(self, namespace: str, condition: FileCondition) -> FileWatch:
+        settle, pattern = condition.settle, condition.apart
+        load, take = partial(self._load, namespace, settle, pattern), partial(self._take, namespace, settle)
+        return FileWatch(pattern, settle, load, take)
+
+    def look_once(self, namespace: str, condition: FileCondition) -> None:
+        """Tell what is there now and not told yet, whoever watches; on the calling thread, outside of turns."""
+        watch = self._made(namespace, condition)
+        watch.senses = Senses(time.time, lambda *_: None, is_written, lambda _: None)  # files live in real time
+        watch.look_once()
+        watch.tell()
 
     def let_go(self, namespace: str, condition: FileCondition) -> None:
         """One user less."""

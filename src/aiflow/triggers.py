@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import as_datetime, as_timestamp
 from aiflow.errors import Conflict, NotFound, ParameterError
 from aiflow.events.timetable import next_after
-from aiflow.graph.condition import Condition
+from aiflow.graph.condition import Any_, Condition
 from aiflow.graph.event import Draft, EventType
+from aiflow.graph.file import FileCondition
 from aiflow.graph.notation import from_json, to_json
 from aiflow.graph.params import json_text
 from aiflow.graph.timing import Every, TimeCondition
+from aiflow.launching import folder_of
 from aiflow.turns import Entry
 from aiflow.views import where
 
@@ -96,11 +98,15 @@ class Trigger:
     @property
     def next(self) -> datetime | None:
         """When time is due to meet its condition next; None if it does not follow the time, or is paused."""
-        if self.kind != "schedule" or self.paused or self.notation is None:
+        if self.kind != "schedule" or self.paused:
             return None
-        now, leaves = self._project._clock.now(), from_json(json.loads(self.notation)).leaves()
-        dues = [d for leaf in leaves if (d := _next(leaf, as_timestamp(self.created), now)) is not None]
+        now = self._project._clock.now()
+        dues = [d for leaf in self.leaves() if (d := _next(leaf, as_timestamp(self.created), now)) is not None]
         return as_datetime(min(dues)) if dues else None
+
+    def leaves(self) -> list[Condition]:
+        """Give the parts of its condition that are written down."""
+        return [] if self.notation is None else list(from_json(json.loads(self.notation)).leaves())
 
     @property
     def executions(self) -> list[Any]:
@@ -177,9 +183,17 @@ class Triggers:
 
     def _set_paused(self, trigger: Trigger, paused: bool) -> Trigger:
         if trigger.paused is not paused:
+            self._look_for_files(trigger)
             sql = "UPDATE triggers SET paused = ?, updated = ? WHERE id = ?"
             self._ask(trigger, "pause" if paused else "go_on", sql, (paused,))
         return self.get(trigger.id)
+
+    def _look_for_files(self, trigger: Trigger) -> None:
+        """Have the files told that are there by now, before a pause begins or ends: so the log says which came in it."""
+        folder, folders = folder_of(trigger.source), self._project._shared.engine.folders
+        for leaf in trigger.leaves():
+            if isinstance(leaf, FileCondition):
+                folders.look_once(trigger.namespace, leaf.inside(folder))
 
     def delete(self, name_or_id: str) -> None:
         """Forget it; what it has started goes on. One that a workflow declares comes back when that is served again."""
@@ -307,13 +321,14 @@ def _next(leaf: Condition, since: float, now: float) -> float | None:
 
 
 def _notation(condition: Condition, is_declared: bool) -> str | None:
-    """Write a condition down; one with a function must be in the code, to be found there when it is served."""
+    """Write a condition down; one with a function must be in the code, to be found there when it is served: only its files are."""
     try:
         return json.dumps(to_json(condition))
     except ParameterError:
-        if is_declared:
-            return None
-        raise
+        if not is_declared:
+            raise
+        files = tuple(leaf for leaf in condition.leaves() if isinstance(leaf, FileCondition))
+        return json.dumps(to_json(Any_(files))) if files else None
 
 
 def _asked(action: str, name: str, namespace: str, trigger_id: str, **more: Any) -> Draft:

@@ -12,6 +12,7 @@ import pytest
 from tests.children import until
 
 import aiflow as af
+from aiflow.cli.loading import load_workflow
 from aiflow.graph.event import Draft
 from aiflow.serving import Server
 from aiflow.testing import ManualClock, assert_replays, project_for_tests, run_until_idle
@@ -400,15 +401,24 @@ def test_what_is_published_by_hand_under_the_type_meets_the_condition_too(still:
 # --- triggers ---------------------------------------------------------------------------------------------------------
 
 
+FLOWS = """
+import aiflow as af
+
+@af.workflow(start_on=af.file("inbox/*.csv"))
+def take_in():
+    pass
+"""
+
+
 @contextmanager
-def served(project: af.Project, workflow: af.Workflow) -> Iterator[None]:
-    """Serve a workflow meanwhile."""
-    with Server(project, [workflow]):
+def served(project: af.Project, *workflows: af.Workflow) -> Iterator[None]:
+    """Serve workflows meanwhile."""
+    with Server(project, workflows):
         run_until_idle(project)
         yield
 
 
-def by_file(condition: af.Condition, **options: Any) -> af.Workflow:
+def by_file(condition: af.Condition, name: str = "by_file", **options: Any) -> af.Workflow:
     """A workflow that a condition starts, with one job that gives the names that it got."""
 
     @af.job
@@ -418,7 +428,7 @@ def by_file(condition: af.Condition, **options: Any) -> af.Workflow:
     def body(path: Path, size: int = 0) -> None:
         take(str(path), size)
 
-    return af.workflow(body, name="by_file", start_on=condition, **options)
+    return af.workflow(body, name=name, start_on=condition, **options)
 
 
 def results(project: af.Project) -> list[str]:
@@ -453,6 +463,54 @@ def test_25_what_comes_while_a_trigger_is_paused_is_passed_over(still: af.Projec
         still.triggers.resume("by_file")
         let_come(still, inbox / "b.csv")
         assert results(still) == ["b.csv 5"]
+
+
+@pytest.mark.parametrize("other", [None, af.event("go", where=lambda event: True)], ids=["alone", "beside a function"])
+def test_25_files_that_come_while_a_trigger_is_paused_and_nobody_serves_are_passed_over(
+    tmp_path: Path, inbox: Path, other: af.Condition | None
+) -> None:
+    files = af.file(inbox / "*.csv")
+    workflow = by_file(files if other is None else files | other)
+    with opened(tmp_path) as project, served(project, workflow):
+        pass
+    (inbox / "before.csv").write_text("1")
+    with opened(tmp_path) as project:
+        project.triggers.pause("by_file")
+    (inbox / "before.csv").write_text("another version")
+    (inbox / "meanwhile.csv").write_text("22")
+    with opened(tmp_path) as project:
+        project.triggers.resume("by_file")
+    (inbox / "after.csv").write_text("333")
+    for _ in range(2):
+        with opened(tmp_path) as project, served(project, workflow):
+            assert results(project) == ["before.csv 1", "after.csv 3"]
+
+
+def test_25_files_that_come_while_a_trigger_is_paused_are_there_for_others(tmp_path: Path, inbox: Path) -> None:
+    paused, other = by_file(af.file(inbox / "*.csv")), by_file(af.file(inbox / "*.csv"), name="other")
+    with opened(tmp_path) as project, served(project, paused, other):
+        project.triggers.pause("by_file")
+    (inbox / "meanwhile.csv").write_text("22")
+    with opened(tmp_path) as project:
+        project.triggers.resume("by_file")
+    with opened(tmp_path) as project, served(project, paused, other):
+        assert [e.workflow for e in project.executions.list()] == ["other"]
+
+
+def test_25_a_relative_pattern_of_a_paused_trigger_is_taken_from_the_folder_of_its_workflow(
+    tmp_path: Path, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flows.py").write_text(FLOWS)
+    workflow = load_workflow(str(tmp_path / "flows.py"))
+    with opened(tmp_path) as project, served(project, workflow):
+        project.triggers.pause("take_in")
+    (inbox / "meanwhile.csv").write_text("22")
+    monkeypatch.chdir("/")
+    with opened(tmp_path) as project:
+        project.triggers.resume("take_in")
+        assert told(project) == [("meanwhile.csv", "created")]
+    with opened(tmp_path) as project, served(project, workflow):
+        assert project.executions.list() == []
 
 
 def test_25_a_deleted_trigger_lets_go_of_its_folder(still: af.Project, inbox: Path) -> None:

@@ -1,5 +1,6 @@
 """What one watch finds when it is told where to look. Real files; no threads, and time is a number."""
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import pytest
 
 from aiflow.events.files import Kind
 from aiflow.events.filewatch import FileWatch, Found, Senses
-from aiflow.events.scanning import Version, Walk, file_system_of, is_inside, is_written, version_of
+from aiflow.events.scanning import Version, Walk, changed_at, file_system_of, is_inside, is_written, version_of
 from aiflow.graph.file import taken_apart
 
 
@@ -195,6 +196,36 @@ def test_26_settle_waits_until_a_file_was_the_same_for_so_long(world: World) -> 
     assert world.names(watch) == []
     world.now = 1009.0
     assert world.names(watch) == ["a.csv"]
+
+
+@pytest.mark.parametrize(("settle", "is_written", "wait"), [(5.0, False, 5.0), (0.0, None, 1.0), (0.0, False, 0.0)])
+def test_who_looks_only_once_sees_by_its_times_for_how_long_a_file_was_the_same(
+    world: World, settle: float, is_written: bool | None, wait: float
+) -> None:
+    world.is_written = lambda path: is_written
+    changed = changed_at(put(world.folder / "a.csv"))
+    for age, told in ((wait / 2, not wait), (wait + 0.001, True)):
+        world.now, world.told = changed + age, []
+        watch = world.watch(settle=settle)
+        watch.look_once()
+        watch.tell()
+        assert bool(world.told) is told
+
+
+def test_who_looks_only_once_tells_nothing_of_a_file_that_is_written_or_gone(world: World) -> None:
+    world.is_written = lambda path: True
+    world.now = changed_at(put(world.folder / "a.csv")) + 100
+    watch = world.watch()
+    watch.look_once()
+    watch.tell()
+    assert world.told == []
+    assert changed_at(str(world.folder / "b.csv")) == math.inf
+
+
+def test_a_file_is_as_it_is_since_it_was_written_moved_or_given_other_times(world: World) -> None:
+    before = changed_at(put(world.folder / "a.csv"))
+    os.utime(world.folder / "a.csv", (1.0, 1.0))
+    assert changed_at(str(world.folder / "a.csv")) >= before
 
 
 def test_26_a_file_that_vanishes_before_it_is_told_is_no_find(world: World) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiflow.events.files import Kind
-from aiflow.events.scanning import Version, Walk, is_inside, version_of
+from aiflow.events.scanning import Version, Walk, changed_at, is_inside, version_of
 from aiflow.graph.file import FilePattern
 
 __all__ = ["FileWatch", "Found", "Senses"]
@@ -120,6 +120,14 @@ class FileWatch:
                 self.look(path, Kind.GONE)
         for folder, error in walk.blind.items():
             self._complain(folder, f"The folder {folder} cannot be read: {error.strerror}")
+
+    def look_once(self) -> None:
+        """Look at all that fits, for somebody who will not look again: what has settled is seen by when it was changed."""
+        self.look_through(lambda folder: None)
+        for path, (version, due) in list(self._settling.items()):
+            now = self.senses.now()
+            if changed_at(path) <= now - (due - now):
+                self._find(Found(path, version, anew=path in self._lost))
 
     def look(self, path: str, kind: Kind) -> None:
         """Look at one path; `kind` is what is said of it."""

@@ -5,6 +5,7 @@ Knows nothing of notifications and of what was told before. Nothing here is kept
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import stat
@@ -19,7 +20,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Version", "Walk", "file_system_of", "is_inside", "is_written", "version_of"]
+__all__ = ["Version", "Walk", "changed_at", "file_system_of", "is_inside", "is_written", "version_of"]
 
 _LOCAL = frozenset(("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"))
 """File systems that nobody on another machine writes to; only there, what the kernel knows of writers is all."""
@@ -46,6 +47,15 @@ def version_of(path: str) -> Version | None:
     return Version(
         found.st_size, found.st_mtime_ns, found.st_ino & 0x7FFF_FFFF_FFFF_FFFF
     )  # SQLite's integers are signed
+
+
+def changed_at(path: str) -> float:
+    """Say since when a file is as it is now, in seconds since 1970; that of none is infinite."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return math.inf
+    return max(found.st_ctime, found.st_mtime)  # the first counts moving and the setting of times, where it is known
 
 
 class Walk:
