@@ -128,7 +128,7 @@ _THIRD = (
         size INTEGER, {_MADE_BY}, created REAL NOT NULL, UNIQUE (artifact, number)
     )""",
     f"""CREATE TABLE metrics (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL, value REAL, special TEXT, step INTEGER, time REAL NOT NULL,
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, namespace TEXT NOT NULL, value REAL, special TEXT, step INTEGER, time REAL NOT NULL,
         model TEXT, model_number INTEGER, dataset TEXT, dataset_number INTEGER, {_MADE_BY}, offset INTEGER NOT NULL
     )""",
     "CREATE INDEX metrics_by_name ON metrics (name, model, dataset, id)",
