@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiflow.graph.naming import check_name, check_texts
+from aiflow.graph.schema import checked_catalog, checked_schema
 from aiflow.graph.version import Version
 
 __all__ = ["Dataset", "DatasetVersion"]
@@ -31,7 +32,8 @@ class Dataset:
     format
         ``"csv"``, ``"parquet"``, ``"json"`` or ``"npy"``, which aiflow can read and write; or a word of your own.
     schema
-        The columns and their types: ``{"species": "str", "width": "float"}``.
+        The columns and their types: ``{"species": "str", "width": "float"}``. Types are ``int``, ``float``, ``str``, ``bool``,
+        ``datetime``, ``date``, ``bytes`` and ``any``, as texts or as Python has them. Data must have these columns, and may have more.
     catalog
         Where a catalogue knows it: any of `name`, `type`, `database`, `connection`, `table`.
     description, properties
@@ -59,6 +61,8 @@ class Dataset:
         if isinstance(self.uri, Path):
             object.__setattr__(self, "uri", str(self.uri))
         check_texts("Dataset", self.name, uri=self.uri, format=self.format, description=self.description)
+        object.__setattr__(self, "schema", checked_schema(self.name, self.schema, self.format))
+        object.__setattr__(self, "catalog", checked_catalog(self.name, self.catalog))
 
     def fields(self) -> dict[str, Any]:
         """Give what is remembered of it besides the name."""

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from aiflow.errors import Conflict, NotFound, ParameterError
 
-__all__ = ["Content", "content_of", "path_within", "pieces", "steady"]
+__all__ = ["Content", "content_of", "path_within", "pieces", "steady", "unchanged"]
 
 _CHUNK = 1 << 18  # so few bytes are still in the processor's cache when they are hashed, and when they are written
 _FOLDER = b"aiflow folder 1\0"  # stands first, so that no file has the hash of a folder
@@ -168,6 +168,38 @@ def steady(path: Path | str) -> Iterator[BinaryIO]:
         yield file
         if _stamp(os.fstat(file.fileno())) != before:
             raise _changed(path)
+
+
+@contextmanager
+def unchanged(path: Path | str) -> Iterator[None]:
+    """Do several things with a file or folder that must be the same for all of them.
+
+    Raises
+    ------
+    NotFound
+        If nothing is there.
+    Conflict
+        At the end of the block, if it was written to, or replaced, meanwhile.
+    """
+    before = _stamps(path)
+    yield
+    try:
+        is_same = _stamps(path) == before
+    except NotFound:
+        is_same = False
+    if not is_same:
+        raise _changed(path)
+
+
+def _stamps(path: Path | str) -> bytes:
+    """Give what changes when anything changes in a file or folder."""
+    stamps = hashlib.sha256()
+    try:
+        for _ in _walk(Path(path).resolve(strict=True), stamps):
+            pass
+    except FileNotFoundError:
+        raise NotFound("file or folder", str(path)) from None
+    return stamps.digest()
 
 
 def _open_carefully(path: str, flags: int) -> int:
