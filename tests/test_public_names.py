@@ -35,6 +35,8 @@ NAMES = [
     "JobContext",
     "JobExecution",
     "JobStatus",
+    "Metric",
+    "MetricHistory",
     "Model",
     "ModelVersion",
     "Node",

@@ -37,6 +37,7 @@ from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.file import file
 from aiflow.graph.job import Job, fixed, job
+from aiflow.graph.metric import Metric
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.observing import observe
 from aiflow.graph.params import Secret
@@ -47,6 +48,7 @@ from aiflow.graph.workflow import Workflow, workflow
 if TYPE_CHECKING:
     from aiflow._project import Project, project, publish, subscribe
     from aiflow.execution import Execution, JobExecution
+    from aiflow.metadata.history import MetricHistory
     from aiflow.runners.context import JobContext, current
 
 _LATER = {
@@ -56,6 +58,7 @@ _LATER = {
     "subscribe": "aiflow._project",
     "Execution": "aiflow.execution",
     "JobExecution": "aiflow.execution",
+    "MetricHistory": "aiflow.metadata.history",
     "JobContext": "aiflow.runners.context",
     "current": "aiflow.runners.context",
 }
@@ -83,6 +86,8 @@ __all__ = [
     "JobContext",
     "JobExecution",
     "JobStatus",
+    "Metric",
+    "MetricHistory",
     "Model",
     "ModelVersion",
     "Node",

@@ -43,6 +43,7 @@ from aiflow.triggers import Triggers
 from aiflow.views import Executions, Jobs, Workflows
 
 if TYPE_CHECKING:
+    from aiflow.metadata.metrics import Metrics
     from aiflow.metadata.models import Models
     from aiflow.pruning import Pruned
 
@@ -185,6 +186,13 @@ class Project:
         from aiflow.metadata.models import Models
 
         return Models(self)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was measured."""
+        from aiflow.metadata.metrics import Metrics
+
+        return Metrics(self)
 
     # --- events -----------------------------------------------------------------------------------------------------
 

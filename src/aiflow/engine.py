@@ -571,6 +571,19 @@ class Engine:
                 self._drain()
         return events
 
+    def say_now(self, drafts: Iterable[Draft]) -> None:
+        """Append and route drafts of our own, whose values are JSON data; only inside a turn. Their offsets follow each other."""
+        events = [self.record.append(draft, is_ours=True) for draft in drafts]
+        for event in events:
+            self._route(event)
+        if self._fresh:
+            self._drain()
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that the next event of this turn will have."""
+        return self.record.head + 1
+
     def _known(self, draft: Draft) -> Event | None:
         self.record.flush()  # what this turn has appended so far counts, too
         sql = f"SELECT {log.COLUMNS} FROM events WHERE namespace = ? AND dedupe_key = ?"
@@ -617,7 +630,7 @@ class Engine:
     def change_now(self, who: Who, changes: Iterable[Change]) -> list[Any]:
         """Do changes of the metadata; only inside a turn."""
         self.record.flush()  # what this turn has written so far may be what they change
-        book = Book(self.store.writer, lambda draft: self.publish_now((draft,))[0], who, self.record.now)
+        book = Book(self.store.writer, self, who, self.record.now)
         return [ledger.do(book, change) for change in changes]
 
     def project(self) -> Any:

@@ -14,11 +14,16 @@ from aiflow.graph.execution import ENDED
 from aiflow.graph.params import hide, json_text
 from aiflow.live import Live
 from aiflow.runners.base import Ended
-from aiflow.store.store import APPEND, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
+from aiflow.store import bulk
+from aiflow.store.store import APPEND, EVENT_COLUMNS, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
 from aiflow.values.codec import Stored
 
 __all__ = ["Recorder", "storable"]
 
+_MANY = 16
+"""Rows from which on it pays to see what they have in common."""
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _JOB, _ITEM = str(EventType.JOB_STATUS_CHANGED), str(EventType.STREAM_ITEM)
 
 
@@ -53,14 +58,19 @@ class Recorder:
         events, self.events = self.events, []
         return events
 
-    def append(self, draft: Draft) -> Event:
-        """Give a draft its offset; only inside a turn. It is not routed yet."""
+    def append(self, draft: Draft, is_ours: bool = False) -> Event:
+        """Give a draft its offset; only inside a turn. It is not routed yet.
+
+        `is_ours`: its value is JSON data for sure, and nobody changes it.
+        """
         key, value, kind, namespace, sender, context, execution_id, time, dedupe_key = draft
         self.head = offset = self.head + 1
         if not time:
             time = self.now
         if kind == _ITEM and len(value) == 2:
             text = '{"number":%d,"item":%d}' % (value["number"], value["item"])
+        elif is_ours:
+            text = _encode(value)
         elif kind != _JOB:
             text = json_text(value, f"the value of event {key!r}")
             if isinstance(value, dict | list | tuple):
@@ -123,8 +133,10 @@ class Recorder:
         if rows:
             if len(rows) == 1:
                 writer.execute(APPEND, rows[0])
-            else:
+            elif len(rows) < _MANY:
                 writer.executemany(APPEND, rows)
+            else:
+                bulk.insert(writer, "events", EVENT_COLUMNS, rows)
             self._rows = []
         if writes:
             i, n = 0, len(writes)

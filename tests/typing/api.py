@@ -146,6 +146,11 @@ def lives_of_models(project: af.Project) -> None:
     version: af.ModelVersion = project.models.register(knn).log([1, 2], stage=af.Stage.VALIDATED)
     found: af.ModelVersion | None = project.models.get("knn").deployed
     print(version.number, found, version.load())
+    assert_type(project.metrics.log("accuracy", 0.9, step=3, model=version), af.Metric)
+    project.metrics.log_many({"loss": 0.1, "auc": 1}, model="knn:1")
+    history: af.MetricHistory = project.metrics.history("accuracy", model=knn)
+    assert_type(history.last, af.Metric | None)
+    assert_type(history[1:].values, list[float])
 
 
 def versions(data: af.DatasetVersion, made: af.ArtifactVersion) -> list[str | None]:

@@ -6,14 +6,15 @@ Knows nothing of what the operations mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from aiflow.graph.change import Who
 from aiflow.graph.event import Draft, Event, EventType
 from aiflow.graph.params import json_text
+from aiflow.store import bulk
 
-__all__ = ["Book", "decoded", "encoded"]
+__all__ = ["Book", "Log", "decoded", "encoded"]
 
 _JSON = frozenset(("schema", "catalog", "properties"))
 
@@ -36,6 +37,20 @@ def decoded(row: Mapping[str, Any]) -> dict[str, Any]:
     return {k: json.loads(v) if k in _JSON and v is not None else v for k, v in row.items()}
 
 
+class Log(Protocol):
+    """The event log, as a turn has it: what is said is appended in its transaction, and brought to whom it concerns."""
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that the next event will have."""
+
+    def publish_now(self, drafts: Iterable[Draft]) -> list[Event]:
+        """Append events, one after the other with what follows from it."""
+
+    def say_now(self, drafts: Iterable[Draft]) -> None:
+        """Append events whose values are JSON data for sure, with offsets that follow each other."""
+
+
 class Book:
     """The open transaction, on behalf of somebody.
 
@@ -43,16 +58,16 @@ class Book:
     ----------
     writer
         The connection that holds the transaction.
-    say
-        Appends an event in the same transaction, and brings it to whom it concerns.
+    log
+        The event log.
     who
         On whose behalf.
     now
         The time of the turn.
     """
 
-    def __init__(self, writer: Any, say: Any, who: Who, now: float) -> None:
-        self._writer, self._say, self.who, self.now = writer, say, who, now
+    def __init__(self, writer: Any, log: Log, who: Who, now: float) -> None:
+        self._writer, self._log, self.who, self.now = writer, log, who, now
 
     def row(self, sql: str, values: Iterable[Any] = ()) -> dict[str, Any] | None:
         """Read one row as a dict by column, or None."""
@@ -85,12 +100,27 @@ class Book:
         """Do one statement for many rows."""
         self._writer.executemany(sql, rows)
 
+    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write many rows, as columns hold them."""
+        bulk.insert(self._writer, table, columns, rows)
+
     def say(self, key: str, type: EventType | str, value: Any) -> Event:
         """Say that something has changed; changes of metadata concern every execution, so they have no context."""
+        return self._log.publish_now((self._draft(key, str(type), value),))[0]
+
+    def say_many(self, type: EventType, said: Iterable[tuple[str, Any]]) -> None:
+        """Say many such things, key and value, of which the first gets `next_offset`, and the others those that follow."""
+        kind = str(type)
+        self._log.say_now([self._draft(key, kind, value) for key, value in said])
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that the next event will have."""
+        return self._log.next_offset
+
+    def _draft(self, key: str, kind: str, value: Any) -> Draft:
         who = self.who
-        draft = Draft(key, value, str(type), who.namespace, who.job, None, who.execution_id)
-        found: Event = self._say(draft)
-        return found
+        return Draft(key, value, kind, who.namespace, who.job, None, who.execution_id)
 
     @property
     def made_by(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiflow.errors import RunnerError
 from aiflow.graph.change import Change
-from aiflow.ledger import models, registry
+from aiflow.ledger import metrics, models, registry
 from aiflow.ledger.book import Book
 
 __all__ = ["do"]
@@ -25,6 +25,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         models.set_stage,
         models.roll_back,
         models.delete_model,
+        metrics.log_metrics,
     )
 }
 

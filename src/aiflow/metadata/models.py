@@ -47,6 +47,8 @@ class RegisteredModel:
         Times in UTC.
     """
 
+    kind: ClassVar[str] = "model"
+
     id: int
     name: str
     description: str
@@ -190,7 +192,4 @@ class Models(Registry[RegisteredModel]):
 
     def metrics_of(self, version: ModelVersion) -> dict[str, float]:
         """Give the newest value of each metric of a version, by name."""
-        newest = "SELECT max(id) FROM metrics WHERE model = ? AND model_number = ? GROUP BY name"
-        sql = f"SELECT name, value, special FROM metrics WHERE id IN ({newest}) ORDER BY name"
-        rows = self._project._store.rows(sql, (version.model, version.number))
-        return {name: float(special) if special is not None else value for name, value, special in rows}
+        return {name: one.value for name, one in self._project.metrics.newest(model=version).items()}

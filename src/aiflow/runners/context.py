@@ -18,7 +18,9 @@ from aiflow.errors import AIFlowError, Stopped
 from aiflow.graph.change import Change
 from aiflow.graph.event import Draft, Event
 from aiflow.graph.execution import RunKey
+from aiflow.graph.metric import Metric, measure, measures, subject_of
 from aiflow.graph.params import json_text
+from aiflow.graph.version import Version
 
 __all__ = ["JobContext", "Port", "current", "current_or_none", "enter", "leave"]
 
@@ -107,6 +109,7 @@ class JobContext:
         self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
         self.open_log: Callable[[], Any] | None = None
         self.rest: Rest | None = None  # how it waits, if not by holding up its thread; set by its runner
+        self.works_on: tuple[Version, ...] = ()  # the versions that a job with a role works on
 
     def __repr__(self) -> str:
         return f"<job {self.job} number {self.number} attempt {self.attempt} of execution {self.execution_id}>"
@@ -273,6 +276,66 @@ class JobContext:
         """Show a short text beside this job wherever its status is shown."""
         self.check_alive()
         self.port.set_label(self.key, str(text)[:200])
+
+    def log_metric(
+        self, name: str, value: Any, step: int | None = None, model: Any = None, dataset: Any = None
+    ) -> Metric:
+        """Log one value of a metric; it is durable when this returns.
+
+        Parameters
+        ----------
+        name
+            What was measured.
+        value
+            A number, NaN and infinities among them, or a scalar of NumPy and the like.
+        step
+            Which step of a training or the like.
+        model, dataset
+            What it says something of: a name, ``"knn:2"``, an `af.Model`, a version. Without a number it is the version
+            that this job works on, if it works on one of that name.
+
+        Raises
+        ------
+        ParameterError
+            If the name, the value or the step cannot be one; nothing is logged.
+        NotFound
+            If there is no such model, dataset or version.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> @af.job
+        ... def train():
+        ...     for step in range(3):
+        ...         af.current().log_metric("loss", 1 / (step + 1), step)
+        >>> @af.workflow
+        ... def training():
+        ...     train()
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     execution = project.run(training)
+        ...     [metric.value for metric in project.metrics.history("loss")]
+        [1.0, 0.5, 0.3333333333333333]
+        """
+        subject = subject_of(model, dataset, self.works_on)
+        one = measure(name, value, step)
+        made = self.change(Change("log_metrics", {"metrics": [one], **subject._asdict()}))[0]
+        return Metric.of(one, subject, made["time"], made["id"], self.execution_id, self.job, self.number)
+
+    def log_metrics(self, metrics: Any, step: int | None = None, model: Any = None, dataset: Any = None) -> None:
+        """Log many values at once: all of them, or none.
+
+        Parameters
+        ----------
+        metrics
+            Numbers by name, as a dict; or ``(name, value)`` and ``(name, value, step)``, as a list or the like.
+        step, model, dataset
+            See `log_metric`.
+        """
+        ready = measures(metrics, step)
+        if ready:
+            self.change(
+                Change("log_metrics", {"metrics": ready, **subject_of(model, dataset, self.works_on)._asdict()})
+            )
 
     def change(self, *changes: Change) -> list[Any]:
         """Do changes of the metadata on behalf of this job, all in one transaction; give what each gives."""

@@ -129,11 +129,12 @@ _THIRD = (
     )""",
     f"""CREATE TABLE metrics (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, namespace TEXT NOT NULL, value REAL, special TEXT, step INTEGER, time REAL NOT NULL,
-        model TEXT, model_number INTEGER, dataset TEXT, dataset_number INTEGER, {_MADE_BY}, offset INTEGER NOT NULL
+        model TEXT, model_number INTEGER, dataset TEXT, dataset_number INTEGER, {_MADE_BY}
     )""",
-    "CREATE INDEX metrics_by_name ON metrics (name, model, dataset, id)",
-    "CREATE INDEX metrics_by_execution ON metrics (execution_id) WHERE execution_id IS NOT NULL",
-    "CREATE INDEX metrics_by_version ON metrics (model, model_number) WHERE model IS NOT NULL",
+    "CREATE INDEX metrics_by_name ON metrics (name)",  # and in each of them by id, for that is what a row is found by
+    "CREATE INDEX metrics_by_model ON metrics (model, name, model_number) WHERE model IS NOT NULL",
+    "CREATE INDEX metrics_by_dataset ON metrics (dataset, name, dataset_number) WHERE dataset IS NOT NULL",
+    "CREATE INDEX metrics_by_execution ON metrics (execution_id, name) WHERE execution_id IS NOT NULL",
     """CREATE TABLE lineage (
         source TEXT NOT NULL, target TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (source, target)
     ) WITHOUT ROWID""",

@@ -28,7 +28,19 @@ logger = logging.getLogger(__name__)
 LARGE_LOG = 100_000_000
 """Bytes of write-ahead log after which something is wrong; SQLite empties it at about 16 MB."""
 
-APPEND = "INSERT INTO events (offset, time, key, type, value, namespace, sender, context, execution_id, dedupe_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+EVENT_COLUMNS = (
+    "offset",
+    "time",
+    "key",
+    "type",
+    "value",
+    "namespace",
+    "sender",
+    "context",
+    "execution_id",
+    "dedupe_key",
+)
+APPEND = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, status, execution_id, job, number)
     VALUES (?, ?, ?, 'RUNNING', ?, ?, ?)
     ON CONFLICT (execution_id, job, number) DO UPDATE SET
