@@ -40,6 +40,19 @@ from aiflow.graph.job import Job, fixed, job
 from aiflow.graph.metric import Metric
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.observing import observe
+from aiflow.graph.operations import (
+    dataset_validate,
+    evaluate,
+    model_validate,
+    monitor,
+    predict,
+    push_model,
+    read_dataset,
+    train,
+    transform,
+    write_artifact,
+    write_dataset,
+)
 from aiflow.graph.params import Secret
 from aiflow.graph.stream import Stream
 from aiflow.graph.timing import at, cron, every
@@ -110,16 +123,27 @@ __all__ = [
     "condition",
     "cron",
     "current",
+    "dataset_validate",
+    "evaluate",
     "event",
     "every",
     "file",
     "fixed",
     "job",
+    "model_validate",
+    "monitor",
     "observe",
+    "predict",
     "project",
     "publish",
+    "push_model",
+    "read_dataset",
     "subscribe",
+    "train",
+    "transform",
     "workflow",
+    "write_artifact",
+    "write_dataset",
 ]
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from aiflow import lifecycle
 from aiflow.audience import Audience
 from aiflow.clock import Clock
 from aiflow.driving import Driver
@@ -463,7 +464,16 @@ class Engine:
         is_late = run is not None and run.timed_out
         retryable = issubclass(TimeoutError, work.options.retry_on) if is_late else ended.retryable
         self._save_state(work, ended)
-        report = Report(work.key.job, number, work.key.attempt, ended.outcome, retryable, ended.truth, reason)
+        report = Report(
+            work.key.job,
+            number,
+            work.key.attempt,
+            ended.outcome,
+            retryable,
+            ended.truth,
+            reason,
+            ended.refused is not None,
+        )
         draft = machine.settle(live.state, report, self.record.now)
         if draft is None:
             return
@@ -476,7 +486,7 @@ class Engine:
             if ended.stored is None:
                 live.keep(index, number, ended.value, work.options.persist)
             self.say(live, draft, ended, stored)
-            if work.cache_key is not None and stored is not None:
+            if work.cache_key is not None and stored is not None and ended.refused is None:
                 sql = "INSERT OR REPLACE INTO cached_results VALUES (?, ?, ?, ?, ?)"
                 self.record.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self.record.now))
         else:
@@ -700,7 +710,7 @@ class Engine:
         self.submit(Entry(apply))
 
     def _adopt(self, live: Live) -> None:
-        live.port, live.run_again = self, run_again
+        live.port, live.run_again, live.prepare = self, run_again, lifecycle.prepare
         if live.execution_id not in self.lives:
             self.lives[live.execution_id] = self.recent[live.execution_id] = live
             self.snapshots.add(live)

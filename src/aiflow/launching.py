@@ -17,6 +17,8 @@ from aiflow.engine import SILENT, Engine
 from aiflow.errors import Conflict, GraphError, NotFound, ParameterError, StoreError
 from aiflow.execution import Execution, from_portable, portable
 from aiflow.graph.building import Graph, differences
+from aiflow.graph.casting import registrations
+from aiflow.graph.change import Who
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.params import Secret, json_text
 from aiflow.graph.params import stored as stored_params
@@ -76,8 +78,12 @@ class Launcher:
         engine, store = self._home.engine, self._store
         source = workflow.source
 
+        needed = registrations(graph, folder_of(source))
+
         def insert() -> None:
             now = engine.record.now
+            if needed:
+                engine.change_now(Who(namespace, execution_id), needed)
             live.first_offset = engine.record.head
             writer = store.writer
             writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))

@@ -123,6 +123,7 @@ class Live:
         self.context_function: Any = None
         self.port: Any = None
         self.run_again: Callable[[JobWork], Ended]  # set with `port`, by who adopts it
+        self.prepare: Callable[[JobWork, Call], Call]  # for jobs with roles; likewise
         self._again = threading.RLock()
 
     def fresh_state(self) -> ExecutionState:
@@ -270,6 +271,7 @@ class JobWork:
     """One attempt of one job, as its runner gets it."""
 
     __slots__ = (
+        "_chosen",
         "_context",
         "_outlet",
         "asked_outputs",
@@ -298,6 +300,13 @@ class JobWork:
         self.deadline: Timer | None = None
         self._outlet: StreamOutlet | None = None
         self.counted_at = 0.0
+        self._chosen: dict[str, Any] = {}
+
+    def chosen(self, place: str, choose: Callable[[], Any]) -> Any:
+        """Give the version that was chosen for a place in its call; `choose` is asked once."""
+        if place not in self._chosen:
+            self._chosen[place] = choose()
+        return self._chosen[place]
 
     @property
     def outlet(self) -> StreamOutlet | None:
@@ -357,16 +366,15 @@ class JobWork:
                     scratch_path, live.store.home, self.key
                 ),  # not a method: a cycle would wait for the collector
             )
-            context.secrets = live.secrets
+            context.secrets, context.codec = live.secrets, live.store.codec
         return context
 
     def load(self) -> Call:
         """Give the call with the values of the upstreams in place."""
         node = self.vertex.node
-        if not node.args and not node.kwargs:
-            return Call(self.job.function, (), {})
         args = tuple(self.resolve(a) for a in node.args)
-        return Call(self.job.function, args, {k: self.resolve(v) for k, v in node.kwargs.items()})
+        call = Call(self.job.function, args, {k: self.resolve(v) for k, v in node.kwargs.items()})
+        return call if self.job.role is None else self.live.prepare(self, call)
 
     def resolve(self, value: Any) -> Any:
         """Put values in the place of nodes, also inside lists, tuples, sets and dicts."""
@@ -417,4 +425,5 @@ class ElementWork:
 
     def load(self) -> Call:
         """Give the call for this element."""
-        return Call(self.job.function, self.args, self.kwargs)
+        call = Call(self.job.function, self.args, self.kwargs)
+        return call if self.job.role is None else self.parent.live.prepare(self.parent, call)

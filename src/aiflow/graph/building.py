@@ -15,6 +15,7 @@ from aiflow.errors import GraphError, NotFound, suggest
 from aiflow.graph.condition import Condition, StatusCondition
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret
+from aiflow.graph.role import SLOT, Place
 from aiflow.graph.rule import Action, Rule
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Node(_Valueless):
         "mapped",
         "name",
         "options",
+        "place",
         "rules",
         "taken",
     )
@@ -117,6 +119,7 @@ class Node(_Valueless):
         self.rules: tuple[Rule, ...] = ()
         self.mapped = False
         self.taken: tuple[Node, ...] = ()  # the stream jobs whose items it gets as iterators
+        self.place = Place.NONE  # where the version is that it works on
 
     def __repr__(self) -> str:
         return f"<node {self.name}>"
@@ -314,14 +317,18 @@ class Body:
             self._argument(node, what, value, found)
         if mapped:
             self._check_mapped(node, args, kwargs, found)
-        elif args or kwargs or _takes_arguments(job.function):
+        if job.role is not None:
+            from aiflow.graph.casting import check_role
+
+            check_role(node, job.role, args, kwargs, mapped)
+        elif not mapped and (args or kwargs or _takes_arguments(job.function)):
             self._check_call(node, args, kwargs)
         node.args, node.kwargs, node.mapped = args, kwargs, mapped
         node.data = tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
         if job.is_stream or job.stream_parameters or any(up.job.is_stream for up in found):
             from aiflow.graph.taking import check_streams
 
-            check_streams(node, args, kwargs, mapped)
+            check_streams(node, args if node.place is not Place.CHOSEN else (SLOT, *args), kwargs, mapped)
         self.nodes.append(node)
         self.names[name] = node
         return node
@@ -524,6 +531,8 @@ def describe(node: Node) -> dict[str, Any]:
     out: dict[str, Any] = {"name": node.name}
     if node.job.name != node.name:
         out["job"] = node.job.name
+    if node.job.role is not None:
+        out["role"] = str(node.job.role)
     if node.data:
         out["data"] = [n.name for n in node.data]
     if node.after_nodes:

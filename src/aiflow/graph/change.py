@@ -39,4 +39,6 @@ class Change(NamedTuple):
         return _GIVES.get(self.op)
 
 
-_GIVES = {"log_model": "model", "set_stage": "model", "log_dataset": "dataset", "log_artifact": "artifact"}
+_GIVES = {
+    "log_model": "model", "set_stage": "model", "reach_stage": "model", "log_dataset": "dataset", "log_artifact": "artifact",
+}  # fmt: skip

@@ -18,6 +18,7 @@ from aiflow.graph.stream import stream_parameters
 
 if TYPE_CHECKING:
     from aiflow.graph.building import Node
+    from aiflow.graph.role import RoleSpec
 
 __all__ = ["Fixed", "IfRunning", "Job", "JobOptions", "fixed", "job", "seconds"]
 
@@ -162,11 +163,17 @@ class Job:
     """A function that can be a node of a workflow; made by `af.job`.
 
     Outside a workflow body it is the plain function. Inside one, a call adds a node to the graph.
+
+    Attributes
+    ----------
+    role
+        What it does in the life of a model or dataset, if it was made by one of the decorators for that.
     """
 
-    def __init__(self, function: Callable[..., Any], options: JobOptions) -> None:
+    def __init__(self, function: Callable[..., Any], options: JobOptions, role: RoleSpec | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.role = role
         self.spec = options
         self.name = options.name or function.__name__
         self.is_async = inspect.iscoroutinefunction(function)
@@ -194,9 +201,13 @@ class Job:
         >>> train.options(name="train_big", retries=3)(5)
         5
         """
-        changed = Job(self.function, replace(self.spec, **check_options(options, self.name)))
+        changed = Job(self.function, replace(self.spec, **check_options(options, self.name)), self.role)
         changed.is_renamed = self.is_renamed or options.get("name") is not None
         return changed
+
+    def in_role(self, role: RoleSpec) -> Job:
+        """Give the same job with a role."""
+        return Job(self.function, self.spec, role)
 
     def map(self, *args: Any, **kwargs: Any) -> Node:
         """Run once per element of a list that a job gives, and give the list of results in the same order.
@@ -221,14 +232,14 @@ class Job:
         return self._signature
 
     def __repr__(self) -> str:
-        return f"<job {self.name}>"
+        return f"<job {self.name}>" if self.role is None else f"<job {self.name}: {self.role}>"
 
     def __reduce__(self) -> Any:
-        return _rebuild, (self.function, self.spec)
+        return _rebuild, (self.function, self.spec, self.role)
 
 
-def _rebuild(function: Callable[..., Any], options: JobOptions) -> Job:
-    return Job(function, options)
+def _rebuild(function: Callable[..., Any], options: JobOptions, role: RoleSpec | None = None) -> Job:
+    return Job(function, options, role)
 
 
 @overload

@@ -32,8 +32,15 @@ _ENDING = "ENDING"
 """The status of a run whose end is decided and not in the log yet; nobody outside sees it."""
 
 
+_REFUSED = "REFUSED"
+"""How a job ended last whose success was refused: its status is SUCCESS, and what depends on it is skipped."""
+
+
 class Report(NamedTuple):
-    """What a runner says of the end of one attempt: `outcome` is SUCCESS, FAILED, STOPPED or SKIPPED."""
+    """What a runner says of the end of one attempt: `outcome` is SUCCESS, FAILED, STOPPED or SKIPPED.
+
+    `is_refused`: it has succeeded, and what depends on it is skipped all the same.
+    """
 
     job: str
     number: int
@@ -42,6 +49,7 @@ class Report(NamedTuple):
     retryable: bool = True
     truth: Any = None
     reason: str | None = None
+    is_refused: bool = False
 
 
 def step(state: ExecutionState, event: Event) -> None:
@@ -103,6 +111,8 @@ def settle(state: ExecutionState, report: Report, now: float) -> Draft | None:
         status = value["status"]
     if status == "SUCCESS" and report.truth is not None:
         value["truth"] = report.truth
+    if status == "SUCCESS" and report.is_refused:
+        value["refused"] = True
     if reason:
         value["reason"] = reason
     return _say(state, vertex, value, now)
@@ -237,8 +247,8 @@ def _now_ended(state: ExecutionState, vertex: Vertex, job: JobState, event: Even
     before = job.last
     state.unended -= before is None
     state.unsettled = True
-    job.last = status
-    if status == "SUCCESS":
+    job.last = _outcome(event)
+    if job.last == "SUCCESS":
         job.success = job.success if vertex.emits else number
         job.truth = event.value.get("truth")
     if state.status is not ExecutionStatus.RUNNING:
@@ -267,7 +277,7 @@ def _is_good(up: Vertex, status: str | None, value_needed: bool) -> bool:
 
 def _upstream_ended(state: ExecutionState, vertex: Vertex, up: Vertex, before: str | None, event: Event) -> None:
     """Give a dependant one run or one skip for one end of an upstream (rules 12, 13, 19)."""
-    job, status = state.jobs[vertex.index], event.value["status"]
+    job, status = state.jobs[vertex.index], _outcome(event)
     needed = up.index not in vertex.after_only
     good = _is_good(up, status, needed)
     if up.recurring:
@@ -328,10 +338,16 @@ def _latest(state: ExecutionState, vertex: Vertex, up: int) -> int:
     return job.began if up in vertex.takes else job.success
 
 
+def _outcome(event: Event) -> str:
+    """Say how a job ended for those that depend on it: a success that was refused is none (rule 38)."""
+    status: str = event.value["status"]
+    return _REFUSED if status == "SUCCESS" and event.value.get("refused") else status
+
+
 def _because(up: Vertex, status: str, event: Event) -> str:
     """Say why a dependant of `up` is skipped: what began it, however far up the graph."""
     reason = event.value.get("reason")
-    if reason and event.value.get("inherited"):
+    if reason and (event.value.get("inherited") or status == _REFUSED):
         return str(reason)
     verb = {"FAILED": "failed", "STOPPED": "was stopped", "SKIPPED": "was skipped"}[status]
     return f"{up.name} {verb}" + (f" ({reason})" if reason and status == "SKIPPED" else "")

@@ -23,6 +23,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         registry.delete,
         models.log_model,
         models.set_stage,
+        models.reach_stage,
         models.roll_back,
         models.delete_model,
         metrics.log_metrics,

@@ -14,7 +14,7 @@ from aiflow.graph.model import LEGAL, Stage
 from aiflow.ledger import registry
 from aiflow.ledger.book import Book
 
-__all__ = ["delete_model", "log_model", "roll_back", "set_stage"]
+__all__ = ["delete_model", "log_model", "reach_stage", "roll_back", "set_stage"]
 
 
 def log_model(book: Book, model: str | int, stage: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,6 +51,14 @@ def set_stage(book: Book, model: str | int, number: int, stage: str) -> dict[str
         _retire(book, name)
     _move(book, row, stage)
     return version(book, name, number)
+
+
+def reach_stage(book: Book, model: str | int, number: int, stage: str) -> dict[str, Any]:
+    """Bring a version to a stage as `set_stage` does; where it has come further on the way to being used, nothing changes."""
+    row = version(book, registry.known(book, "model", model)["name"], number)
+    if stage == Stage.VALIDATED and row["stage"] in (Stage.DEPLOYED, Stage.DEPRECATED):
+        return row
+    return set_stage(book, model, number, stage)
 
 
 def roll_back(book: Book, model: str | int) -> dict[str, Any]:

@@ -11,26 +11,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiflow.clock import as_datetime
-from aiflow.errors import NotFound, ParameterError, StoreError
+from aiflow.errors import NotFound, ParameterError
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.metadata.registered import Registry, do, page, select
-from aiflow.values.codec import Stored
+from aiflow.runners.performed import kept_model, load_model
 
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["Models", "RegisteredModel", "stored_model"]
-
-
-def stored_model(project: Project, value: Any, what: str) -> dict[str, Any]:
-    """Keep the object of a model version in a blob; give the fields that say so."""
-    stored = project._store.codec.encode_to_blob(value, what)
-    kind = type(value)
-    return {
-        "hash": stored.blob, "codec": stored.codec, "size": stored.size, "uri": project._store.blobs.uri(stored.blob or ""),
-        "type": f"{kind.__module__}.{kind.__qualname__}",
-    }  # fmt: skip
+__all__ = ["Models", "RegisteredModel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +96,7 @@ class RegisteredModel:
         unknown = fields.keys() - {"description", "properties"}
         if unknown:
             raise ParameterError(f"log takes description and properties, not {', '.join(sorted(unknown))}")
-        kept = stored_model(self._project, value, f"a version of model {self.name!r}")
+        kept = kept_model(self._project._store.codec, value, f"a version of model {self.name!r}")
         given = {"description": "", "properties": {}, **fields, **kept}
         return self._changed(Change("log_model", {"model": self.name, "stage": str(wanted), "fields": given}))
 
@@ -186,9 +176,7 @@ class Models(Registry[RegisteredModel]):
 
     def load(self, version: ModelVersion) -> Any:
         """Give the object of a version; the hash of what is kept is checked first."""
-        if version.hash is None or version.codec is None:
-            raise StoreError(f"no object is kept for {version}; it is at {version.uri}")
-        return self._project._store.codec.decode(Stored(version.codec, None, version.hash, version.size))
+        return load_model(self._project._store.codec, version)
 
     def metrics_of(self, version: ModelVersion) -> dict[str, float]:
         """Give the newest value of each metric of a version, by name."""

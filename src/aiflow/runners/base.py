@@ -82,6 +82,8 @@ class Ended:
         What of the metadata changes with this end, if it is a success: all of it in the same transaction.
     gives
         Which of the changes gives the value (a version, which has a number only then); or None.
+    refused
+        Why what depends on the job is skipped although it has succeeded; or None.
     """
 
     outcome: str
@@ -95,6 +97,7 @@ class Ended:
     state: str | None = None
     changes: tuple[Change, ...] = ()
     gives: int | None = None
+    refused: str | None = None
 
 
 class Emitter(Protocol):

@@ -13,6 +13,7 @@ from aiflow.errors import ParameterError, Skip, Stopped
 from aiflow.graph.job import JobOptions
 from aiflow.runners.base import Call, Emitter, Ended, Failure, failure_of
 from aiflow.runners.context import JobContext, enter, leave
+from aiflow.runners.performed import Outcome
 
 __all__ = ["finish", "judge", "perform", "perform_async"]
 
@@ -104,7 +105,12 @@ def judge(error: BaseException, options: JobOptions, context: JobContext | None 
 
 
 def finish(value: Any, options: JobOptions, asked: Sequence[int | str | None] = ()) -> Ended:
-    """Check the number of outputs of a returned value, and answer what `run_if` of other jobs asks of it."""
+    """Check the number of outputs of a returned value, and answer what `run_if` of other jobs asks of it.
+
+    What comes of a job with a role is taken apart first.
+    """
+    if type(value) is Outcome:
+        return _come_of(value, options, asked)
     declared = options.outputs
     if declared != 1:
         value, problem = _outputs(value, declared)
@@ -120,6 +126,16 @@ def finish(value: Any, options: JobOptions, asked: Sequence[int | str | None] = 
         problem = f"run_if cannot tell whether the value is true: {error}"
         return Ended("FAILED", error=Failure(type(error).__name__, problem), retryable=False, reason=problem)
     return Ended("SUCCESS", value, truth=truth)
+
+
+def _come_of(outcome: Outcome, options: JobOptions, asked: Sequence[int | str | None]) -> Ended:
+    value, changes, gives, refused = outcome
+    is_true = True if asked else None  # as a version is
+    ended = finish(value, options, asked) if gives is None else Ended("SUCCESS", None, truth=is_true)
+    if ended.outcome == "SUCCESS":
+        ended.changes, ended.gives, ended.refused = changes, gives, refused
+        ended.reason = refused
+    return ended
 
 
 def _outputs(value: Any, declared: int | tuple[str, ...]) -> tuple[Any, str | None]:

@@ -185,6 +185,7 @@ class Child:
             outputs = tuple(declared) if isinstance(declared, list) else declared
             options = JobOptions(outputs=outputs, retry_on=retry_on, buffer=frame.head["buffer"])
             codec = Codec(Blobs(frame.head["home"] + "/blobs"), serializers=serializers)
+            context.codec = codec
             call, asked = plug_in(Call(function, args, kwargs), self.port, context, codec), frame.head["asked"]
             outlet = None
             if frame.head["stream"]:
@@ -231,6 +232,7 @@ def _report(ended: Ended, stored: Stored | None) -> tuple[dict[str, Any], bytes]
         "state": ended.state,
         "changes": ended.changes,
         "gives": ended.gives,
+        "refused": ended.refused,
         "error": error and [error.type, error.message[:_LONGEST], _shorten(error.traceback)],
     }
     if stored is None:

@@ -108,6 +108,7 @@ class JobContext:
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
         self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
         self.open_log: Callable[[], Any] | None = None
+        self.codec: Any = None  # reads and writes values where the job runs; set by its runner
         self.rest: Rest | None = None  # how it waits, if not by holding up its thread; set by its runner
         self.works_on: tuple[Version, ...] = ()  # the versions that a job with a role works on
 

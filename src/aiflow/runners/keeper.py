@@ -5,7 +5,6 @@ Knows nothing of the other keepers: the runner deals the jobs out.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import select
@@ -344,7 +343,7 @@ def _head(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:
         "asked": work.asked_outputs,
         "stream": work.outlet is not None,
         "buffer": work.options.buffer,
-        "is_async": inspect.iscoroutinefunction(call.function),
+        "is_async": work.job.is_async,
         "opener": OPENER,
         "level": logging.getLogger().level,
         "argv": sys.argv,
@@ -366,6 +365,6 @@ def _ended(frame: Frame) -> Ended:
         stored = Stored(codec, data, blob, size)
     error = head["error"] and Failure(*head["error"])
     ended = Ended(head["outcome"], None, stored, error, head["retryable"], head["truth"], head["reason"])
-    ended.state, ended.gives = head["state"], head["gives"]
+    ended.state, ended.gives, ended.refused = head["state"], head["gives"], head["refused"]
     ended.changes = tuple(Change(*change) for change in head["changes"])
     return ended

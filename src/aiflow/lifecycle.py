@@ -1,0 +1,165 @@
+"""What jobs with roles do before their function: the versions that they work on are found, and put into the call.
+
+Knows nothing of turns, and of what comes after the function (`runners/performed.py`). It runs on the worker, in the process
+that has the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiflow.errors import NotFound, ParameterError
+from aiflow.graph.event import Event, EventType
+from aiflow.graph.model import Model, ModelVersion, Stage
+from aiflow.graph.role import BASE_STAGES, SLOT, Place, Reading, Role, RoleSpec, read_call
+from aiflow.graph.version import Version
+from aiflow.ledger.book import decoded
+from aiflow.live import JobWork
+from aiflow.runners.base import Call
+from aiflow.runners.performed import Loaded, Performed
+
+__all__ = ["prepare"]
+
+
+def prepare(work: JobWork, call: Call) -> Call:
+    """Give a call of a job with a role as it is made ready to be called by its runner.
+
+    Parameters
+    ----------
+    work
+        Whose call; it remembers which versions were chosen, for each element of a mapped job gets the same.
+    call
+        The user's function, with all that the workflow's body gives it.
+
+    Raises
+    ------
+    NotFound
+        If there is no version that it could work on.
+    ParameterError
+        If something else than a version came where one is needed.
+    """
+    spec, home = work.job.role, str(work.live.store.home)
+    assert spec is not None
+    function, args, kwargs = call
+    try:
+        signature = work.job.signature
+    except (TypeError, ValueError):  # a builtin that does not tell what it takes
+        return Call(Performed(function, spec, None, home), args, kwargs)
+    reading = read_call(spec, signature, args, kwargs, chosen=_is_chosen(work, spec, call))
+    if reading.problem:
+        raise ParameterError(f"the call of {work.key.job} does not fit {work.job.name}{signature}: {reading.problem}")
+    version = _version(work, spec, reading) if spec.takes else None
+    for name in spec.asks:
+        _answer(work, spec, reading, name)
+    return Call(Performed(function, spec, version, home), reading.bound.args, reading.bound.kwargs)
+
+
+def _is_chosen(work: JobWork, spec: RoleSpec, call: Call) -> bool:
+    """Tell whether the call leaves the place of the version out; if it can be read both ways, what arrived decides."""
+    place = work.vertex.node.place
+    if place is Place.EITHER:
+        return not spec.is_of(read_call(spec, work.job.signature, call.args, call.kwargs, chosen=False).subject)
+    if place is Place.CHOSEN and call.args and spec.is_of(call.args[0]):
+        raise ParameterError(
+            f"{call.args[0]} came as the first argument of {work.key.job}, where it stands for the model; then "
+            f"{work.job.name}{work.job.signature} needs more arguments: give them, or leave the version out"
+        )
+    return place is Place.CHOSEN
+
+
+def _version(work: JobWork, spec: RoleSpec, reading: Reading) -> Version | None:
+    """Find the version that a job works on, and put what the function gets of it into the first place."""
+    found = reading.subject
+    if found is SLOT:
+        found = work.chosen("", lambda: _choose(work, spec))
+    elif not spec.is_of(found):
+        raise ParameterError(
+            f"{work.key.job} works on a version of {spec.name!r}, and {_said(found)} came in its place; give what a job "
+            f"with @af.train({spec.name}) gives, or leave it out"
+        )
+    assert isinstance(found, ModelVersion)
+    reading.put(None, found if spec.role is Role.PUSH_MODEL else Loaded(found))
+    return found
+
+
+def _said(value: Any) -> str:
+    return str(value) if isinstance(value, Version) else "None" if value is None else f"a {type(value).__name__}"
+
+
+def _choose(work: JobWork, spec: RoleSpec) -> ModelVersion:
+    found = of_events(work, spec) or latest(work, spec.name, spec.stages)
+    if found is None:
+        raise NotFound(f"version of {spec.name!r} for {work.key.job} to work on", _stages_said(spec.stages))
+    return found
+
+
+def _stages_said(stages: Iterable[Iterable[Stage]]) -> str:
+    return " or ".join(str(s) for some in stages for s in some)
+
+
+def _answer(work: JobWork, spec: RoleSpec, reading: Reading, name: str) -> None:
+    """Put what a function asks for by the name of a parameter into its place."""
+    given = reading.bound.arguments.get(name)
+    model = spec.base if name == "base" and spec.base is not None else spec.subject
+    if isinstance(given, ModelVersion) and isinstance(model, Model) and given.model == model.name:
+        reading.put(name, Loaded(given))
+    elif given is SLOT and name == "deployed":
+        found = work.chosen(name, lambda: latest(work, spec.name, ((Stage.DEPLOYED,),)))
+        reading.put(name, None if found is None else Loaded(found))
+    elif given is SLOT and name == "base" and model is not None:
+        found = work.chosen(name, lambda: latest(work, model.name, BASE_STAGES))
+        if found is None and spec.base is not None:
+            raise NotFound(f"version of {model.name!r} as the base of {work.key.job}", _stages_said(BASE_STAGES))
+        if found is None and reading.bound.signature.parameters[name].default is not reading.bound.signature.empty:
+            del reading.bound.arguments[name]  # the first version has none
+        else:
+            reading.put(name, None if found is None else Loaded(found))
+
+
+# --- finding versions -------------------------------------------------------------------------------------------------
+
+_MODEL_EVENTS = frozenset(
+    str(t)
+    for t in (
+        EventType.MODEL_GENERATED,
+        EventType.MODEL_VALIDATED,
+        EventType.MODEL_DEPLOYED,
+        EventType.MODEL_DEPRECATED,
+    )
+)
+
+
+def of_events(work: JobWork, spec: RoleSpec) -> ModelVersion | None:
+    """Give the version in what started a job: of its own events the newest, else what started the execution."""
+    context = work.context
+    for offsets in (context.event_offsets, () if context.cause is None else (context.cause,)):
+        events: Sequence[Event] = work.port.events(offsets) if offsets else ()
+        numbers = [e.value["number"] for e in events if e.type in _MODEL_EVENTS and e.key == spec.name]
+        if numbers:
+            return _one(work, "model = ? AND number = ? AND stage <> 'DELETED'", (spec.name, numbers[-1]))
+    return None
+
+
+def latest(work: JobWork, name: str, stages: Iterable[Iterable[Stage]]) -> ModelVersion | None:
+    """Give the newest version in the first of these groups of stages that has any."""
+    for some in stages:
+        marks = ", ".join("?" * len(tuple(some)))
+        found = _one(work, f"model = ? AND stage IN ({marks}) ORDER BY number DESC LIMIT 1", (name, *map(str, some)))
+        if found is not None:
+            return found
+    return None
+
+
+_COLUMNS = (
+    "id", "model", "number", "stage", "uri", "hash", "codec", "size", "type", "description", "properties", "execution_id",
+    "job", "job_number", "created", "updated",
+)  # fmt: skip
+
+
+def _one(work: JobWork, clause: str, values: tuple[Any, ...]) -> ModelVersion | None:
+    store = work.live.store
+    row = store.row(f"SELECT {', '.join(_COLUMNS)} FROM model_versions WHERE {clause}", values)
+    if row is None:
+        return None
+    return ModelVersion.of_row(decoded(dict(zip(_COLUMNS, row, strict=True))), str(store.home))

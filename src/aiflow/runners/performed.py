@@ -1,0 +1,169 @@
+"""The function of a job with a role, made ready to be called anywhere: on a thread, or in a child process.
+
+Knows nothing of stores: which versions are meant was found out before; what is to be recorded goes back as changes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiflow.errors import ParameterError, StoreError
+from aiflow.graph.change import Change
+from aiflow.graph.model import ModelVersion, Stage
+from aiflow.graph.role import Role, RoleSpec
+from aiflow.graph.version import Version
+from aiflow.runners.context import current_or_none
+from aiflow.values.blobs import Blobs
+from aiflow.values.codec import Codec, Stored
+
+__all__ = ["Loaded", "Outcome", "Performed", "kept_model", "load_model"]
+
+
+class Loaded(NamedTuple):
+    """Stands in a call for the object of a model version, until it is loaded where the function runs."""
+
+    version: ModelVersion
+
+
+class Outcome(NamedTuple):
+    """What comes of a job with a role.
+
+    Attributes
+    ----------
+    value
+        The value; if `gives` says so, a version that has no number yet.
+    changes
+        What of the metadata changes with its success.
+    gives
+        Which of the changes gives the value, or None.
+    refused
+        Why what depends on the job is skipped although it has succeeded, or None.
+    """
+
+    value: Any
+    changes: tuple[Change, ...] = ()
+    gives: int | None = None
+    refused: str | None = None
+
+
+def kept_model(codec: Codec, value: Any, what: str) -> dict[str, Any]:
+    """Keep the object of a model version in a blob; give the fields that say so."""
+    stored = codec.encode_to_blob(value, what)
+    kind = type(value)
+    return {
+        "hash": stored.blob, "codec": stored.codec, "size": stored.size, "uri": codec.blobs.uri(stored.blob or ""),
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+    }  # fmt: skip
+
+
+def load_model(codec: Codec, version: ModelVersion) -> Any:
+    """Give the object of a model version; the hash of what is kept is checked first."""
+    if version.hash is None or version.codec is None:
+        raise StoreError(f"no object is kept for {version}; it is at {version.uri}")
+    return codec.decode(Stored(version.codec, None, version.hash, version.size))
+
+
+class Performed:
+    """A user's function with what its role asks for before and after it; picklable if the function is.
+
+    Parameters
+    ----------
+    function
+        The user's.
+    spec
+        The role.
+    version
+        What it works on, or None.
+    home
+        The home, whose blobs keep the objects of models.
+    """
+
+    def __init__(self, function: Callable[..., Any], spec: RoleSpec, version: Version | None, home: str) -> None:
+        self.function, self.spec, self.version, self.home = function, spec, version, home
+        self.__name__ = getattr(function, "__name__", repr(function))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Load the objects of models that are meant, call the function, and say what comes of it."""
+        codec = self._codec()
+        value = self.function(*(_loaded(codec, a) for a in args), **{k: _loaded(codec, v) for k, v in kwargs.items()})
+        if inspect.iscoroutine(value):
+            return self._after(value, codec)
+        return self.outcome(value, codec)
+
+    async def _after(self, coming: Any, codec: Codec) -> Outcome:
+        return self.outcome(await coming, codec)
+
+    def _codec(self) -> Codec:
+        context = current_or_none()
+        codec: Codec | None = None if context is None else context.codec
+        return Codec(Blobs(Path(self.home, "blobs"))) if codec is None else codec
+
+    def outcome(self, value: Any, codec: Codec) -> Outcome:
+        """Say what comes of what the function returned."""
+        after = _AFTER.get(self.spec.role)
+        return Outcome(value) if after is None else after(self, value, codec)
+
+
+def _loaded(codec: Codec, value: Any) -> Any:
+    return load_model(codec, value.version) if type(value) is Loaded else value
+
+
+# --- what comes after the function, by role ---------------------------------------------------------------------------
+
+
+def _trained(job: Performed, value: Any, codec: Codec) -> Outcome:
+    if job.spec.is_of(value):  # the function has kept it itself
+        return Outcome(value)
+    if value is None:
+        raise ParameterError(
+            f"{job.__name__} returned None; a job with the role {job.spec} returns the object that is to be a version of {job.spec.name!r}"
+        )
+    fields = kept_model(codec, value, f"the model that {job.__name__!r} returned")
+    made = {"description": "", "properties": {}, **fields}
+    change = Change("log_model", {"model": job.spec.name, "stage": str(Stage.GENERATED), "fields": made})
+    return Outcome(None, (change,), 0)
+
+
+def _validated(job: Performed, value: Any, codec: Codec) -> Outcome:
+    verdict = truth_of(value)
+    if verdict is None:
+        raise ParameterError(
+            f"{job.__name__} returned {value!r}; a job with the role {job.spec} returns True if the version is good "
+            "enough to be deployed, and False if it is not"
+        )
+    version = _model(job)
+    if not verdict:
+        return Outcome(None, refused=f"{version.name} {version.number} was not validated")
+    return Outcome(None, (_staged(version, Stage.VALIDATED),), 0)
+
+
+def _pushed(job: Performed, value: Any, codec: Codec) -> Outcome:
+    return Outcome(None, (_staged(_model(job), Stage.DEPLOYED),), 0)
+
+
+def _staged(version: ModelVersion, stage: Stage) -> Change:
+    return Change("reach_stage", {"model": version.model, "number": version.number, "stage": str(stage)})
+
+
+def _model(job: Performed) -> ModelVersion:
+    assert isinstance(job.version, ModelVersion)
+    return job.version
+
+
+_AFTER: Mapping[Role, Callable[[Performed, Any, Codec], Outcome]] = {
+    Role.TRAIN: _trained,
+    Role.MODEL_VALIDATE: _validated,
+    Role.PUSH_MODEL: _pushed,
+}
+
+
+def truth_of(value: Any) -> bool | None:
+    """Give a value as a bool if it is one, Python's or NumPy's; else None."""
+    if isinstance(value, bool):
+        return value
+    numpy = sys.modules.get("numpy")
+    return bool(value) if numpy is not None and isinstance(value, numpy.bool_) else None
