@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aiflow.errors import NotFound, ParameterError
+from aiflow.errors import NotFound, ParameterError, RunnerError
 from aiflow.graph.event import Event, EventType
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.role import BASE_STAGES, SLOT, Place, Reading, Role, RoleSpec, read_call
@@ -49,6 +49,8 @@ def prepare(work: JobWork, call: Call) -> Call:
     reading = read_call(spec, signature, args, kwargs, chosen=_is_chosen(work, spec, call))
     if reading.problem:
         raise ParameterError(f"the call of {work.key.job} does not fit {work.job.name}{signature}: {reading.problem}")
+    if not isinstance(spec.subject, Model) and spec.subject is not None:
+        raise RunnerError(f"jobs with the role {spec} cannot run yet")
     version = _version(work, spec, reading) if spec.takes else None
     for name in spec.asks:
         _answer(work, spec, reading, name)

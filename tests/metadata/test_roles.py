@@ -63,7 +63,11 @@ def test_a_model_is_trained_evaluated_validated_pushed_and_used(project: af.Proj
     assert execution.result("error") == {"worst": 3.0}
     assert (execution.result("is_better").stage, execution.result("push").stage) == ("VALIDATED", "DEPLOYED")
     assert execution.result("add") == 4.0
-    assert [e.type for e in project.events.list(types="MODEL_*")] == ["MODEL_GENERATED", "MODEL_VALIDATED", "MODEL_DEPLOYED"]
+    assert [e.type for e in project.events.list(types="MODEL_*")] == [
+        "MODEL_GENERATED",
+        "MODEL_VALIDATED",
+        "MODEL_DEPLOYED",
+    ]
 
 
 @RUNNERS
@@ -73,7 +77,11 @@ def test_38_a_version_that_is_refused_stays_generated_and_what_depends_on_it_is_
     flow = af.workflow(life.function, name="life", runner=runner)
     project.run(flow, rows=[1, 2, 6])
     execution = project.run(flow, rows=[4, 6])
-    assert (execution.status, execution.job("is_better").status, execution.result("is_better")) == ("SUCCESS", "SUCCESS", None)
+    assert (execution.status, execution.job("is_better").status, execution.result("is_better")) == (
+        "SUCCESS",
+        "SUCCESS",
+        None,
+    )
     skipped = {j.job: j.error or j.reason for j in execution.jobs if j.status == "SKIPPED"}
     assert skipped == dict.fromkeys(("push", "add", "after"), "knn 2 was not validated")
     assert [(v.number, v.stage) for v in project.models.get("knn").versions()] == [(1, "DEPLOYED"), (2, "GENERATED")]

@@ -40,6 +40,76 @@ def add(items: af.Stream[int]) -> int:
     return sum(items)
 
 
+KNN, IRIS = af.Model("knn"), af.Dataset("iris", uri="iris.csv", format="csv")
+
+
+@af.read_dataset(IRIS)
+def read(version: af.DatasetVersion) -> str:
+    return str(version)
+
+
+@af.transform
+def scale(rows: list[int]) -> list[int]:
+    return rows
+
+
+@af.transform(retries=2)
+def scale_again(rows: list[int]) -> list[int]:
+    return rows
+
+
+@af.dataset_validate(IRIS)
+def check(rows: list[int]) -> bool:
+    return bool(rows)
+
+
+@af.write_dataset(IRIS)
+def write(rows: list[int], dataset: af.Dataset) -> None: ...
+
+
+@af.write_artifact(af.Artifact("report"))
+def report(rows: list[int]) -> None: ...
+
+
+@af.train(KNN, base=af.Model("first"), runner="process")
+def fit(rows: list[int], base: object) -> object:
+    return base
+
+
+@af.evaluate(KNN)
+def score(model: object, rows: list[int]) -> dict[str, float]:
+    return {"accuracy": 1.0}
+
+
+@af.model_validate(KNN)
+def is_good(model: object, deployed: object | None) -> bool:
+    return model is not deployed
+
+
+@af.push_model(KNN)
+def push(version: af.ModelVersion) -> None: ...
+
+
+@af.predict(KNN)
+def tell(model: object, row: int) -> int:
+    return row
+
+
+@af.monitor(KNN)
+def watch(model: object) -> dict[str, float]:
+    return {}
+
+
+@af.workflow
+def life() -> None:
+    rows: af.Node = scale(scale_again(read()))
+    write(rows).after(check(rows))
+    made = fit(rows)
+    report(score(made, rows))
+    tell(push(is_good(made)), 1)
+    watch()
+
+
 @af.workflow
 def adding() -> None:
     add(count())
