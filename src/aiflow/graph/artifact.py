@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aiflow.graph.naming import check_name, check_texts
+from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.version import Version
 
 __all__ = ["Artifact", "ArtifactVersion"]
@@ -52,6 +52,7 @@ class Artifact:
         if isinstance(self.uri, Path):
             object.__setattr__(self, "uri", str(self.uri))
         check_texts("Artifact", self.name, uri=self.uri, type=self.type, description=self.description)
+        check_tree("Artifact", self.name, "properties", self.properties)
 
     def fields(self) -> dict[str, Any]:
         """Give what is remembered of it besides the name."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aiflow.graph.naming import check_name, check_texts
+from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.schema import checked_catalog, checked_schema
 from aiflow.graph.version import Version
 
@@ -61,6 +61,7 @@ class Dataset:
         if isinstance(self.uri, Path):
             object.__setattr__(self, "uri", str(self.uri))
         check_texts("Dataset", self.name, uri=self.uri, format=self.format, description=self.description)
+        check_tree("Dataset", self.name, "properties", self.properties)
         object.__setattr__(self, "schema", checked_schema(self.name, self.schema, self.format))
         object.__setattr__(self, "catalog", checked_catalog(self.name, self.catalog))
 

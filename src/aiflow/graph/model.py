@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from aiflow.graph.naming import check_name, check_texts
+from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.version import Version
 
 __all__ = ["LEGAL", "Model", "ModelVersion", "Stage"]
@@ -69,6 +69,7 @@ class Model:
     def __post_init__(self) -> None:
         check_name("Model", self.name)
         check_texts("Model", self.name, description=self.description)
+        check_tree("Model", self.name, "properties", self.properties)
 
     def fields(self) -> dict[str, Any]:
         """Give what is remembered of it besides the name."""

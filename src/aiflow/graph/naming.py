@@ -5,9 +5,12 @@ Knows nothing of what they name.
 
 from __future__ import annotations
 
-from aiflow.errors import ParameterError
+from collections.abc import Mapping
 
-__all__ = ["check_name", "check_texts", "parted"]
+from aiflow.errors import ParameterError
+from aiflow.graph.params import json_text
+
+__all__ = ["check_name", "check_texts", "check_tree", "parted"]
 
 
 def check_name(what: str, name: object) -> str:
@@ -45,10 +48,28 @@ def parted(text: str) -> tuple[str, int | None]:
 
 
 def check_texts(what: str, name: str, **given: object) -> None:
-    """Check that what is given is text or None; raises `ParameterError` naming the field."""
+    """Check that what is given is text, or None but for the description; raises `ParameterError` naming the field."""
     for field, value in given.items():
-        if value is not None and not isinstance(value, str):
+        if not isinstance(value, str) and (value is not None or field == "description"):
             raise ParameterError(f"{what}({name!r}, {field}=…) takes a text, not {value!r}")
+        if isinstance(value, str) and not value.isascii():
+            _check_characters(value, f"{what}({name!r}, {field}=…)")
+
+
+def check_tree(what: str, name: str, field: str, value: object) -> None:
+    """Check that what is given is JSON data by text keys; raises `ParameterError` naming the field."""
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{what}({name!r}, {field}=…) takes a dict with texts as keys, not {value!r}")
+    json_text(dict(value), f"{field} of {what}({name!r})")
+
+
+def _check_characters(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ParameterError(
+            f"{where} has a character that cannot be stored (half of a surrogate pair): {text[:100]!r}"
+        ) from None
 
 
 def _a(what: str) -> str:

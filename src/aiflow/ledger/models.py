@@ -5,7 +5,7 @@ Knows nothing of the objects that are kept: they are in blobs already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiflow.errors import Conflict, NotFound
@@ -62,7 +62,7 @@ def reach_stage(book: Book, model: str | int, number: int, stage: str) -> dict[s
 
 
 def roll_back(book: Book, model: str | int) -> dict[str, Any]:
-    """Deploy again the version that was deployed before the one that is now (or was last).
+    """Deploy again the version that was deployed before the one that is now (or was last); again, the one before that.
 
     Raises
     ------
@@ -70,18 +70,36 @@ def roll_back(book: Book, model: str | int) -> dict[str, Any]:
         If there is none to go back to.
     """
     name = registry.known(book, "model", model)["name"]
-    rows = book.rows(
-        "SELECT number FROM model_stages WHERE model = ? AND stage = 'DEPLOYED' GROUP BY number ORDER BY max(id) DESC",
-        (name,),
-    )
-    for row in rows[1:]:
-        if version(book, name, row["number"])["stage"] == Stage.DEPRECATED:
-            return set_stage(book, name, row["number"], Stage.DEPLOYED)
-    why = (
-        "the other versions that were deployed are DELETED" if rows[1:] else "only one version of it was ever deployed"
-    )
-    why = why if rows else "no version of it was ever deployed"
+    sql = "SELECT number, rolled_back FROM model_stages WHERE model = ? AND stage = 'DEPLOYED' ORDER BY id"
+    trail = _trail((row["number"], row["rolled_back"]) for row in book.rows(sql, (name,)))
+    stages = {number: version(book, name, number)["stage"] for number in set(trail)}
+    for number in reversed(trail[:-1]):
+        if number != trail[-1] and stages[number] == Stage.DEPRECATED:
+            row = version(book, name, number)
+            _retire(book, name)
+            _move(book, row, Stage.DEPLOYED, rolled_back=True)
+            return version(book, name, number)
+    if not trail:
+        why = "no version of it was ever deployed"
+    elif len(trail) == 1:
+        why = f"no version was deployed before {name}:{trail[0]}"
+    else:
+        why = f"the versions that were deployed before {name}:{trail[-1]} are DELETED"
     raise Conflict(f"{name} cannot be rolled back: {why}; deploy a version by its number")
+
+
+def _trail(deployed: Iterable[tuple[int, int]]) -> list[int]:
+    """Give the way back: a deployment is one step more, and a roll-back takes back the steps since.
+
+    So two roll-backs lead two versions back, and never to the one that the first has led away from.
+    """
+    trail: list[int] = []
+    for number, rolled_back in deployed:
+        if rolled_back:
+            del trail[len(trail) - trail[::-1].index(number) :]
+        elif trail[-1:] != [number]:
+            trail.append(number)
+    return trail
 
 
 def delete_model(book: Book, model: str | int) -> dict[str, Any]:
@@ -107,15 +125,17 @@ def _retire(book: Book, name: str) -> None:
         _move(book, deployed, Stage.DEPRECATED)
 
 
-def _move(book: Book, row: Mapping[str, Any], stage: str) -> None:
+def _move(book: Book, row: Mapping[str, Any], stage: str, rolled_back: bool = False) -> None:
     book.update("model_versions", row["id"], {"stage": str(stage), "updated": book.now})
-    _say(book, row["id"], row["model"], row["number"], str(stage), row["stage"])
+    _say(book, row["id"], row["model"], row["number"], str(stage), row["stage"], rolled_back)
 
 
-def _say(book: Book, row_id: int, name: str, number: int, stage: str, before: str | None) -> None:
+def _say(
+    book: Book, row_id: int, name: str, number: int, stage: str, before: str | None, rolled_back: bool = False
+) -> None:
     value = {"id": row_id, "number": number, "stage": stage, "before": before}
     event = book.say(name, EventType(f"MODEL_{stage}"), value)
-    change = {"model": name, "number": number, "stage": stage, "before": before}
+    change = {"model": name, "number": number, "stage": stage, "before": before, "rolled_back": int(rolled_back)}
     book.insert(
         "model_stages", {**change, "time": book.now, "offset": event.offset, "execution_id": book.who.execution_id}
     )  # fmt: skip

@@ -5,6 +5,7 @@ Knows nothing of their versions.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,10 @@ from aiflow.errors import Conflict, NotFound, ParameterError, suggest
 from aiflow.graph.event import EventType
 from aiflow.ledger.book import Book
 
-__all__ = ["KINDS", "Kind", "delete", "known", "register", "update"]
+__all__ = ["KINDS", "Kind", "delete", "known", "register", "update", "ways_to"]
+
+_ENDLESS = 2**63
+"""From here on, SQLite has no whole numbers."""
 
 
 class Kind(NamedTuple):
@@ -40,10 +44,30 @@ KINDS = {
 }
 
 
+def ways_to(name_or_id: str | int) -> list[tuple[str, str | int]]:
+    """Give by which columns something is looked for, in order: an id may come as text, but a name that looks so goes first.
+
+    Examples
+    --------
+    >>> ways_to("knn"), ways_to("3"), ways_to(3)
+    ([('name', 'knn')], [('name', '3'), ('id', 3)], [('id', 3)])
+    """
+    if isinstance(name_or_id, int):
+        return [("id", name_or_id)] if abs(name_or_id) < _ENDLESS else []
+    ways: list[tuple[str, str | int]] = [("name", name_or_id)] if name_or_id.isprintable() else []
+    if name_or_id.isascii() and name_or_id.isdecimal() and len(name_or_id) < 19:
+        ways.append(("id", int(name_or_id)))
+    return ways
+
+
 def find(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any] | None:
     """Give the row that is registered under a name or an id, or None."""
-    column = "id" if isinstance(name_or_id, int) else "name"
-    return book.row(f"SELECT * FROM {KINDS[kind].table} WHERE {column} = ? AND deleted IS NULL", (name_or_id,))
+    rows = (_row(book, kind, column, value) for column, value in ways_to(name_or_id))
+    return next((row for row in rows if row is not None), None)
+
+
+def _row(book: Book, kind: str, column: str, value: str | int) -> dict[str, Any] | None:
+    return book.row(f"SELECT * FROM {KINDS[kind].table} WHERE {column} = ? AND deleted IS NULL", (value,))
 
 
 def known(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any]:
@@ -63,7 +87,7 @@ def register(book: Book, kind: str, name: str, fields: Mapping[str, Any]) -> dic
     Conflict
         If it is registered with another value in one of the fixed fields.
     """
-    spec, row = KINDS[kind], find(book, kind, name)
+    spec, row = KINDS[kind], _row(book, kind, "name", name)
     if row is None:
         row_id = book.insert(
             spec.table, {"name": name, **fields, "created": book.now, "updated": book.now}
@@ -71,12 +95,12 @@ def register(book: Book, kind: str, name: str, fields: Mapping[str, Any]) -> dic
         _say(book, kind, name, row_id, "registered")
         return known(book, kind, row_id)
     for field in spec.fixed:
-        if row[field] != fields.get(field):
+        if not _is_same(row[field], fields.get(field)):
             raise Conflict(
                 f"{kind} {name!r} is registered with {field}={row[field]!r}, and this says {field}={fields.get(field)!r}; "
                 f"if it has changed, say so once: project.{spec.table}.update({name!r}, {field}={fields.get(field)!r})"
             )
-    changed = {f: fields[f] for f in spec.free if f in fields and row[f] != fields[f]}
+    changed = {f: fields[f] for f in spec.free if f in fields and not _is_same(row[f], fields[f])}
     return _changed(book, kind, row, changed)
 
 
@@ -95,7 +119,7 @@ def update(book: Book, kind: str, name_or_id: str | int, fields: Mapping[str, An
     for field in fields:
         if field not in can_change:
             raise ParameterError(f"a {kind} has no field {field!r} that can be changed{suggest(field, can_change)}")
-    return _changed(book, kind, row, {f: v for f, v in fields.items() if row[f] != v})
+    return _changed(book, kind, row, {f: v for f, v in fields.items() if not _is_same(row[f], v)})
 
 
 def delete(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any]:
@@ -113,6 +137,11 @@ def _changed(book: Book, kind: str, row: dict[str, Any], changes: dict[str, Any]
     if changes.keys() - {"folder"}:
         _say(book, kind, row["name"], row["id"], "updated")
     return known(book, kind, row["id"])
+
+
+def _is_same(kept: Any, said: Any) -> bool:
+    """Tell whether two fields are the same as JSON data: a tuple is a list, NaN is itself, and True is not 1."""
+    return kept is said or json.dumps(kept, sort_keys=True) == json.dumps(said, sort_keys=True)
 
 
 def _say(book: Book, kind: str, name: str, row_id: int, action: str) -> None:

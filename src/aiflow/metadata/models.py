@@ -5,13 +5,13 @@ Knows nothing of turns: what it changes is done by the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiflow.clock import as_datetime
-from aiflow.errors import NotFound, ParameterError
+from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.metadata.registered import Registry, do, page, select
@@ -56,9 +56,9 @@ class RegisteredModel:
         rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number", values)
         return [ModelVersion.of_row(row, str(project.home)) for row in rows]
 
-    def version(self, number: int) -> ModelVersion:
-        """Give one version by its number; raises `NotFound`."""
-        project: Project = self._project
+    def version(self, number: int | ModelVersion) -> ModelVersion:
+        """Give one version by its number, also one that is DELETED; raises `NotFound`."""
+        project, number = self._project, self._number(number)
         rows = select(project, "model_versions", "model = ? AND number = ?", (self.name, number))
         if not rows:
             raise NotFound("version of a model", f"{self.name}:{number}", [str(v) for v in self.versions()])
@@ -93,14 +93,16 @@ class RegisteredModel:
         wanted = _stage(stage)
         if wanted in (Stage.DEPRECATED, Stage.DELETED):
             raise ParameterError(f"a version cannot begin as {wanted}; say GENERATED, VALIDATED or DEPLOYED")
-        unknown = fields.keys() - {"description", "properties"}
-        if unknown:
-            raise ParameterError(f"log takes description and properties, not {', '.join(sorted(unknown))}")
-        kept = kept_model(self._project._store.codec, value, f"a version of model {self.name!r}")
-        given = {"description": "", "properties": {}, **fields, **kept}
+        for name in fields:
+            if name not in ("description", "properties"):
+                raise ParameterError(
+                    f"a version of a model has no field {name!r} that can be said{suggest(name, ('description', 'properties'))}"
+                )
+        said = Model(self.name, **fields).fields()  # they are checked as those of a model are
+        given = {**said, **kept_model(self._project._store.codec, value, f"a version of model {self.name!r}")}
         return self._changed(Change("log_model", {"model": self.name, "stage": str(wanted), "fields": given}))
 
-    def deploy(self, number: int) -> ModelVersion:
+    def deploy(self, number: int | ModelVersion) -> ModelVersion:
         """Make a version the one that is deployed; the one that was is DEPRECATED, in the same transaction.
 
         Raises
@@ -112,28 +114,44 @@ class RegisteredModel:
         """
         return self._to(number, Stage.DEPLOYED)
 
-    def validate(self, number: int) -> ModelVersion:
+    def validate(self, number: int | ModelVersion) -> ModelVersion:
         """Say that a version is good enough; raises `Conflict` if it has gone further already."""
         return self._to(number, Stage.VALIDATED)
 
-    def deprecate(self, number: int) -> ModelVersion:
+    def deprecate(self, number: int | ModelVersion) -> ModelVersion:
         """Take a version out of use; `deploy` takes it back."""
         return self._to(number, Stage.DEPRECATED)
 
-    def delete(self, number: int) -> ModelVersion:
+    def delete(self, number: int | ModelVersion) -> ModelVersion:
         """Delete a version: it is listed only when asked for, and cannot be deployed any more."""
         return self._to(number, Stage.DELETED)
 
     def rollback(self) -> ModelVersion:
-        """Deploy again the version that was deployed before; raises `Conflict` if there is none."""
+        """Deploy again the version that was deployed before; once more, the one before that.
+
+        A version that was rolled back from is never come back to in this way; `deploy` it by its number.
+
+        Raises
+        ------
+        Conflict
+            If there is none before.
+        """
         return self._changed(Change("roll_back", {"model": self.name}))
 
-    def _to(self, number: int, stage: Stage) -> ModelVersion:
+    def _to(self, number: int | ModelVersion, stage: Stage) -> ModelVersion:
+        given = {"model": self.name, "number": self._number(number), "stage": str(stage)}
+        return self._changed(Change("set_stage", given))
+
+    def _number(self, number: int | ModelVersion) -> int:
         if isinstance(number, ModelVersion):
-            number = number.number
+            if number.model != self.name:
+                raise ParameterError(f"{number} is no version of model {self.name!r}")
+            return number.number
         if isinstance(number, bool) or not isinstance(number, int):
             raise ParameterError(f"a version of a model is named by its number, not by {number!r}")
-        return self._changed(Change("set_stage", {"model": self.name, "number": number, "stage": str(stage)}))
+        if not 0 < number < 2**63:
+            raise NotFound("version of a model", f"{self.name}:{number}", [str(v) for v in self.versions()])
+        return number
 
     def _changed(self, change: Change) -> ModelVersion:
         return ModelVersion.of_row(do(self._project, change)[0], str(self._project.home))
@@ -171,8 +189,16 @@ class Models(Registry[RegisteredModel]):
 
     def delete(self, name_or_id: Any) -> None:
         """Forget a model: its versions are DELETED, its name is free; a new one of that name counts on."""
-        name = getattr(name_or_id, "name", name_or_id)
-        do(self._project, Change("delete_model", {"model": name}))
+        do(self._project, Change("delete_model", {"model": self._asked(name_or_id)}))
+
+    def _where(self, filters: dict[str, Any]) -> tuple[str, Sequence[Any]]:
+        """Filter also by `stage`: models that have a version in that stage."""
+        stage = filters.pop("stage", None)
+        clause, values = super()._where(filters)
+        if stage is None:
+            return clause, values
+        has_one = "EXISTS (SELECT 1 FROM model_versions v WHERE v.model = models.name AND v.stage = ?)"
+        return f"{clause} AND {has_one}", [*values, str(_stage(stage))]
 
     def load(self, version: ModelVersion) -> Any:
         """Give the object of a version; the hash of what is kept is checked first."""

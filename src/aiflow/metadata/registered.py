@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from aiflow.errors import NotFound, ParameterError
+from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.artifact import Artifact
 from aiflow.graph.change import Change, Who
 from aiflow.graph.dataset import Dataset
 from aiflow.graph.model import Model
 from aiflow.ledger.book import decoded
-from aiflow.ledger.registry import KINDS
+from aiflow.ledger.registry import KINDS, ways_to
 from aiflow.runners.context import current_or_none
 from aiflow.views import where
 
@@ -78,10 +78,11 @@ class Registry(Generic[R]):
             If the name is registered with another value of a field that says what it is; the message shows how to change it.
         """
         if isinstance(value, str):
-            try:
-                value = self.declared(value, **fields)
-            except TypeError as error:
-                raise ParameterError(f"{self.declared.__name__}({value!r}, …): {error}") from None
+            known = self._known
+            for field in fields:
+                if field not in known:
+                    raise ParameterError(f"a {self.kind} has no field {field!r}{suggest(field, known)}")
+            value = self.declared(value, **fields)
         elif not isinstance(value, self.declared) or fields:
             raise ParameterError(f"register takes an af.{self.declared.__name__}, or a name and fields, not {value!r}")
         given = {"kind": self.kind, "name": value.name, "fields": self._fields(value)}
@@ -91,13 +92,28 @@ class Registry(Generic[R]):
         fields: dict[str, Any] = value.fields()
         return fields
 
-    def find(self, name_or_id: str | int) -> R | None:
+    @property
+    def _known(self) -> list[str]:
+        """What can be said of one besides its name."""
+        return [field for field in self.declared.__dataclass_fields__ if field != "name"]
+
+    def _asked(self, asked: Any) -> str | int:
+        """Give the name or id by which something is asked for; what was declared, is registered or is a version has a name."""
+        if isinstance(asked, str | int) and not isinstance(asked, bool):
+            return asked
+        if getattr(asked, "kind", None) == self.kind:
+            return str(asked.name)
+        raise ParameterError(
+            f"a {self.kind} is asked for by name or id, or by an af.{self.declared.__name__}, not by {asked!r}"
+        )
+
+    def find(self, name_or_id: Any) -> R | None:
         """Give what is registered under a name or an id; None if nothing is."""
         row = self._row(name_or_id)
         return None if row is None else self._made(row)
 
-    def get(self, name_or_id: str | int) -> R:
-        """Give what is registered under a name or an id.
+    def get(self, name_or_id: Any) -> R:
+        """Give what is registered under a name or an id; a declaration, or a version, stands for its name.
 
         Raises
         ------
@@ -111,13 +127,13 @@ class Registry(Generic[R]):
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[R]:
         """Give what is registered, by name; filter by fields, names take globs."""
-        clause, values = where(filters, self._filters, self._table)
+        clause, values = self._where(filters)
         rows = self._rows(f"{clause} AND deleted IS NULL ORDER BY name{page(limit, offset)}", values)
         return [self._made(row) for row in rows]
 
     def count(self, **filters: Any) -> int:
         """Count what is registered; the filters are those of `list`."""
-        clause, values = where(filters, self._filters, self._table)
+        clause, values = self._where(filters)
         found = self._project._store.row(
             f"SELECT count(*) FROM {self._table} WHERE {clause} AND deleted IS NULL", values
         )
@@ -133,10 +149,10 @@ class Registry(Generic[R]):
         ParameterError
             If there is no such field, or it takes no such value; nothing is changed.
         """
-        name = getattr(name_or_id, "name", name_or_id)
+        name = self._asked(name_or_id)
         row = self._row(name)
         if row is not None:  # check what is said as a declaration is checked
-            known = {f for f in self.declared.__dataclass_fields__ if f != "name"}
+            known = self._known
             self.declared(row["name"], **{k: v for k, v in fields.items() if k in known})
         change = Change("update", {"kind": self.kind, "name_or_id": name, "fields": fields})
         return self._made(do(self._project, change)[0])
@@ -149,17 +165,17 @@ class Registry(Generic[R]):
         NotFound
             If there is none.
         """
-        name = getattr(name_or_id, "name", name_or_id)
-        do(self._project, Change("delete", {"kind": self.kind, "name_or_id": name}))
+        do(self._project, Change("delete", {"kind": self.kind, "name_or_id": self._asked(name_or_id)}))
 
-    def _row(self, name_or_id: str | int) -> dict[str, Any] | None:
-        if isinstance(name_or_id, bool) or not isinstance(name_or_id, str | int):
-            raise ParameterError(f"a {self.kind} is asked for by name or id, not by {name_or_id!r}")
-        column = "id" if isinstance(name_or_id, int) else "name"
-        found = self._rows(f"{column} = ? AND deleted IS NULL", (name_or_id,))
-        if not found and isinstance(name_or_id, str) and name_or_id.isdecimal():
-            found = self._rows("id = ? AND deleted IS NULL", (int(name_or_id),))
-        return found[0] if found else None
+    def _row(self, name_or_id: Any) -> dict[str, Any] | None:
+        for column, value in ways_to(self._asked(name_or_id)):
+            found = self._rows(f"{column} = ? AND deleted IS NULL", (value,))
+            if found:
+                return found[0]
+        return None
+
+    def _where(self, filters: dict[str, Any]) -> tuple[str, Sequence[Any]]:
+        return where(filters, self._filters, self._table)
 
     def _rows(self, clause: str, values: Any) -> Sequence[dict[str, Any]]:
         return select(self._project, self._table, clause, values)

@@ -116,7 +116,7 @@ _THIRD = (
     "CREATE INDEX model_versions_by_stage ON model_versions (model, stage, number)",
     """CREATE TABLE model_stages (
         id INTEGER PRIMARY KEY, model TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, before TEXT,
-        time REAL NOT NULL, offset INTEGER NOT NULL, execution_id TEXT
+        rolled_back INTEGER NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL, execution_id TEXT
     )""",
     "CREATE INDEX model_stages_by_time ON model_stages (model, stage, time)",
     f"""CREATE TABLE artifacts (
