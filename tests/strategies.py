@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from aiflow.graph.condition import AskedCondition, Condition, StatusCondition, event
+from aiflow.graph.event import CHANGES
 from aiflow.graph.file import file
 from aiflow.graph.job import Job, JobOptions, check_options
+from aiflow.graph.metadata import ChangeCondition, MetricCondition
 from aiflow.graph.stream import Stream
 from aiflow.graph.timing import At, Cron, Every, Misfire
 from aiflow.graph.workflow import Workflow
@@ -130,6 +132,22 @@ def file_leaves() -> st.SearchStrategy[Condition]:
     return st.builds(lambda condition, now: condition.now() if now else condition, made, st.booleans())
 
 
+def metadata_leaves() -> st.SearchStrategy[Condition]:
+    """A change of the metadata or a value of a metric; a `Sim` makes changes that some of them wait for."""
+    kinds = st.sampled_from(sorted(CHANGES - {"ARTIFACT_CHANGED"}))  # that of a dataset of the same name prints as it does
+    changes = st.builds(ChangeCondition, st.sampled_from(("knn", "iris", "go")), kinds, st.booleans(), st.booleans())
+    return changes | metric_leaves()
+
+
+def metric_leaves() -> st.SearchStrategy[MetricCondition]:
+    """A value of a metric, of a model, a dataset or whatever, that compares so."""
+    name, sign = st.sampled_from(("loss", "auc")), st.sampled_from(("<", "<=", ">", ">=", "==", "!="))
+    number = st.sampled_from((0.0, -1.5, 3.0)) | st.floats(allow_nan=False)
+    subjects = (("knn", None, None), (None, "iris", None), (None, None, None), (None, None, "*"), (None, None, "default"))
+    made = lambda name, sign, number, subject, own, now: MetricCondition(name, sign, number, *subject, own, now)  # noqa: E731
+    return st.builds(made, name, sign, number, st.sampled_from(subjects), st.booleans(), st.booleans())
+
+
 def composites(leaves: st.SearchStrategy[Condition], refined: bool = True) -> st.SearchStrategy[Condition]:
     """All and any of `leaves`; `refined`: also times, within and sticky."""
 
@@ -183,7 +201,7 @@ def workflows(
     size = draw(st.integers(1, most))
     leaves = status_leaves(size) | event_leaves(own=None if external else True)
     if external:
-        leaves |= time_leaves() | file_leaves()
+        leaves |= time_leaves() | file_leaves() | metadata_leaves()
     rule = st.tuples(st.sampled_from(tuple(actions)), composites(leaves, refined))
     nodes: list[DrawnNode] = []
     for number in range(size):

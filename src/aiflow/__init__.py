@@ -37,6 +37,7 @@ from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.file import file
 from aiflow.graph.job import Job, fixed, job
+from aiflow.graph.metadata import metric
 from aiflow.graph.metric import Metric
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.observing import observe
@@ -130,6 +131,7 @@ __all__ = [
     "file",
     "fixed",
     "job",
+    "metric",
     "model_validate",
     "monitor",
     "observe",

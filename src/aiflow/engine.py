@@ -29,11 +29,12 @@ from aiflow.graph.commands import Ask, Command, RetryLater, StopJob
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.machine import Report
+from aiflow.graph.metadata import MetadataCondition
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
 from aiflow.graph.versions import version_of
 from aiflow.items import Items
-from aiflow.ledger import ledger
+from aiflow.ledger import findings, ledger
 from aiflow.ledger.book import Book
 from aiflow.live import JobWork, Live, stop_request, taken_over
 from aiflow.mapping import run_again
@@ -643,6 +644,15 @@ class Engine:
         book = Book(self.store.writer, self, who, self.record.now)
         return [ledger.do(book, change) for change in changes]
 
+    def findings(self, asking: Iterable[MetadataCondition], namespace: str, own: str) -> list[Draft]:
+        """Give what is so already of what conditions wait for, as events for `own` alone; only inside a turn (`.now()`)."""
+        asking = list(asking)
+        if not asking:
+            return []
+        self.record.flush()  # what this turn has written so far is so
+        book = Book(self.store.writer, None, Who(namespace), self.record.now)
+        return findings.findings(book, asking, own)
+
     def project(self) -> Any:
         """Give the project of this engine."""
         return self.project_of("") if self.project_of is not None else None
@@ -695,16 +705,12 @@ class Engine:
         def apply() -> None:
             insert()
             self._adopt(live)
-            draft = Draft(
-                live.plan.key,
-                {"status": "RUNNING"},
-                _EXECUTION,
-                live.namespace,
-                None,
-                live.execution_id,
-                live.execution_id,
-            )
-            self.say(live, draft)
+            own, namespace = live.execution_id, live.namespace
+            found = self.findings(live.plan.asking_now, namespace, own)
+            value: dict[str, Any] = {"status": "RUNNING"} | ({"findings": len(found)} if found else {})
+            self.say(live, Draft(live.plan.key, value, _EXECUTION, namespace, None, own, own))
+            for finding in found:
+                self.step(live, self.record.append(finding))
             self._drain()
 
         self.submit(Entry(apply))

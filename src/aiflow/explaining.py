@@ -167,7 +167,7 @@ def _tree(condition: Condition, progress: Progress | None, number: list[int], de
         parts = [line for p in condition.parts for line in _tree(p, progress, number, depth + 1)]
         return [f"{pad}{word}", *parts]
     if isinstance(condition, Sticky | Times | Within):
-        extra = str(condition).removeprefix(str(condition.inner))
+        extra = str(condition).removeprefix(condition.inner.enclosed)
         return [f"{pad}{extra.lstrip('.')}", *_tree(condition.inner, progress, number, depth + 1)]
     at, number[0] = number[0], number[0] + 1
     latch = progress.latches.get(at) if progress is not None else None

@@ -253,7 +253,8 @@ class Starter:
         bound = workflow.bind(params_of(event, workflow.signature, choose, trigger.params))
         graph = workflow.build_bound(bound)
         started_by = (trigger.execution_id, offset)
-        live = project._launcher.launch(workflow, graph, bound, event.context, None, None, {}, started_by)
+        context = None if event.context == trigger.execution_id else event.context  # that was for the trigger alone
+        live = project._launcher.launch(workflow, graph, bound, context, None, None, {}, started_by)
         return live.execution_id
 
     def _watch(self, work: JobWork, done: Callable[[Any, Ended], Any], execution_id: str) -> None:

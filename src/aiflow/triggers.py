@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import as_datetime, as_timestamp
 from aiflow.errors import Conflict, NotFound, ParameterError
 from aiflow.events.timetable import next_after
-from aiflow.graph.condition import Any_, Condition
+from aiflow.graph.condition import Any_, Condition, shown
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.file import FileCondition
+from aiflow.graph.metadata import asking_now
 from aiflow.graph.notation import from_json, to_json
 from aiflow.graph.params import json_text
 from aiflow.graph.timing import Every, TimeCondition
@@ -243,6 +244,8 @@ class Triggers:
             If the name is that of another workflow's trigger, or of this workflow's own `start_on`, which is another.
         """
         made = condition if condition is not None else workflow.start_condition
+        if condition is not None and not isinstance(condition, Condition):
+            raise ParameterError(f"a trigger takes a condition such as af.event('go'), not {shown(condition)}")
         if not isinstance(made, Condition):
             raise ParameterError(
                 f"workflow {workflow.name!r} has no start_on, so nothing starts it by itself: give it one, or a condition here"
@@ -284,6 +287,9 @@ class Triggers:
             if row is not None:  # whoever serves it must not go on with what it was
                 engine.publish_now([_asked("taken_over", name, namespace, trigger_id, owner=None)])
             begun = engine.record.append(_begun(name, namespace, trigger_id))
+            if row is None or not row[4]:  # what is so while it is paused is passed over, too
+                for finding in engine.findings(asking_now(condition.leaves()), namespace, trigger_id):
+                    engine.record.append(finding)
             fields = {
                 **options, "kind": kind, "condition": text, "notation": notation, "declared": is_declared,
                 "params": given, "first_offset": begun.offset - 1, "updated": engine.record.now,

@@ -7,6 +7,7 @@ lets `wander` choose by a list of numbers, so that the same numbers give the sam
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from aiflow.graph.event import Draft, Event, EventType, job_key
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.file import file_key
 from aiflow.graph.machine import Report
+from aiflow.graph.metadata import MetadataCondition, MetricCondition
 from aiflow.graph.plan import GATE, Plan
 from aiflow.graph.state import ExecutionState, Run, Start
 from aiflow.graph.workflow import Workflow
@@ -75,6 +77,8 @@ class Sim:
         Whether the invariants are looked at after each thing that happens (not for large graphs).
     context
         The context of the execution.
+    is_so
+        Whether all that its conditions with ``.now()`` wait for is so at the start.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Sim:
         reloading: bool | None = None,
         checked: bool = True,
         context: str | None = None,
+        is_so: bool = False,
         **params: Any,
     ) -> None:
         graph = workflow.build(**params)
@@ -109,7 +114,8 @@ class Sim:
         self.state = self.fresh()
         if _made is not None:
             _made.append(self)
-        self.bring(self.about_me("RUNNING"))
+        found = [self.finding(leaf) for leaf in self.plan.asking_now] if is_so else []
+        self.bring(self.about_me("RUNNING", **({"findings": len(found)} if found else {})), *found)
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
@@ -140,6 +146,10 @@ class Sim:
         """Let a file be told; one with a context is for the ``.now()`` of that execution."""
         value = {"path": path, "size": 1, "mtime": 1.0, "change": change} | ({"settle": settle} if settle else {})
         return self.publish(file_key(path), value, type=str(EventType.FILE_CHANGED), context=context)
+
+    def change(self, leaf: MetadataCondition, is_so: bool = True, execution_id: str | None = None) -> Event:
+        """Let the metadata change as a condition waits for, or (not `is_so`) otherwise, if there is a way."""
+        return self.publish(leaf.name, news(leaf, is_so), type=leaf.type, execution_id=execution_id)
 
     def ask(self, action: str, job: str | None = None) -> None:
         """Let somebody ask for ``stop``, ``resume``, ``start_job``, ``stop_job`` or ``restart_job``."""
@@ -212,9 +222,14 @@ class Sim:
 
     # --- drafts -----------------------------------------------------------------------------------------------------
 
-    def about_me(self, status: str) -> Draft:
+    def about_me(self, status: str, **more: Any) -> Draft:
         """Say that the execution has this status."""
-        return Draft(f"execution:{self.plan.graph.name}", {"status": status}, EXECUTION, context=ME, execution_id=ME)
+        value = {"status": status, **more}
+        return Draft(f"execution:{self.plan.graph.name}", value, EXECUTION, context=ME, execution_id=ME)
+
+    def finding(self, leaf: MetadataCondition) -> Draft:
+        """Say that what a condition waits for is so already."""
+        return Draft(leaf.name, news(leaf), leaf.type, sender=str(leaf), context=ME, execution_id=ME)
 
     def asking(self, action: str, job: str | None = None) -> Draft:
         """Make a request."""
@@ -396,6 +411,16 @@ class Sim:
             self._dispatch(min(self.announced))
 
 
+def news(leaf: MetadataCondition, is_so: bool = True) -> dict[str, Any]:
+    """Make the value of an event that meets a condition on the metadata, or (not `is_so`) does not, if there is one."""
+    if not isinstance(leaf, MetricCondition):
+        return {"id": 1, "number": 1, "stage": None, "before": None}
+    values = (leaf.value, 0.0, math.nextafter(leaf.value, -math.inf), math.nextafter(leaf.value, math.inf), math.nan)
+    value = next((v for v in values if leaf.is_true_of(v) is is_so), 0.0)
+    said = value if math.isfinite(value) else "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    return {"value": said, "model": leaf.model, "number": None, "dataset": leaf.dataset, "dataset_number": None}
+
+
 class Choice:
     """Turns a number into choices: asked in the same way, it chooses the same; 0 chooses what is first."""
 
@@ -418,6 +443,8 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     running, startable = sim.running(), sim.startable()
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
     verbs += ["arrive"] * (2 * bool(sim.plan.by_folder))
+    changing = [leaf for leaves in sim.plan.by_key.values() for leaf, _ in leaves if isinstance(leaf, MetadataCondition)]
+    verbs += ["change"] * (2 * bool(changing))
     verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
     verbs += ["tick"] * bool(sim.clocks and sim.status == "RUNNING")
     verbs += ["emit"] * (3 * bool(_flowing(sim)))
@@ -448,6 +475,9 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     elif verb == "arrive":
         name, settle = choice.among(("in/a.csv", "in/b.csv", "in/c.txt", "b.csv")), choice.among((0.0, 2.5))
         sim.arrive(f"/folder/{name}", choice.among(("created", "modified")), settle, choice.among((None, None, ME)))
+    elif verb == "change":
+        caused_by = choice.among((None, ME)) if running else None
+        sim.change(choice.among(changing), choice.among((True, True, False)), caused_by)
     elif verb == "publish":
         sim.now += choice.among((0, 1, 10))
         sim.publish(choice.among(keys), execution_id=choice.among((None, ME)) if running else None)

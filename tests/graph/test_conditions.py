@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import composites, event_leaves, examples, file_leaves, status_leaves, time_leaves
+from tests.strategies import composites, event_leaves, examples, file_leaves, metadata_leaves, status_leaves, time_leaves
 
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.condition import Condition, StatusCondition, event, is_glob, matches_glob, same_json
@@ -15,6 +15,7 @@ from aiflow.graph.event import ANY, RESERVED, Event
 
 X, Y, Z = event("x"), event("y"), event("z")
 DONE = StatusCondition("train", "succeeded", ("SUCCESS",))
+ANY_LEAF = status_leaves(3) | event_leaves() | time_leaves() | file_leaves() | metadata_leaves()
 
 
 @pytest.mark.parametrize(
@@ -189,9 +190,9 @@ def test_the_engines_bookkeeping_fits_only_what_names_its_type(kind):
 
 
 @examples(40)
-@given(composites(status_leaves(3) | event_leaves() | time_leaves() | file_leaves()), st.data())
+@given(composites(ANY_LEAF), st.data())
 def test_conditions_are_values(condition, data):
-    other = data.draw(composites(status_leaves(3) | event_leaves() | time_leaves() | file_leaves()))
+    other = data.draw(composites(ANY_LEAF))
     assert (str(condition) == str(other)) is (condition == other)
     if any(getattr(leaf, "is_asked", False) for leaf in condition.leaves()):
         with pytest.raises(ParameterError, match="function"):

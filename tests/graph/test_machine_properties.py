@@ -34,7 +34,7 @@ EXECUTION_STEPS = {
 
 
 def lived(drawn, history, **options):
-    sim = Sim(drawn.workflow(), hold=True, **options)
+    sim = Sim(drawn.workflow(), hold=True, is_so=sum(history) % 2 == 0, **options)
     wander(sim, history, keys=KEYS)
     return sim
 

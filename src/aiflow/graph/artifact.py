@@ -11,6 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aiflow.graph.condition import Condition
+from aiflow.graph.event import EventType
+from aiflow.graph.metadata import ChangeCondition
 from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.version import Version
 
@@ -59,6 +62,15 @@ class Artifact:
         return {
             "uri": self.uri, "type": self.type, "description": self.description, "properties": dict(self.properties)
         }  # fmt: skip
+
+    @property
+    def changed(self) -> Condition:
+        """A condition: there is a new version of it: its content is another."""
+        return ChangeCondition(self.name, EventType.ARTIFACT_CHANGED)
+
+    @property
+    def _advice(self) -> str:
+        return "say .changed"
 
 
 @dataclass(frozen=True, slots=True)

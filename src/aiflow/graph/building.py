@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 from aiflow.errors import GraphError, NotFound, suggest
-from aiflow.graph.condition import Condition, StatusCondition
+from aiflow.graph.condition import Condition, StatusCondition, shown
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret
 from aiflow.graph.role import SLOT, Place
@@ -124,6 +124,10 @@ class Node(_Valueless):
     def __repr__(self) -> str:
         return f"<node {self.name}>"
 
+    @property
+    def _advice(self) -> str:
+        return f"say {self.name}.succeeded, .failed, .finished, …"
+
     if not TYPE_CHECKING:  # else a checker would take any name for an attribute
 
         def __getattr__(self, name: str) -> NoReturn:
@@ -183,12 +187,8 @@ class Node(_Valueless):
 
     def _rule(self, action: Action, condition: Condition) -> Node:
         verb = f"{action.lower()}_on"
-        if isinstance(condition, Node | Output):
-            raise GraphError(
-                f"{self!r}.{verb}(…) takes a condition: say {condition.name}.succeeded, .failed, .finished, …"
-            )
         if not isinstance(condition, Condition):
-            raise GraphError(f"{self!r}.{verb}(…) takes a condition such as af.event('go'), not {condition!r}")
+            raise GraphError(f"{self!r}.{verb}(…) takes a condition such as af.event('go'), not {shown(condition)}")
         self.rules += (Rule(action, condition),)
         return self
 
@@ -247,6 +247,10 @@ class Output(_Valueless):
 
     def __repr__(self) -> str:
         return f"<node {self.name}>"
+
+    @property
+    def _advice(self) -> str:
+        return self.node._advice
 
     def __iter__(self) -> NoReturn:
         self._refuse("it cannot be gone through")

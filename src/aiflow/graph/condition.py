@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, NoReturn, Self, TypeVar, overload
 
 from aiflow.errors import GraphError, ParameterError
-from aiflow.graph.event import ANY, RESERVED, Event, EventType
+from aiflow.graph.event import ANY, NOW, RESERVED, Event, EventType, is_finding
 from aiflow.graph.job import seconds
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "is_glob",
     "matches_glob",
     "same_json",
+    "shown",
 ]
 
 
@@ -76,6 +77,11 @@ class Condition:
         raise GraphError(
             f"the condition {self} is true or false only when events come: use & and | (not and, or, not, if)"
         )
+
+    @property
+    def enclosed(self) -> str:
+        """The condition as text, such that a method can be written behind it."""
+        return str(self)
 
     def times(self, n: int) -> Condition:
         """Be met the n-th time that this is met, counted since the last firing."""
@@ -225,7 +231,7 @@ class EventCondition(Heard):
         parts += [f"{n}={v!r}" for n in ("type", "namespace", "sender") if (v := getattr(self, n)) is not None]
         if self.where is not None:
             parts.append(f"where={getattr(self.where, '__name__', 'function')}")
-        return f"event({', '.join(parts)})" + ".own()" * self.own_only + ".now()" * self.from_now
+        return f"event({', '.join(parts)})" + ".own()" * self.own_only + NOW * self.from_now
 
     @property
     def merges(self) -> bool:
@@ -260,7 +266,7 @@ class EventCondition(Heard):
             return False
         if self.sender is not None and not matches_glob(self.sender, event.sender):
             return False
-        return self.value is ANY or same_json(self.value, event.value)
+        return (self.value is ANY or same_json(self.value, event.value)) and not is_finding(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +308,7 @@ class AskedCondition(Heard):
             return False
         if self.own_only and event.execution_id != execution_id:
             return False
-        return any(matches_glob(key, event.key) for key in self.keys)
+        return any(matches_glob(key, event.key) for key in self.keys) and not is_finding(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +355,7 @@ class Sticky(_Wrapped):
     """Stays met after firing."""
 
     def __str__(self) -> str:
-        return f"{self.inner}.sticky()"
+        return f"{self.inner.enclosed}.sticky()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +365,7 @@ class Times(_Wrapped):
     n: int
 
     def __str__(self) -> str:
-        return f"{self.inner}.times({self.n})"
+        return f"{self.inner.enclosed}.times({self.n})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,14 +375,20 @@ class Within(_Wrapped):
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.inner}.within({self.seconds:g})"
+        return f"{self.inner.enclosed}.within({self.seconds:g})"
+
+
+def shown(what: object) -> str:
+    """Show what should be a condition and is none, and say how one is made of it if that is known."""
+    advice = getattr(what, "_advice", None)
+    return f"{what!r} ({advice})" if isinstance(advice, str) else repr(what)
 
 
 def _parts(kind: type[_Composite], a: object, b: object) -> tuple[Condition, ...]:
     out: list[Condition] = []
     for one in (a, b):
         if not isinstance(one, Condition):
-            raise GraphError(f"& and | combine conditions; {one!r} is not one (a node has .succeeded, .failed, …)")
+            raise GraphError(f"& and | combine conditions, which this is not: {shown(one)}")
         out.extend(one.parts if type(one) is kind else (one,))
     return tuple(out)
 

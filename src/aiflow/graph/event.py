@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from aiflow.errors import ParameterError
 
-__all__ = ["ANY", "BROADCAST", "INTERNAL", "RESERVED", "Draft", "Event", "EventType", "check_draft", "job_key"]
+__all__ = [
+    "ANY", "BROADCAST", "CHANGES", "INTERNAL", "NOW", "RESERVED", "Draft", "Event", "EventType", "check_draft", "is_finding", "job_key",
+]  # fmt: skip
 
 
 class EventType(StrEnum):
@@ -55,6 +57,12 @@ INTERNAL = frozenset(
 
 RESERVED = INTERNAL | {str(EventType.TIMER_FIRED)}
 """What only aiflow writes. A condition sees it only if it names the type: `*` would fire at each tick of everybody."""
+
+CHANGES = frozenset(str(t) for t in EventType if t.startswith(("MODEL_", "DATASET_", "ARTIFACT_")))
+"""What conditions such as ``model.deployed`` and ``dataset.changed`` wait for."""
+
+NOW = ".now()"
+"""What a condition ends with that counts also what is so already when the execution starts."""
 
 
 class _Any:
@@ -188,3 +196,13 @@ class Event:
     def time(self) -> datetime:
         """When it happened, as an aware `datetime` in UTC."""
         return datetime.fromtimestamp(self.timestamp, UTC)
+
+
+def is_finding(event: Event) -> bool:
+    """Tell whether an event says what was so already when an execution started, to this one alone, for its ``.now()``.
+
+    It has the type, key and value of the event that said so first. Its sender is the condition.
+    """
+    if event.sender is None or not event.sender.endswith(NOW) or event.context is None:
+        return False
+    return event.context == event.execution_id and (event.type in CHANGES or event.type == EventType.METRIC_LOGGED)

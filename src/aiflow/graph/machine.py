@@ -84,7 +84,7 @@ def step(state: ExecutionState, event: Event) -> None:
             ticking.take(state, event)
         if not state.paused:
             _heard(state, event)
-    if not state.busy and not state.outbox:
+    if not state.busy and not state.outbox and event.offset >= state.begun_at:
         _settle_quiet(state, event)
 
 
@@ -788,6 +788,7 @@ def _execution_changed(state: ExecutionState, event: Event) -> None:
     if status is ExecutionStatus.RUNNING:
         if state.status is ExecutionStatus.INIT:
             state.status, state.began = status, event.timestamp
+            state.begun_at = event.offset + event.value.get("findings", 0)
             _begin(state, event)
         state.status = status
         ticking.arm(state)

@@ -12,6 +12,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from aiflow.graph.condition import Condition
+from aiflow.graph.event import EventType
+from aiflow.graph.metadata import ChangeCondition, Measure
 from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.version import Version
 
@@ -74,6 +77,39 @@ class Model:
     def fields(self) -> dict[str, Any]:
         """Give what is remembered of it besides the name."""
         return {"description": self.description, "properties": dict(self.properties)}
+
+    @property
+    def generated(self) -> Condition:
+        """A condition: a new version of it is there."""
+        return ChangeCondition(self.name, EventType.MODEL_GENERATED)
+
+    @property
+    def validated(self) -> Condition:
+        """A condition: a version of it is found good enough."""
+        return ChangeCondition(self.name, EventType.MODEL_VALIDATED)
+
+    @property
+    def deployed(self) -> Condition:
+        """A condition: a version of it is deployed."""
+        return ChangeCondition(self.name, EventType.MODEL_DEPLOYED)
+
+    @property
+    def deprecated(self) -> Condition:
+        """A condition: a version of it is taken out of use, or another takes its place."""
+        return ChangeCondition(self.name, EventType.MODEL_DEPRECATED)
+
+    @property
+    def deleted(self) -> Condition:
+        """A condition: a version of it is deleted."""
+        return ChangeCondition(self.name, EventType.MODEL_DELETED)
+
+    def metric(self, name: str) -> Measure:
+        """Give a metric of it, whatever the version; compared with a number it is a condition: ``knn.metric("accuracy") < 0.9``."""
+        return Measure(name, model=self.name)
+
+    @property
+    def _advice(self) -> str:
+        return "say .deployed, .validated or .metric(…) < 0.9"
 
 
 @dataclass(frozen=True, slots=True)

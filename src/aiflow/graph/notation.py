@@ -5,6 +5,7 @@ Knows nothing of what conditions mean. What has its default is left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from aiflow.errors import ParameterError
 from aiflow.graph.condition import All, Any_, Condition, EventCondition, StatusCondition, Sticky, Times, Within
 from aiflow.graph.file import FileCondition
+from aiflow.graph.metadata import ChangeCondition, MetricCondition
 from aiflow.graph.timing import At, Cron, Every, Misfire
 
 __all__ = ["KINDS", "from_json", "to_json"]
 
 KINDS: dict[str, type[Any]] = {
-    "all": All, "any": Any_, "at": At, "cron": Cron, "event": EventCondition, "every": Every, "file": FileCondition,
-    "status": StatusCondition, "sticky": Sticky, "times": Times, "within": Within,
+    "all": All, "any": Any_, "at": At, "change": ChangeCondition, "cron": Cron, "event": EventCondition, "every": Every,
+    "file": FileCondition, "metric": MetricCondition, "status": StatusCondition, "sticky": Sticky, "times": Times, "within": Within,
 }  # fmt: skip
 """The name of each kind of conditions that can be written."""
 
@@ -44,6 +46,8 @@ def _written(value: Any) -> Any:
         return to_json(value)
     if isinstance(value, tuple):
         return [_written(part) for part in value]
+    if isinstance(value, float) and math.isinf(value):  # no JSON data; a metric may be compared with it
+        return "Infinity" if value > 0 else "-Infinity"
     return str(value) if isinstance(value, Misfire) else value
 
 

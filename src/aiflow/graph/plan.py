@@ -13,6 +13,7 @@ from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, Statu
 from aiflow.graph.event import INTERNAL, job_key
 from aiflow.graph.file import FileCondition
 from aiflow.graph.job import IfRunning
+from aiflow.graph.metadata import asking_now
 from aiflow.graph.rule import Action, Rule, is_external
 from aiflow.graph.timing import TimeCondition, timer_key
 
@@ -161,6 +162,9 @@ class Plan:
                     self.keepers.append((vertex.index, number))
         if stop_on is not None:
             self._index_leaves(tuple(stop_on.leaves()), WORKFLOW, 0)
+        every = [rule.condition for vertex in self.vertices for rule in vertex.rules]
+        every += [] if stop_on is None else [stop_on]
+        self.asking_now = asking_now(leaf for condition in every for leaf in condition.leaves())
 
     def __len__(self) -> int:
         return len(self.vertices)

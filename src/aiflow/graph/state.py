@@ -173,7 +173,7 @@ class ExecutionState:
     """
 
     __slots__ = (
-        "began", "busy", "commands", "context", "execution_id", "firings", "gated", "held", "jobs", "keeper", "namespace", "outbox", "paused", "plan",
+        "began", "begun_at", "busy", "commands", "context", "execution_id", "firings", "gated", "held", "jobs", "keeper", "namespace", "outbox", "paused", "plan",
         "ready", "status", "stop_progress", "stop_reason", "ticked", "unended", "unsettled", "witness",
     )  # fmt: skip
 
@@ -189,6 +189,9 @@ class ExecutionState:
         self.witness = -1  # a job that never ended and that something outside can still start
         self.keeper = -1  # a job that time can start again, whatever happens
         self.began = 0.0
+        self.begun_at = (
+            0  # the offset of the last event that belongs to its beginning; what is over before is not over yet
+        )
         self.ticked: dict[str, float] = {}  # by the key of a condition on time: when it was due last
         self.stop_progress: Progress | None = None
         self.stop_reason: str | None = None

@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
 from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
-from aiflow.graph.condition import Condition, StatusCondition
+from aiflow.graph.condition import Condition, StatusCondition, shown
 from aiflow.graph.job import seconds
 from aiflow.graph.params import bind, bind_call
 
@@ -97,7 +97,7 @@ class Workflow:
             condition = self.options.get(key)
             if condition is not None and not isinstance(condition, Condition):
                 raise ParameterError(
-                    f"option {key!r} {what} must be a condition such as af.event('go'), not {condition!r}"
+                    f"option {key!r} {what} must be a condition such as af.event('go'), not {shown(condition)}"
                 )
             if key == "start_on" and condition is not None:
                 for leaf in condition.leaves():

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiflow.graph.event import Event, EventType
+from aiflow.graph.event import Event, EventType, is_finding
 
 __all__ = ["check_statuses", "told"]
 
@@ -31,6 +31,8 @@ def told(event: Event, names: Mapping[str, str]) -> str | None:
         What executions and triggers are called, by their ids.
     """
     value, name = event.value, names.get(event.execution_id or "", "")
+    if is_finding(event):
+        return f"{name} {event.sender} was so already: {json.dumps(value, sort_keys=True)}"
     if event.execution_id is not None and event.execution_id.startswith("t-"):
         return _told_of_trigger(event, name)
     job = f"{name} {event.key.removeprefix('job:')}"
