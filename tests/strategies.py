@@ -134,7 +134,9 @@ def file_leaves() -> st.SearchStrategy[Condition]:
 
 def metadata_leaves() -> st.SearchStrategy[Condition]:
     """A change of the metadata or a value of a metric; a `Sim` makes changes that some of them wait for."""
-    kinds = st.sampled_from(sorted(CHANGES - {"ARTIFACT_CHANGED"}))  # that of a dataset of the same name prints as it does
+    kinds = st.sampled_from(
+        sorted(CHANGES - {"ARTIFACT_CHANGED"})
+    )  # that of a dataset of the same name prints as it does
     changes = st.builds(ChangeCondition, st.sampled_from(("knn", "iris", "go")), kinds, st.booleans(), st.booleans())
     return changes | metric_leaves()
 
@@ -143,7 +145,13 @@ def metric_leaves() -> st.SearchStrategy[MetricCondition]:
     """A value of a metric, of a model, a dataset or whatever, that compares so."""
     name, sign = st.sampled_from(("loss", "auc")), st.sampled_from(("<", "<=", ">", ">=", "==", "!="))
     number = st.sampled_from((0.0, -1.5, 3.0)) | st.floats(allow_nan=False)
-    subjects = (("knn", None, None), (None, "iris", None), (None, None, None), (None, None, "*"), (None, None, "default"))
+    subjects = (
+        ("knn", None, None),
+        (None, "iris", None),
+        (None, None, None),
+        (None, None, "*"),
+        (None, None, "default"),
+    )
     made = lambda name, sign, number, subject, own, now: MetricCondition(name, sign, number, *subject, own, now)  # noqa: E731
     return st.builds(made, name, sign, number, st.sampled_from(subjects), st.booleans(), st.booleans())
 

@@ -66,6 +66,7 @@ NAMES = [
     "file",
     "fixed",
     "job",
+    "metric",
     "model_validate",
     "monitor",
     "observe",

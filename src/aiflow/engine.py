@@ -650,7 +650,7 @@ class Engine:
         if not asking:
             return []
         self.record.flush()  # what this turn has written so far is so
-        book = Book(self.store.writer, None, Who(namespace), self.record.now)
+        book = Book(self.store.writer, self, Who(namespace), self.record.now)
         return findings.findings(book, asking, own)
 
     def project(self) -> Any:

@@ -443,7 +443,9 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     running, startable = sim.running(), sim.startable()
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
     verbs += ["arrive"] * (2 * bool(sim.plan.by_folder))
-    changing = [leaf for leaves in sim.plan.by_key.values() for leaf, _ in leaves if isinstance(leaf, MetadataCondition)]
+    changing = [
+        leaf for leaves in sim.plan.by_key.values() for leaf, _ in leaves if isinstance(leaf, MetadataCondition)
+    ]
     verbs += ["change"] * (2 * bool(changing))
     verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
     verbs += ["tick"] * bool(sim.clocks and sim.status == "RUNNING")

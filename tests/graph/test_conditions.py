@@ -7,7 +7,15 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import composites, event_leaves, examples, file_leaves, metadata_leaves, status_leaves, time_leaves
+from tests.strategies import (
+    composites,
+    event_leaves,
+    examples,
+    file_leaves,
+    metadata_leaves,
+    status_leaves,
+    time_leaves,
+)
 
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.condition import Condition, StatusCondition, event, is_glob, matches_glob, same_json

@@ -18,7 +18,7 @@ from aiflow.graph.condition import AskedCondition, Condition, event
 from aiflow.graph.dataset import Dataset
 from aiflow.graph.event import Event, is_finding
 from aiflow.graph.job import job
-from aiflow.graph.metadata import ChangeCondition, metric, number_of
+from aiflow.graph.metadata import ChangeCondition, metric, number_in
 from aiflow.graph.model import Model
 from aiflow.graph.rule import is_external
 from aiflow.graph.workflow import workflow
@@ -65,7 +65,7 @@ def one(condition, **options):
         (metric("loss", namespace="shop*") <= -1, "metric('loss', namespace='shop*') <= -1"),
         (metric("loss") == 1e300, "metric('loss') == 1e+300"),
         (metric("loss") != math.inf, "metric('loss') != inf"),
-        (0.5 > metric("loss"), "metric('loss') < 0.5"),
+        (metric("loss") < 0.5, "metric('loss') < 0.5"),
         (Fraction(1, 2) >= metric("loss"), "metric('loss') <= 0.5"),
         (POOR.now(), "(knn.metric('accuracy') < 0.9).now()"),
         (POOR.own().now().times(2), "(knn.metric('accuracy') < 0.9).own().now().times(2)"),
@@ -80,8 +80,22 @@ def test_conditions_on_the_metadata_print_as_they_are_written(condition, text):
 
 
 def test_equal_conditions_on_the_metadata_are_equal_and_have_one_place_in_a_set():
-    made = [KNN.deployed, KNN.deployed.now(), IRIS.changed, Artifact("iris").changed, POOR, KNN.metric("accuracy") <= 0.9]
-    again = [KNN.deployed, KNN.deployed.now(), IRIS.changed, Artifact("iris").changed, POOR, KNN.metric("accuracy") <= 0.9]
+    made = [
+        KNN.deployed,
+        KNN.deployed.now(),
+        IRIS.changed,
+        Artifact("iris").changed,
+        POOR,
+        KNN.metric("accuracy") <= 0.9,
+    ]
+    again = [
+        KNN.deployed,
+        KNN.deployed.now(),
+        IRIS.changed,
+        Artifact("iris").changed,
+        POOR,
+        KNN.metric("accuracy") <= 0.9,
+    ]
     assert made == again
     assert len({*made, *again}) == len(made)
     assert Model("knn", description="another").deployed == KNN.deployed
@@ -256,7 +270,7 @@ def test_a_value_meets_what_is_true_of_it_and_nan_meets_only_unequal(leaf, numbe
     said = said if said != "NaN" or math.isnan(number) else f"{'-' if number < 0 else ''}Infinity"
     found = leaf.fits(Event(1, leaf.name, {**news(leaf), "value": said}, leaf.type, execution_id="me"), "default", "me")
     limit = float(leaf.value)
-    value = number_of(number)
+    value = number_in(number)
     true = {
         "<": value < limit, "<=": value <= limit, ">": value > limit, ">=": value >= limit, "==": value == limit,
         "!=": value != limit,
@@ -267,11 +281,11 @@ def test_a_value_meets_what_is_true_of_it_and_nan_meets_only_unequal(leaf, numbe
 
 
 def test_numbers_are_those_of_json_and_three_texts():
-    assert [number_of(v) for v in (1, 2.5, "Infinity", "-Infinity", 10**400, -(10**400))] == [
+    assert [number_in(v) for v in (1, 2.5, "Infinity", "-Infinity", 10**400, -(10**400))] == [
         1.0, 2.5, math.inf, -math.inf, math.inf, -math.inf,
     ]  # fmt: skip
-    assert math.isnan(number_of("NaN"))
-    assert [number_of(v) for v in (None, True, "1", "inf", [], {})] == [None] * 6
+    assert math.isnan(number_in("NaN"))
+    assert [number_in(v) for v in (None, True, "1", "inf", [], {})] == [None] * 6
 
 
 def test_an_event_condition_without_a_type_is_met_by_changes_of_what_has_that_name_too():

@@ -131,6 +131,10 @@ def flow(path: str = "rows.csv", token: str | af.Secret = TOKEN) -> None:
     af.observe(lambda: "fine", name="watch", interval=1.0).restart_on(af.every(timedelta(hours=1), misfire="skip"))
     times: af.Condition = af.cron("0 6 * * *", tz=ZoneInfo("Europe/Berlin")) | af.at(datetime.now().astimezone()).now()
     load("file").start_on(af.file(Path("inbox") / "*.csv", on="created", settle=timedelta(seconds=2)).now())
+    knn, iris, report = af.Model("knn"), af.Dataset("iris"), af.Artifact("report")
+    changed: af.Condition = knn.deployed.now() | knn.validated | iris.changed.own() | report.changed
+    measured: af.Condition = (knn.metric("accuracy") < 0.9) & (af.metric("loss", namespace="*") != 1).now()
+    load("model").start_on(changed).stop_on(measured | (iris.metric("missing") > 10))
     load("again").start_on(af.Condition.from_json(times.to_json()))
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
-from aiflow.graph.metadata import ChangeCondition, Measure
+from aiflow.graph.metadata import ChangeCondition, Uncompared
 from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.schema import checked_catalog, checked_schema
 from aiflow.graph.version import Version
@@ -84,9 +84,9 @@ class Dataset:
         """A condition: there is a new version of it: its content is another."""
         return ChangeCondition(self.name, EventType.DATASET_CHANGED)
 
-    def metric(self, name: str) -> Measure:
+    def metric(self, name: str) -> Uncompared:
         """Give a metric of it, whatever the version; compared with a number it is a condition: ``iris.metric("missing") > 10``."""
-        return Measure(name, dataset=self.name)
+        return Uncompared(name, dataset=self.name)
 
     @property
     def _advice(self) -> str:

@@ -18,7 +18,7 @@ from aiflow.graph.condition import Condition, Heard, matches_glob
 from aiflow.graph.event import CHANGES, NOW, Event, EventType, is_finding
 from aiflow.graph.naming import check_name
 
-__all__ = ["ChangeCondition", "Measure", "MetadataCondition", "MetricCondition", "asking_now", "metric", "number_of"]
+__all__ = ["ChangeCondition", "MetadataCondition", "MetricCondition", "Uncompared", "asking_now", "metric", "number_in"]
 
 _METRIC = str(EventType.METRIC_LOGGED)
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
@@ -27,7 +27,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 _SPECIAL = ("NaN", "Infinity", "-Infinity")
 
 
-def number_of(value: Any) -> float | None:
+def number_in(value: Any) -> float | None:
     """Give the number that JSON data stand for, ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` among them; else None."""
     if isinstance(value, str):
         return float(value) if value in _SPECIAL else None
@@ -114,7 +114,7 @@ class MetricCondition(MetadataCondition):
     from_now: bool = False
 
     def __post_init__(self) -> None:
-        value = number_of(self.value)
+        value = number_in(self.value)
         if self.operator not in _OPERATORS or value is None or math.isnan(value):
             raise ValueError(f"{self.value!r} is nothing that a metric can be compared with by {self.operator!r}")
         object.__setattr__(self, "value", value)
@@ -130,7 +130,7 @@ class MetricCondition(MetadataCondition):
     @property
     def _comparison(self) -> str:
         value = int(self.value) if self.value.is_integer() and abs(self.value) < 1e15 else self.value
-        return f"{Measure(self.name, self.model, self.dataset, self.namespace)!r} {self.operator} {value!r}"
+        return f"{Uncompared(self.name, self.model, self.dataset, self.namespace)!r} {self.operator} {value!r}"
 
     @property
     def type(self) -> str:  # type: ignore[override]  # of this kind there is one
@@ -160,11 +160,11 @@ class MetricCondition(MetadataCondition):
             return False
         if self.dataset is not None and said.get("dataset") != self.dataset:
             return False
-        value = number_of(said.get("value"))
+        value = number_in(said.get("value"))
         return value is not None and self.is_true_of(value)
 
 
-class Measure:
+class Uncompared:
     """A metric that is not compared with anything yet, and so is no condition; ``<``, ``<=``, ``>``, ``>=``, ``==`` and ``!=`` make one.
 
     Got by `af.metric`, ``model.metric(name)`` and ``dataset.metric(name)``.
@@ -238,7 +238,7 @@ class Measure:
             raise AttributeError(f"{self!r} has no {name!r}: {self._advice}{then}")
 
 
-def metric(name: str, *, namespace: str | None = None) -> Measure:
+def metric(name: str, *, namespace: str | None = None) -> Uncompared:
     """Give a metric, to compare it with a number: that makes a condition, met by each value that is logged and compares so.
 
     Values of whatever subject count: of models, datasets, jobs or nothing. ``model.metric(name)`` and
@@ -270,7 +270,7 @@ def metric(name: str, *, namespace: str | None = None) -> Measure:
     """
     if namespace is not None and (not isinstance(namespace, str) or not namespace):
         raise ParameterError(f"af.metric(namespace=…) takes a text that is not empty, not {namespace!r}")
-    return Measure(name, namespace=namespace)
+    return Uncompared(name, namespace=namespace)
 
 
 def asking_now(leaves: Iterable[object]) -> list[MetadataCondition]:

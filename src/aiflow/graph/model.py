@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
-from aiflow.graph.metadata import ChangeCondition, Measure
+from aiflow.graph.metadata import ChangeCondition, Uncompared
 from aiflow.graph.naming import check_name, check_texts, check_tree
 from aiflow.graph.version import Version
 
@@ -103,9 +103,9 @@ class Model:
         """A condition: a version of it is deleted."""
         return ChangeCondition(self.name, EventType.MODEL_DELETED)
 
-    def metric(self, name: str) -> Measure:
+    def metric(self, name: str) -> Uncompared:
         """Give a metric of it, whatever the version; compared with a number it is a condition: ``knn.metric("accuracy") < 0.9``."""
-        return Measure(name, model=self.name)
+        return Uncompared(name, model=self.name)
 
     @property
     def _advice(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiflow.graph.event import Draft
-from aiflow.graph.metadata import ChangeCondition, MetadataCondition, MetricCondition, number_of
+from aiflow.graph.metadata import ChangeCondition, MetadataCondition, MetricCondition, number_in
 from aiflow.ledger import registry
 from aiflow.ledger.book import Book
 
@@ -72,8 +72,8 @@ def _value(book: Book, leaf: MetricCondition) -> dict[str, Any] | None:
     row = book.row(f"SELECT * FROM metrics WHERE {' AND '.join(parts)} ORDER BY id DESC LIMIT 1", values)
     if row is None:
         return None
-    said = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(row["special"], row["value"])
-    value = number_of(said)
+    said = row["special"] if row["value"] is None else row["value"]
+    value = number_in(said)
     if value is None or not leaf.is_true_of(value):
         return None
     return {
