@@ -28,6 +28,7 @@ from benchmarks import (
     publishing,
     reaction,
     simulating,
+    storing,
     streaming,
     ticking,
     unconcerned,
@@ -51,6 +52,7 @@ MODULES = (
     pieces,
     unconcerned,
     simulating,
+    storing,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 

@@ -5,6 +5,7 @@ Knows nothing of aiflow. The definitions are those of the peers' comparison, so 
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import sqlite3
 import subprocess
@@ -16,7 +17,17 @@ from pathlib import Path
 
 from benchmarks.bench import Bench
 
-__all__ = ["commits", "hand_over", "nothing", "notices", "publishers", "two_commits", "waits", "wakes"]
+__all__ = [
+    "commits",
+    "copied_and_hashed",
+    "hand_over",
+    "nothing",
+    "notices",
+    "publishers",
+    "two_commits",
+    "waits",
+    "wakes",
+]
 
 RUNNING = "INSERT INTO task VALUES (?, 'RUNNING', ?)"
 DONE = "UPDATE task SET state = 'SUCCESS', t = ? WHERE id = ?"
@@ -205,3 +216,17 @@ def nothing_peak_kb(bench: Bench) -> float:
         [sys.executable, "-c", code], env=bench.environment(), stdout=subprocess.PIPE, text=True, check=True
     )
     return float(done.stdout)
+
+
+def copied_and_hashed(source: Path, target: Path) -> float:
+    """Give the seconds to copy a file in pieces and hash them on the way."""
+    target.unlink(missing_ok=True)
+    begun, digest = now(), hashlib.sha256()
+    with open(source, "rb") as reading, open(target, "wb") as writing:
+        while piece := reading.read(1 << 18):
+            digest.update(piece)
+            writing.write(piece)
+    digest.hexdigest()
+    took = now() - begun
+    target.unlink()
+    return took

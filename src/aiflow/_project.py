@@ -34,7 +34,7 @@ from aiflow.interrupting import Interrupts
 from aiflow.keep import read_keep
 from aiflow.launching import Launcher
 from aiflow.live import log_path
-from aiflow.opening import guard, open_home, projects_in
+from aiflow.opening import add_plugins, guard, open_home, projects_in
 from aiflow.runners.context import current_or_none
 from aiflow.settings import load_settings
 from aiflow.store.connection import find_store
@@ -117,6 +117,9 @@ class Project:
             raise StoreError(
                 f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME"
             )
+        if plugins:
+            plugins = list(plugins)
+            add_plugins(plugins)
         shared = open_home(settings, clock or SystemClock(), _runner, self, _driver)
         self._shared, self._closed = shared, False
         self._tokens: list[Any] = []
@@ -127,10 +130,6 @@ class Project:
             self._store.set_meta("name", self.name)
         self._launcher = Launcher(shared, self.name)
         if plugins:
-            from aiflow.hooks import register
-
-            for plugin in plugins:
-                register(plugin)
             shared.tell_plugins()
 
     @property

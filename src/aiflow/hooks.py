@@ -12,7 +12,19 @@ from typing import Any
 
 import pluggy
 
-__all__ = ["has_observers", "hookimpl", "hookspec", "manager", "plugin_runners", "register", "tell"]
+from aiflow.errors import ParameterError
+
+__all__ = [
+    "has_observers",
+    "hookimpl",
+    "hookspec",
+    "manager",
+    "plugin_runners",
+    "plugin_serializers",
+    "register",
+    "tell",
+    "unregister",
+]
 
 logger = logging.getLogger(__name__)
 hookspec = pluggy.HookspecMarker("aiflow")
@@ -29,7 +41,7 @@ class Hooks:
 
     @hookspec
     def aiflow_serializers(self) -> list[Any]:
-        """Give serialisers of values."""
+        """Give serializers of values, each an `aiflow.values.serializers.Serializer`; asked once."""
         return []
 
     @hookspec
@@ -58,10 +70,17 @@ def manager() -> pluggy.PluginManager:
     return found
 
 
-def register(plugin: Any) -> None:
-    """Add a plugin by hand; twice is fine."""
-    if not manager().is_registered(plugin):
-        manager().register(plugin)
+def register(plugin: Any) -> bool:
+    """Add a plugin by hand; twice is fine. Tell whether it is new."""
+    if manager().is_registered(plugin):
+        return False
+    manager().register(plugin)
+    return True
+
+
+def unregister(plugin: Any) -> None:
+    """Take away a plugin that was added by hand."""
+    manager().unregister(plugin)
 
 
 def plugin_runners() -> dict[str, Callable[[Any], Any]]:
@@ -70,6 +89,40 @@ def plugin_runners() -> dict[str, Callable[[Any], Any]]:
     for runners in reversed(manager().hook.aiflow_runners()):
         found.update(runners)
     return found
+
+
+_asked: dict[Any, list[Any]] = {}
+
+
+def plugin_serializers() -> tuple[tuple[str, Any], ...]:
+    """Give the serializers of all plugins, each with its plugin's name; those of the plugin registered last come first.
+
+    A plugin is asked when this is called first, and then its answer is kept.
+
+    Raises
+    ------
+    ParameterError
+        If a plugin fails, or gives no list; names it.
+    """
+    found: list[tuple[str, Any]] = []
+    for implementation in reversed(manager().hook.aiflow_serializers.get_hookimpls()):
+        if implementation not in _asked:
+            name = _name_of(implementation)
+            try:
+                offered: Any = implementation.function()
+                _asked[implementation] = [(name, serializer) for serializer in offered]
+            except Exception as error:  # foreign code
+                raise ParameterError(
+                    f"the plugin {name} failed in aiflow_serializers, which gives a list: {type(error).__name__}: {error}"
+                ) from error
+        found += _asked[implementation]
+    return tuple(found)
+
+
+def _name_of(implementation: Any) -> str:
+    """Give the name of a plugin: that of its module or entry point; of an object its class's, as pluggy has a number."""
+    name: str = implementation.plugin_name
+    return type(implementation.plugin).__qualname__ if name.isdigit() else name
 
 
 def has_observers() -> bool:
@@ -86,4 +139,4 @@ def tell(name: str, **arguments: Any) -> None:
             wanted = {k: arguments[k] for k in implementation.argnames if k in arguments}
             implementation.function(**wanted)
         except Exception:  # foreign code
-            logger.exception("The plugin %s failed in %s", implementation.plugin_name, name)
+            logger.exception("The plugin %s failed in %s", _name_of(implementation), name)

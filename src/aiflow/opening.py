@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,12 @@ from aiflow.store import connection as door
 from aiflow.store.store import Store
 from aiflow.turns import Turns
 from aiflow.values.codec import Stored
+from aiflow.values.serializers import Serializer, checked
 
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["Home", "guard", "open_home"]
+__all__ = ["Home", "add_plugins", "guard", "open_home", "serializers_of_plugins"]
 
 logger = logging.getLogger(__name__)
 guard = threading.RLock()
@@ -72,6 +73,39 @@ def projects_in(home: Path) -> list[Project]:
     return [] if found is None else found.projects
 
 
+def add_plugins(plugins: Iterable[Any]) -> None:
+    """Add plugins by hand.
+
+    Raises
+    ------
+    ParameterError
+        If their serializers do not fit; then none of them is added.
+    """
+    from aiflow import hooks
+
+    news = [plugin for plugin in plugins if hooks.register(plugin)]
+    try:
+        serializers_of_plugins()
+    except ParameterError:
+        for plugin in news:
+            hooks.unregister(plugin)
+        raise
+
+
+def serializers_of_plugins() -> tuple[Serializer, ...]:
+    """Give the serializers of all plugins of this process, checked."""
+    global _checked
+    from aiflow import hooks
+
+    offered = hooks.plugin_serializers()
+    if offered != _checked[0]:
+        _checked = offered, checked(offered)
+    return _checked[1]
+
+
+_checked: tuple[tuple[tuple[str, Any], ...], tuple[Serializer, ...]] = (), ()
+
+
 class Home:
     """One opened home of this process: shared by all projects that were opened in it."""
 
@@ -79,13 +113,18 @@ class Home:
         self.settings, self.clock, self.default_runner, self.driver = settings, clock, default_runner, driver
         self.new_id = _new_id if driver is None else driver.new_id
         self.home = settings.home
-        self.store = Store(settings.home, durability=settings.durability)
+        self.store = Store(settings.home, durability=settings.durability, serializers=serializers_of_plugins)
         self.users = 0
         self.projects: list[Project] = []
         self.bells: set[threading.Event] = set()
         self.drivers = 0
         self.pending: set[threading.Event] = set()
         self._engine: Engine | None = None
+
+    @property
+    def serializers(self) -> tuple[Serializer, ...]:
+        """Those of plugins, for values."""
+        return serializers_of_plugins()
 
     @property
     def workers(self) -> int:
@@ -105,6 +144,7 @@ class Home:
             if self._engine is None:
                 if not self.users:
                     raise StoreError("the project is closed")
+                serializers_of_plugins()  # two that exclude each other are told now, not with the first value
                 self.store.reopen()
                 self.store.claim_owner(self.clock.now())
                 output.capture()

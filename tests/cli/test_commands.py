@@ -247,3 +247,55 @@ def test_many_runs_of_a_job_are_one_row_for_people_and_all_for_programs(aiflow: 
     assert len(json.loads(aiflow("execution", "show", found, "-o", "json").out)["jobs"]) == 31
     few = aiflow("run", "streamed.py", "-p", "n=20").out
     assert few.count("square") == 20
+
+
+HOSTILE = """
+import os, sys
+import aiflow as af
+
+class Hostile:
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.mkdir, (self.canary,)
+
+@af.job
+def trap(canary):
+    return [Hostile(canary)]
+
+@af.job
+def large(canary):
+    return [Hostile(canary), b"x" * 20_000]
+
+@af.workflow
+def {name}(canary: str):
+    trap(canary)
+    large(canary)
+"""
+
+
+def test_nothing_is_unpickled_by_looking(aiflow: Aiflow, tmp_path: Path) -> None:
+    name, canary = "hostile_" + tmp_path.name.replace("-", "_"), tmp_path / "canary"
+    (tmp_path / f"{name}.py").write_text(HOSTILE.format(name=name))
+    with af.Project() as project:
+        from aiflow.cli.loading import load_workflow
+
+        execution = project.run(load_workflow(f"{name}.py"), canary=str(canary))
+    looks = [
+        ["list", "executions"], ["list", "jobs"], ["list", "events"], ["list", "workflows"],
+        ["execution", "show", execution.id], ["execution", "why", execution.id, "trap"],
+        ["db", "check"], ["db", "prune", "--dry-run"],
+    ]  # fmt: skip
+    for words in looks:
+        for form in ([], ["-o", "json"]):
+            aiflow(*words, *form)
+            assert not canary.exists(), words
+    with af.Project() as project:
+        found = project.executions.get(execution.id)
+        assert repr(found)
+        assert repr(found.job("trap"))
+        assert found._repr_html_()
+        assert not canary.exists()
+        found.result("trap")
+    assert canary.exists()  # who asks for the value gets what it does

@@ -122,6 +122,7 @@ class Host:
     def __init__(self, home: Path, workers: int = 4) -> None:
         self.home, self.workers = home, workers
         self.codec = Codec(Blobs(home / "blobs"))
+        self.serializers = ()
 
     def encode(self, value: Any, what: str) -> Stored:
         return self.codec.encode(value, what)

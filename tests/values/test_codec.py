@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.strategies import examples
 
-from aiflow.errors import ParameterError, RunnerError, StoreError
+from aiflow.errors import RunnerError, StoreError
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored, check_constant
 
@@ -142,27 +142,6 @@ def test_none_is_encoded_in_no_time(codec: Codec) -> None:
     assert min(timeit.repeat(lambda: codec.encode(None, "it"), number=10_000, repeat=5)) / 10_000 < 3e-6
 
 
-def test_numpy_arrays_become_npy(codec: Codec) -> None:
-    numpy = pytest.importorskip("numpy")
-    for array in (
-        numpy.arange(12).reshape(3, 4),
-        numpy.zeros((200, 200)),
-        numpy.array(1.5),
-        numpy.asfortranarray(numpy.eye(3)),
-        numpy.array(["a", "bc"]),
-        numpy.zeros(3, dtype=[("x", "i4"), ("y", "f8")]),
-        numpy.arange(10)[::2],
-    ):
-        stored = codec.encode(array, "it")
-        back = codec.decode(stored)
-        assert stored.codec == "npy"
-        assert back.dtype == array.dtype
-        assert (back == array).all()
-    objects = numpy.array([1, "a", None], dtype=object)
-    assert codec.encode(objects, "it").codec == "pickle"
-    assert codec.encode(numpy.ma.masked_array([1, 2], [0, 1]), "it").codec == "pickle"
-
-
 def test_what_cannot_be_serialised_is_named_with_the_way_out(codec: Codec) -> None:
     with pytest.raises(RunnerError, match=r"the value of job 'load' is a _thread\.lock .*persist=False"):
         codec.encode(threading.Lock(), "the value of job 'load'")
@@ -187,13 +166,6 @@ def test_a_damaged_blob_is_refused_before_it_is_unpickled(codec: Codec, tmp_path
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("kind", ["pickle", "npy"])
-def test_a_value_that_cannot_be_read_says_so(codec: Codec, kind: str) -> None:
-    pytest.importorskip("numpy")
-    with pytest.raises(StoreError, match="cannot be read"):
-        codec.decode(Stored(kind, b"nonsense", None, 8))
-
-
 class Temperatures:
     name = "celsius"
 
@@ -216,13 +188,6 @@ def test_a_plug_in_writes_the_values_that_it_handles(codec: Codec) -> None:
     assert own.encode((1,), "it").codec == "pickle"
     with pytest.raises(StoreError, match="'celsius', which is not here: install its plug-in"):
         codec.decode(stored)
-
-
-def test_a_plug_in_cannot_take_a_name_of_ours(codec: Codec) -> None:
-    thief = Temperatures()
-    thief.name = "npy"
-    with pytest.raises(ParameterError, match="'npy'"):
-        Codec(codec.blobs, serializers=[thief])
 
 
 def test_constants_are_checked() -> None:

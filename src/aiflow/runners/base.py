@@ -177,6 +177,10 @@ class RunnerHost(Protocol):
     def workers(self) -> int:
         """How many jobs it may run at a time."""
 
+    @property
+    def serializers(self) -> tuple[Any, ...]:
+        """The serializers of plugins, for a process that has its own codec."""
+
     def encode(self, value: Any, what: str) -> Any:
         """Serialise a value into a `Stored`; raises `RunnerError` naming `what` and the type."""
 

@@ -322,8 +322,18 @@ def _failed(message: str, retryable: bool = True) -> Ended:
 
 def _pack_call(host: RunnerHost, work: Work, call: Call) -> bytes:
     """Pickle what only pickle can carry; together, so that they share their classes."""
-    serializers = tuple(getattr(host, "serializers", ()))
-    return pickle_call(*call, work.options.retry_on, work.context.params, serializers)
+    try:
+        return pickle_call(*call, work.options.retry_on, work.context.params, host.serializers)
+    except RunnerError:
+        for serializer in host.serializers:
+            try:
+                pickle_call(serializer.load, (), {})
+            except RunnerError as error:
+                raise RunnerError(
+                    f"the serializer {serializer.name!r} of a plugin cannot be sent to another process "
+                    f"({error.__cause__}); it must be picklable"
+                ) from error
+        raise
 
 
 def _head(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -21,6 +21,7 @@ from aiflow.store import connection as door
 from aiflow.store.names import Names
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
+from aiflow.values.serializers import Serializer
 
 __all__ = ["Store", "document_hash"]
 
@@ -76,6 +77,8 @@ class Store:
         ``"normal"``: commits survive the death of the process; ``"full"``: the loss of power too.
     readonly
         Only look.
+    serializers
+        Gives those of plugins, for values; called when one is needed.
 
     Raises
     ------
@@ -83,7 +86,14 @@ class Store:
         If the home cannot be used; it is left as it was.
     """
 
-    def __init__(self, home: Path, *, durability: str = "normal", readonly: bool = False) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        durability: str = "normal",
+        readonly: bool = False,
+        serializers: Callable[[], Sequence[Serializer]] = tuple,
+    ) -> None:
         self.home, self.readonly, self.durability = home, readonly, durability
         if not readonly:
             door.create_home(home)
@@ -92,7 +102,7 @@ class Store:
         self._told_size = 0
         self._inode = 0 if readonly else os.stat(self._path).st_ino
         self.blobs = Blobs(home / "blobs")
-        self.codec = Codec(self.blobs)
+        self.codec = Codec(self.blobs, serializers=serializers)
         self.names = Names(home / "subscriptions")
         self._local = threading.local()
         self._readers: list[Any] = []

@@ -1,4 +1,4 @@
-"""Turns values and calls into bytes and back: JSON where that is exact, arrays as .npy, anything else by cloudpickle.
+"""Turns values and calls into bytes and back: JSON where that is exact, else the first serializer that knows the value.
 
 Knows nothing of tables or processes. It is the only door to cloudpickle; nothing is unpickled but by `decode` and
 `unpickle_call`.
@@ -10,16 +10,17 @@ import functools
 import io
 import json
 import pickle
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from itertools import chain
+from typing import Any, BinaryIO, NamedTuple
 
-from aiflow.errors import AIFlowError, ParameterError, RunnerError, StoreError
+from aiflow.errors import AIFlowError, RunnerError, StoreError
 from aiflow.graph.version import Version
 from aiflow.graph.versions import version_of
 from aiflow.values.blobs import Blobs, BlobWriter
+from aiflow.values.serializers import OURS, Serializer, ours
 
-__all__ = ["Codec", "Serializer", "Stored", "check_constant", "pickle_call", "unpickle_call"]
+__all__ = ["Codec", "Stored", "check_constant", "pickle_call", "unpickle_call"]
 
 _ADVICE = "return something that can be, or keep the value in memory with persist=False (runner 'thread' or 'inline')"
 _MOST_PARTS, _MOST_LEVELS = 100_000, 100  # beyond, pickle is faster than JSON, and does not recurse as deep
@@ -32,7 +33,7 @@ class Stored(NamedTuple):
     Attributes
     ----------
     codec
-        How to read it: ``"json"``, ``"npy"``, ``"pickle"`` or the name of a plug-in's serializer.
+        How to read it: ``"json"``, or the name of a serializer: ``"npy"``, ``"pickle"``, that of a plug-in's.
     data
         The bytes themselves (JSON: text), if they are few.
     blob
@@ -45,43 +46,6 @@ class Stored(NamedTuple):
     data: str | bytes | None
     blob: str | None = None
     size: int = 0
-
-
-class Serializer(Protocol):
-    """What a plug-in offers for values of its own types (hook `aiflow_serializers`)."""
-
-    name: str
-
-    def handles(self, value: Any) -> bool:
-        """Tell whether `dump` can write this value; must be quick and must not raise."""
-
-    def dump(self, value: Any, file: Any) -> None:
-        """Write the value to a binary file that has `write` only."""
-
-    def load(self, file: BinaryIO) -> Any:
-        """Read back what `dump` wrote."""
-
-
-class _Arrays:
-    """NumPy arrays as .npy; those of objects, and subclasses, are pickled."""
-
-    name = "npy"
-
-    def handles(self, value: Any) -> bool:
-        numpy = sys.modules.get("numpy")
-        if numpy is None or type(value) is not numpy.ndarray:
-            return False
-        return not value.dtype.hasobject and not value.dtype.metadata
-
-    def dump(self, value: Any, file: Any) -> None:
-        import numpy
-
-        numpy.lib.format.write_array(file, value, allow_pickle=False)
-
-    def load(self, file: BinaryIO) -> Any:
-        import numpy
-
-        return numpy.load(file, allow_pickle=False)
 
 
 class _Versions:
@@ -103,19 +67,6 @@ class _Versions:
         return version_of(told["kind"], told["row"], self._home)
 
 
-class _Pickles:
-    name = "pickle"
-
-    def handles(self, value: Any) -> bool:
-        return True
-
-    def dump(self, value: Any, file: Any) -> None:
-        _picklers().values(file).dump(value)
-
-    def load(self, file: BinaryIO) -> Any:
-        return pickle.load(file)
-
-
 class _Sink:
     """Keeps what is written to it in memory; from `inline` bytes on, in a blob."""
 
@@ -130,6 +81,9 @@ class _Sink:
     def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.__exit__()
+
+    def tell(self) -> int:
+        return self._buffer.tell() if self._writer is None else self._writer.size
 
     def write(self, data: Any) -> int:
         if self._writer is not None:
@@ -163,7 +117,8 @@ class Codec:
     inline
         From how many bytes on a value is large.
     serializers
-        Those of plug-ins; the first that handles a value writes it.
+        Those of plug-ins, or a function that gives them when they are needed: each time the same ones, unless there are
+        new plug-ins. The first that handles a value writes it; ours come after them.
 
     Examples
     --------
@@ -174,15 +129,16 @@ class Codec:
     (1, 2)
     """
 
-    def __init__(self, blobs: Blobs, inline: int = 16_384, serializers: Sequence[Serializer] = ()) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        inline: int = 16_384,
+        serializers: Sequence[Serializer] | Callable[[], Sequence[Serializer]] = (),
+    ) -> None:
         self.blobs, self.inline = blobs, inline
-        self._writers: list[Serializer] = [*serializers, _Versions(str(blobs.root.parent)), _Arrays(), _Pickles()]
-        self._readers = {s.name: s for s in reversed(self._writers)}
-        taken = {"json", "npy", "pickle", "version"}.intersection(s.name for s in serializers)
-        if taken:
-            raise ParameterError(
-                f"a plug-in's serializer cannot be named {taken.pop()!r}: aiflow uses that name itself"
-            )
+        self._plugged = serializers if callable(serializers) else lambda: serializers
+        self._ours = (_Versions(str(blobs.root.parent)), *ours(lambda: _picklers().values))
+        self._readers: dict[str, Serializer] = {s.name: s for s in self._ours}
 
     def encode(self, value: Any, what: str) -> Stored:
         """Serialise a value.
@@ -222,17 +178,30 @@ class Codec:
         return self._dump(value, what, -1)
 
     def _dump(self, value: Any, what: str, inline: int | None = None) -> Stored:
+        writer = self._writer_for(value, what)
         with _Sink(self.blobs, self.inline if inline is None else inline) as sink:
             try:
-                writer = next(s for s in self._writers if s.handles(value))
                 writer.dump(value, sink)
             except StoreError:
                 raise
             except Exception as error:  # foreign code: __reduce__ of any class, a plug-in's dump
+                by = "" if writer.name in OURS else f" by the serializer {writer.name!r}"
                 raise RunnerError(
-                    f"{what} is {_kind(value)} and cannot be serialised ({_why(error)}); {_ADVICE}"
+                    f"{what} is {_kind(value)} and cannot be serialised{by} ({_why(error)}); {_ADVICE}"
                 ) from error
             return sink.finish(writer.name)
+
+    def _writer_for(self, value: Any, what: str) -> Serializer:
+        for serializer in chain(self._plugged(), self._ours):
+            try:
+                if serializer.handles(value):
+                    return serializer
+            except Exception as error:  # foreign code: a plug-in's, or of a class that is not what it looks like
+                raise RunnerError(
+                    f"{what} is {_kind(value)}, and the serializer {serializer.name!r} failed when it was asked whether it "
+                    f"handles that ({_why(error)}); mend its plugin, or leave it out"
+                ) from error
+        raise AssertionError("pickle handles everything")
 
     def decode(self, stored: Stored) -> Any:
         """Give the value back; a blob's hash is checked before anything is loaded from it.
@@ -248,7 +217,7 @@ class Codec:
                 return json.loads(data)  # type: ignore[arg-type]  # JSON that is not in a blob is in `data`
             with self.blobs.open(blob) as file:
                 return json.loads(file.read())
-        reader = self._readers.get(codec)
+        reader = self._readers.get(codec) or next((s for s in self._plugged() if s.name == codec), None)
         if reader is None:
             raise StoreError(f"a value was written by the serializer {codec!r}, which is not here: install its plug-in")
         with io.BytesIO(data) if blob is None else self.blobs.open(blob) as file:  # type: ignore[arg-type]

@@ -40,8 +40,8 @@ def picklers(cloudpickle: Any) -> SimpleNamespace:
     """
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-        def __init__(self, file: Any) -> None:
-            super().__init__(file, protocol=5)
+        def __init__(self, file: Any, buffer_callback: Any = None) -> None:
+            super().__init__(file, protocol=5, buffer_callback=buffer_callback)
 
         def reducer_override(self, obj: Any) -> Any:
             kind = type(obj)
