@@ -92,7 +92,7 @@ def content_of(path: Path | str) -> Content:
         again = hashlib.sha256()
         for _ in _walk(root, again):
             pass
-    except FileNotFoundError as error:  # it was there when its folder was listed
+    except (FileNotFoundError, NotADirectoryError, NotFound) as error:  # it was there when its folder was listed
         raise _changed(path) from error
     if again.digest() != stamps.digest():
         raise _changed(path)
