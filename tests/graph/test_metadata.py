@@ -143,16 +143,35 @@ def test_what_is_no_condition_on_the_metadata_is_not_read_as_one(data):
         lambda m: one(m).build(),
         lambda m: workflow(start_on=m)(a),
         lambda m: workflow(stop_on=m)(a),
+        lambda m: X & m < 3,
+        lambda m: X | m >= 3,
+        lambda m: m < 3 & m > 2,
         lambda m: m.now(),
         lambda m: m.times(3),
     ],
-    ids=["bool", "and", "not", "& x", "x &", "| x", "x |", "start_on", "workflow start_on", "stop_on", "now", "times"],
+    ids=[
+        "bool",
+        "and",
+        "not",
+        "& x",
+        "x &",
+        "| x",
+        "x |",
+        "start_on",
+        "workflow start_on",
+        "stop_on",
+        "x & m < 3",
+        "x | m >= 3",
+        "m < 3 & m > 2",
+        "now",
+        "times",
+    ],
 )
 @pytest.mark.parametrize("made", [KNN.metric("auc"), IRIS.metric("auc"), metric("auc")], ids=repr)
 def test_a_metric_that_is_compared_with_nothing_says_so(made, use):
     with pytest.raises((GraphError, ParameterError, AttributeError)) as caught:
         use(made)
-    assert f"must be compared with something: {made!r} < 0.9" in str(caught.value)
+    assert f"must be compared with something, in brackets beside & and |: ({made!r} < 0.9)" in str(caught.value)
 
 
 def test_comparisons_cannot_be_chained():

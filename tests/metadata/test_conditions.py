@@ -242,6 +242,86 @@ def test_now_without_anything_that_is_so_waits_for_the_change(still: af.Project)
     assert execution.result("note")[2]["number"] == 1
 
 
+def is_so(project: af.Project, condition: af.Condition) -> Any:
+    """What an execution that waits for a condition with `.now()` finds at its start: the value of the event, or None."""
+    execution = project.run(waiting(condition.now(), ends="quiet"))
+    assert_replays(execution)
+    return execution.result("note")[2] if execution.jobs else None
+
+
+def test_now_counts_the_newest_value_of_a_metric_if_that_compares_so(still: af.Project) -> None:
+    still.models.register(KNN).log(1)
+    still.models.register("svm")
+    poor, lossy = KNN.metric("accuracy") < 0.9, af.metric("loss") > 1
+    assert is_so(still, poor) is is_so(still, lossy) is None
+    still.metrics.log("accuracy", 0.95, model="knn")
+    still.metrics.log("accuracy", 0.5, step=7, model="knn:1")
+    still.metrics.log("accuracy", 0.99, model="svm")
+    newest = still.metrics.latest("accuracy", model="knn")
+    assert newest is not None
+    assert is_so(still, poor) == {
+        "id": newest.id, "value": 0.5, "step": 7, "model": "knn", "number": 1, "dataset": None, "dataset_number": None,
+    }  # fmt: skip
+    still.metrics.log("accuracy", 0.91, model="knn")
+    assert is_so(still, poor) is None, "it was so, and is no more"
+    still.metrics.log("loss", float("inf"), model="svm")
+    found = is_so(still, lossy)
+    assert (found["value"], found["model"]) == ("Infinity", "svm")
+
+
+def test_now_of_a_metric_of_whatever_counts_its_own_namespace_unless_another_is_named(still: af.Project) -> None:
+    with af.Project("theirs", home=still.home) as theirs:
+        theirs.metrics.log("loss", 3)
+        assert is_so(still, af.metric("loss") > 1) is None
+        assert is_so(still, af.metric("loss", namespace="th*") > 1)["value"] == 3
+        still.metrics.log("loss", 2)
+        assert is_so(still, af.metric("loss") > 1)["value"] == 2
+        assert is_so(still, af.metric("loss", namespace="theirs") > 2)["value"] == 3
+
+
+def test_now_of_nan_is_so_for_unequal_only(still: af.Project) -> None:
+    still.metrics.log("loss", float("nan"))
+    assert is_so(still, af.metric("loss") != 1)["value"] == "NaN"
+    loss = af.metric("loss")
+    for condition in (loss < 1, loss >= 1, loss == 1):
+        assert is_so(still, condition) is None
+
+
+def test_each_condition_on_a_metric_is_told_its_own_finding(still: af.Project) -> None:
+    """What was found for one must not meet another one that the newest value does not meet."""
+    still.models.register(KNN)
+    still.metrics.log("loss", 0.7, model="knn")
+    still.metrics.log("loss", 0.5)
+
+    @af.workflow(ends="quiet")
+    def several() -> None:
+        note().start_on((KNN.metric("loss") < 0.9).now())
+        other().start_on((af.metric("loss") > 0.6).now())
+
+    execution = still.run(several)
+    assert [j.job for j in execution.jobs] == ["note"]
+    assert execution.result("note")[2]["value"] == 0.7
+    assert_replays(execution)
+
+
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_what_a_job_logs_meets_a_condition_of_its_own_execution(project: af.Project, runner: str) -> None:
+    @af.job
+    def measure() -> None:
+        for step in range(5):
+            af.current().log_metric("loss", 1 / (step + 1), step=step, model="knn")
+
+    @af.workflow(runner=runner)
+    def measuring() -> None:
+        measure()
+        note().start_on((KNN.metric("loss") < 0.3).own())
+
+    project.models.register(KNN)
+    execution = project.run(measuring, timeout=60)
+    assert execution.result("note")[2]["step"] == 4, "the newest of those that were merged"
+    assert_replays(execution)
+
+
 def test_what_one_execution_is_told_at_its_start_no_other_one_hears(still: af.Project) -> None:
     still.models.register(KNN).log(1, stage="DEPLOYED")
     deaf = [
@@ -355,6 +435,66 @@ def test_25_a_condition_on_the_metadata_is_given_at_run_time_and_kept_as_json(st
     execution = still.executions.list()[0]
     assert execution.event is not None
     assert execution.event.value["value"] == 0.7
+
+
+def test_25_what_the_event_of_a_version_says_becomes_parameters(still: af.Project) -> None:
+    def body(number: int, stage: str, before: str = "none", color: str = "red") -> None:
+        note()
+
+    knn = still.models.register(KNN)
+    with serving(still, af.workflow(body, name="reacting", start_on=KNN.generated | KNN.deployed)):
+        knn.log(1)
+        knn.deploy(1)
+    params = [e.params for e in reversed(still.executions.list())]
+    assert params == [
+        {"number": 1, "stage": "GENERATED", "before": "none", "color": "red"},
+        {"number": 1, "stage": "DEPLOYED", "before": "GENERATED", "color": "red"},
+    ]
+
+
+@pytest.mark.parametrize("value", [0.25, float("inf"), float("-inf")])
+def test_25_what_the_event_of_a_metric_says_becomes_parameters(still: af.Project, value: float) -> None:
+    def body(value: float, step: int = -1, model: str = "none", number: int | None = None) -> None:
+        note()
+
+    still.models.register(KNN).log(1)
+    workflow = af.workflow(body, name="reacting", start_on=(af.metric("loss") != 1), if_running="parallel")
+    with serving(still, workflow):
+        still.metrics.log("loss", value)
+        still.metrics.log("loss", value, step=3, model="knn:1")
+    assert still.triggers.get("reacting").problem is None
+    params = [e.params for e in reversed(still.executions.list())]
+    assert params == [
+        {"value": value, "step": -1, "model": "none", "number": None},
+        {"value": value, "step": 3, "model": "knn", "number": 1},
+    ]
+
+
+def test_25_params_chooses_from_the_event_of_a_change(still: af.Project) -> None:
+    def body(version: str) -> None:
+        note()
+
+    choose = lambda event: {"version": f"{event.key}:{event.value['number']}"}  # noqa: E731
+    with serving(still, af.workflow(body, name="reacting", start_on=KNN.deployed, params=choose)):
+        still.models.register(KNN).log(1, stage="DEPLOYED")
+    assert still.executions.list()[0].params == {"version": "knn:1"}
+
+
+def test_a_workflow_that_reacts_to_what_it_changes_itself_does_so_again(still: af.Project) -> None:
+    """Nothing stops it but its own sense: as with events that it publishes itself."""
+
+    @af.job
+    def improve(number: int) -> None:
+        if number < 3:
+            af.current().project.models.get("knn").log(number)
+
+    @af.workflow(start_on=KNN.generated)
+    def improving(number: int) -> None:
+        improve(number)
+
+    with serving(still, improving):
+        still.models.register(KNN).log(0)
+    assert [e.params["number"] for e in still.executions.list()] == [3, 2, 1]
 
 
 # --- other processes, and crashes -------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ class Uncompared:
 
     @property
     def _advice(self) -> str:
-        return f"a metric must be compared with something: {self!r} < 0.9"
+        return f"a metric must be compared with something, in brackets beside & and |: ({self!r} < 0.9)"
 
     def _compared(self, sign: str, other: Any) -> Condition:
         if isinstance(other, bool) or not isinstance(other, Real):
@@ -234,7 +234,7 @@ class Uncompared:
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):
                 raise AttributeError(name)
-            then = f", and then ({self!r} < 0.9).{name}(…)" if hasattr(Condition, name) else ""
+            then = f".{name}(…)" if hasattr(Condition, name) else ""
             raise AttributeError(f"{self!r} has no {name!r}: {self._advice}{then}")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from aiflow.errors import ParameterError
 from aiflow.graph.building import Body, Graph, activate, deactivate
 from aiflow.graph.condition import Condition
-from aiflow.graph.event import Event
+from aiflow.graph.event import CHANGES, Event, EventType
 from aiflow.graph.job import IfRunning, Job, JobOptions
 from aiflow.graph.plan import STARTER, Plan
 
@@ -71,7 +71,8 @@ def params_of(
     signature
         The parameters that the workflow has.
     choose
-        The workflow's `params` function; without one, the keys of a dict value that are parameters are taken.
+        The workflow's `params` function; without one, the keys of a dict value that are parameters are taken. What is null
+        in an event of the metadata does not apply there, so a parameter with a default keeps that.
     fixed
         What the trigger itself gives; the event's go before.
 
@@ -81,11 +82,20 @@ def params_of(
         If `choose` gives no dict.
     """
     if choose is None:
-        found = event.value if isinstance(event.value, dict) else {}
-        return {**fixed, **{name: found[name] for name in signature.parameters if name in found}}
+        return {**fixed, **_named_alike(event, signature)}
     chosen = choose(event)
     if chosen is None:
         chosen = {}
     if not isinstance(chosen, Mapping):
         raise ParameterError(f"a params function gives a dict of parameters, not {chosen!r}")
     return {**fixed, **chosen}
+
+
+def _named_alike(event: Event, signature: inspect.Signature) -> dict[str, Any]:
+    found = event.value if isinstance(event.value, dict) else {}
+    is_metadata = event.type in CHANGES or event.type == EventType.METRIC_LOGGED
+    return {
+        name: found[name]
+        for name, parameter in signature.parameters.items()
+        if name in found and not (is_metadata and found[name] is None and parameter.default is not parameter.empty)
+    }
