@@ -32,6 +32,7 @@ from benchmarks import (
     streaming,
     ticking,
     unconcerned,
+    versions,
     wide,
 )
 from benchmarks.bench import Bench, opened
@@ -53,6 +54,7 @@ MODULES = (
     unconcerned,
     simulating,
     storing,
+    versions,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 

@@ -6,6 +6,8 @@ Knows nothing of aiflow. The definitions are those of the peers' comparison, so 
 from __future__ import annotations
 
 import hashlib
+import os
+import pickle
 import queue
 import sqlite3
 import subprocess
@@ -20,6 +22,7 @@ from benchmarks.bench import Bench
 __all__ = [
     "commits",
     "copied_and_hashed",
+    "files_and_rows",
     "hand_over",
     "nothing",
     "notices",
@@ -183,6 +186,26 @@ def commits(bench: Bench, n: int, durability: str = "NORMAL", pause: float = 0.0
         out.append((now() - begun) * 1e6)
     connection.close()
     return out
+
+
+def files_and_rows(bench: Bench, n: int) -> float:
+    """Give how many times a second a small object is pickled, hashed, written to a file, renamed, and named in a row."""
+    connection, folder = _database(bench, "NORMAL"), bench.fresh("files")
+    folder.mkdir()
+    connection.execute("CREATE TABLE version (id INTEGER PRIMARY KEY, hash TEXT, t REAL)")
+    begun = now()
+    for number in range(n):
+        data = pickle.dumps((number, [0.1 * k for k in range(32)]))
+        digest = hashlib.sha256(data).hexdigest()
+        new = f"{folder}/new-{number}"
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(descriptor, data)
+        os.close(descriptor)
+        os.replace(new, f"{folder}/{digest}")
+        connection.execute("INSERT INTO version VALUES (?, ?, ?)", (number, digest, time.time()))
+    rate = n / (now() - begun)
+    connection.close()
+    return rate
 
 
 def publishers(bench: Bench, n: int, threads: int = 8) -> float:

@@ -25,9 +25,10 @@ def log_model(book: Book, model: str | int, stage: str, fields: Mapping[str, Any
     if stage == Stage.DEPLOYED:
         _retire(book, name)
     made = {"model": name, "number": number["next"], "stage": stage, "created": book.now, "updated": book.now}
-    row_id = book.insert("model_versions", {**made, **fields, **book.made_by})
+    row = {**made, **fields, **book.made_by}
+    row_id = book.insert("model_versions", row)
     _say(book, row_id, name, number["next"], stage, None)
-    return version(book, name, number["next"])
+    return {"id": row_id, **row}
 
 
 def set_stage(book: Book, model: str | int, number: int, stage: str) -> dict[str, Any]:

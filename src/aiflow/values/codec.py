@@ -172,14 +172,15 @@ class Codec:
 
     def encode_to_blob(self, value: Any, what: str) -> Stored:
         """Serialise a value into a blob, however small it is; raises what `encode` raises."""
-        raw = _as_json(value)
-        if raw is not None:
-            return Stored("json", None, self.blobs.put_bytes(raw), len(raw))
-        return self._dump(value, what, -1)
+        stored = self.encode(value, what)
+        if stored.blob is not None:
+            return stored
+        data = stored.data.encode() if isinstance(stored.data, str) else stored.data or b""
+        return stored._replace(data=None, blob=self.blobs.put_bytes(data))
 
-    def _dump(self, value: Any, what: str, inline: int | None = None) -> Stored:
+    def _dump(self, value: Any, what: str) -> Stored:
         writer = self._writer_for(value, what)
-        with _Sink(self.blobs, self.inline if inline is None else inline) as sink:
+        with _Sink(self.blobs, self.inline) as sink:
             try:
                 writer.dump(value, sink)
             except StoreError:
