@@ -582,9 +582,9 @@ class Engine:
                 self._drain()
         return events
 
-    def say_now(self, drafts: Iterable[Draft]) -> None:
-        """Append and route drafts of our own, whose values are JSON data; only inside a turn. Their offsets follow each other."""
-        events = [self.record.append(draft, is_ours=True) for draft in drafts]
+    def say_now(self, drafts: Iterable[tuple[Draft, str]]) -> None:
+        """Append and route drafts, each with its value as JSON; only inside a turn. Their offsets follow each other."""
+        events = [self.record.append(draft, text) for draft, text in drafts]
         for event in events:
             self._route(event)
         if self._fresh:

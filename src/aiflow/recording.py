@@ -20,10 +20,6 @@ from aiflow.values.codec import Stored
 
 __all__ = ["Recorder", "storable"]
 
-_MANY = 16
-"""Rows from which on it pays to see what they have in common."""
-
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _JOB, _ITEM = str(EventType.JOB_STATUS_CHANGED), str(EventType.STREAM_ITEM)
 
 
@@ -58,19 +54,16 @@ class Recorder:
         events, self.events = self.events, []
         return events
 
-    def append(self, draft: Draft, is_ours: bool = False) -> Event:
-        """Give a draft its offset; only inside a turn. It is not routed yet.
-
-        `is_ours`: its value is JSON data for sure, and nobody changes it.
-        """
+    def append(self, draft: Draft, text: str | None = None) -> Event:
+        """Give a draft its offset; only inside a turn. It is not routed yet. `text`: its value as JSON, if that is known."""
         key, value, kind, namespace, sender, context, execution_id, time, dedupe_key = draft
         self.head = offset = self.head + 1
         if not time:
             time = self.now
-        if kind == _ITEM and len(value) == 2:
+        if text is not None:
+            pass
+        elif kind == _ITEM and len(value) == 2:
             text = '{"number":%d,"item":%d}' % (value["number"], value["item"])
-        elif is_ours:
-            text = _encode(value)
         elif kind != _JOB:
             text = json_text(value, f"the value of event {key!r}")
             if isinstance(value, dict | list | tuple):
@@ -133,8 +126,6 @@ class Recorder:
         if rows:
             if len(rows) == 1:
                 writer.execute(APPEND, rows[0])
-            elif len(rows) < _MANY:
-                writer.executemany(APPEND, rows)
             else:
                 bulk.insert(writer, "events", EVENT_COLUMNS, rows)
             self._rows = []

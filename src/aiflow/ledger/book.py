@@ -47,8 +47,8 @@ class Log(Protocol):
     def publish_now(self, drafts: Iterable[Draft]) -> list[Event]:
         """Append events, one after the other with what follows from it."""
 
-    def say_now(self, drafts: Iterable[Draft]) -> None:
-        """Append events whose values are JSON data for sure, with offsets that follow each other."""
+    def say_now(self, drafts: Iterable[tuple[Draft, str]]) -> None:
+        """Append events, each with its value as JSON, so that their offsets follow each other."""
 
 
 class Book:
@@ -108,10 +108,10 @@ class Book:
         """Say that something has changed; changes of metadata concern every execution, so they have no context."""
         return self._log.publish_now((self._draft(key, str(type), value),))[0]
 
-    def say_many(self, type: EventType, said: Iterable[tuple[str, Any]]) -> None:
-        """Say many such things, key and value, of which the first gets `next_offset`, and the others those that follow."""
+    def say_many(self, type: EventType, said: Iterable[tuple[str, Any, str]]) -> None:
+        """Say many such things: key, value, and the value as JSON. The first gets `next_offset`, and the others follow it."""
         kind = str(type)
-        self._log.say_now([self._draft(key, kind, value) for key, value in said])
+        self._log.say_now([(self._draft(key, kind, value), text) for key, value, text in said])
 
     @property
     def next_offset(self) -> int:

@@ -5,7 +5,9 @@ Knows nothing of what is measured.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiflow.errors import NotFound
@@ -39,21 +41,33 @@ def log_metrics(
         if name is not None:
             _check(book, kind, name, one)
     first, who = book.next_offset, book.who
-    subject = (model, number, dataset, dataset_number)
-    made_by = (book.now, who.namespace, who.execution_id, who.job, who.number, *subject)
-    of = dict(zip(("model", "number", "dataset", "dataset_number"), subject, strict=True))
+    of = {"model": model, "number": number, "dataset": dataset, "dataset_number": dataset_number}
+    made_by = (book.now, who.namespace, who.execution_id, who.job, who.number, *of.values())
+    tail = _tail(*of.values())
     rows, said = [], []
     for row_id, (name, value, step) in enumerate(metrics, first):
-        plain, special = (None, value) if isinstance(value, str) else (value, "-0.0" if _is_minus_zero(value) else None)
-        rows.append((row_id, name, plain, special, step, *made_by))
-        said.append((name, {"id": row_id, "value": value, "step": step, **of}))
+        if isinstance(value, str):
+            row, text = (row_id, name, None, value, step, *made_by), f'"{value}"'
+        else:
+            row, text = (row_id, name, value, None if value else _zero(value), step, *made_by), repr(value)
+        text = f'{{"id":{row_id},"value":{text},"step":{"null" if step is None else step},{tail}'
+        rows.append(row)
+        said.append((name, {"id": row_id, "value": value, "step": step, **of}, text))
     book.say_many(EventType.METRIC_LOGGED, said)
     book.insert_many("metrics", _COLUMNS, rows)
     return {"id": first, "time": book.now}
 
 
-def _is_minus_zero(value: float) -> bool:
-    return not value and str(value)[0] == "-"
+@lru_cache(maxsize=512)
+def _tail(model: str | None, number: int | None, dataset: str | None, dataset_number: int | None) -> str:
+    """Give the end of the JSON text of an event's value; the same for many of them."""
+    of = {"model": model, "number": number, "dataset": dataset, "dataset_number": dataset_number}
+    return json.dumps(of, separators=(",", ":"))[1:]
+
+
+def _zero(value: float) -> str | None:
+    """Give what SQLite does not keep of a zero: its sign."""
+    return "-0.0" if repr(value)[0] == "-" else None
 
 
 def _check(book: Book, kind: str, name: str, number: int | None) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 __all__ = ["insert"]
 
+_MANY = 8
+"""Rows from which on it pays to see what they have in common."""
 _SIZES = (64, 8, 1)
 """How many rows one statement may have."""
 _VARIABLES = 900
@@ -40,7 +42,10 @@ def insert(connection: Any, table: str, columns: Sequence[str], rows: Sequence[t
     (75, 75, 2775, 'a')
     """
     count, at = len(rows), 0
-    if not count:
+    if count < _MANY:
+        statement = _statement(table, tuple(columns), (False,) * len(columns), 1)
+        for row in rows:
+            connection.execute(statement, row)
         return
     held = list(zip(*rows, strict=True))
     is_same = tuple(values.count(values[0]) == count for values in held)
