@@ -28,6 +28,7 @@ NAMES = [
     "Execution",
     "ExecutionFailed",
     "ExecutionStatus",
+    "Experiment",
     "FlinkError",
     "Graph",
     "GraphError",

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from aiflow.execution import Execution, JobExecution
     from aiflow.metadata.history import MetricHistory
     from aiflow.runners.context import JobContext, current
+    from aiflow.tracking import Experiment
 
 _LATER = {
     "Project": "aiflow._project",
@@ -71,6 +72,7 @@ _LATER = {
     "publish": "aiflow._project",
     "subscribe": "aiflow._project",
     "Execution": "aiflow.execution",
+    "Experiment": "aiflow.tracking",
     "JobExecution": "aiflow.execution",
     "MetricHistory": "aiflow.metadata.history",
     "JobContext": "aiflow.runners.context",
@@ -93,6 +95,7 @@ __all__ = [
     "Execution",
     "ExecutionFailed",
     "ExecutionStatus",
+    "Experiment",
     "FlinkError",
     "Graph",
     "GraphError",

@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from aiflow.metadata.metrics import Metrics
     from aiflow.metadata.models import Models
     from aiflow.pruning import Pruned
+    from aiflow.tracking import Experiment
 
 __all__ = ["Project", "project"]
 
@@ -417,6 +419,48 @@ class Project:
             raise TimeoutError(f"execution {execution.id} of {execution.workflow} {took_too_long} and was stopped")
         return execution.check() if check else execution
 
+    def track(self, experiment: str, /, **params: Any) -> Experiment:
+        """Record a block of code as an execution, without a workflow; a context manager.
+
+        The execution has one job of the name of the experiment. It is RUNNING in the block, then SUCCESS; FAILED if the block
+        raised, and INTERRUPTED if its process died. What is logged in the block is logged by that job. An experiment does
+        not begin inside a job or another experiment.
+
+        Parameters
+        ----------
+        experiment
+            What it is called; many executions may have the same name.
+        **params
+            What it is done with: JSON data, to compare executions by.
+
+        Returns
+        -------
+        Experiment
+            With `log_metric`, `log_metrics`, `log_model`, `set_result` and the `execution`.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is not JSON data.
+        Conflict
+            On entering, inside a job or another experiment.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     with project.track("fit", k=3) as experiment:
+        ...         logged = experiment.log_metric("accuracy", 0.9)
+        ...     execution = experiment.execution
+        ...     print(execution.workflow, execution.params, execution.status, project.metrics.newest(execution=execution))
+        fit {'k': 3} SUCCESS {'accuracy': Metric(value=0.9, ...)}
+        """
+        from aiflow.tracking import Experiment
+
+        self._check_open()
+        code = sys._getframe(1).f_code.co_filename
+        return Experiment(self, experiment, params, str(Path(code).resolve()) if Path(code).is_file() else "")
+
     async def arun(
         self, workflow: Workflow, *, check: bool = True, timeout: float | timedelta | None = None, **more: Any
     ) -> Execution:
@@ -492,7 +536,7 @@ class Project:
         for execution in self.executions.list(status="INTERRUPTED", limit=None):
             if _passed_over is not None and execution.id in _passed_over:
                 continue
-            if is_defined_here(execution.workflow, execution.source):
+            if is_defined_here(execution.workflow, execution.source) and not execution.is_experiment:
                 try:
                     self._resume(execution, and_run=False)
                     taken.append(execution)

@@ -1,4 +1,4 @@
-"""Owns how executions and events are shown: as HTML for notebooks, and as plain text.
+"""Owns how executions, events and tables are shown: as HTML for notebooks, and as plain text.
 
 Knows nothing of stores or turns: it asks what it shows for its attributes, and gives text. What users wrote is escaped.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiflow.execution import Execution, JobExecution
     from aiflow.graph.event import Event
 
-__all__ = ["duration", "events_html", "execution_html", "execution_text"]
+__all__ = ["duration", "events_html", "execution_html", "execution_text", "table_html"]
 
 _T = TypeVar("_T")
 _MOST_ROWS, _MOST_ERRORS = 200, 20
@@ -86,6 +86,12 @@ def events_html(events: Iterable[Event]) -> str:
     ]  # fmt: skip
     table = _table(("offset", "time", "key", "value", "type", "sender", "context"), rows)
     return _view([table if rows else '<p class="soft">no events</p>', _more(more, "event")])
+
+
+def table_html(heads: Iterable[str], rows: Iterable[Iterable[tuple[object, str]]]) -> str:
+    """Show rows as an HTML table; a cell is a value and its class (``"number"``, or none)."""
+    shown, more = _first(list(rows), _MOST_ROWS)
+    return _view([_table(heads, [[_cell(*cell) for cell in row] for row in shown]), _more(more, "row")])
 
 
 def execution_text(execution: Execution) -> str:
@@ -167,7 +173,7 @@ def _reason(execution: Execution, status: str) -> str:
 
 def _reason_of(execution: Execution, status: str) -> str | None:
     if status == "INTERRUPTED":
-        return f"its process is gone; go on with it: aiflow execution resume {execution.id}"
+        return execution.when_interrupted
     return execution.reason
 
 

@@ -18,6 +18,7 @@ from aiflow.clock import as_datetime
 from aiflow.errors import Conflict, ExecutionFailed, NotFound, OwnershipLost, StoreError
 from aiflow.graph.event import Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.experiment import is_block
 from aiflow.graph.job import seconds
 from aiflow.graph.params import mask
 from aiflow.store import log
@@ -179,6 +180,14 @@ class Execution:
         return None if self._event_offset is None else self._project.events.get(self._event_offset)
 
     @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken so far."""
+        if self.started is None:
+            return None
+        end = self.ended or as_datetime(self._project._clock.now())
+        return max(0.0, (end - self.started).total_seconds())
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """Git commit and whether the tree was dirty, Python, packages, host, command."""
         self._refresh()
@@ -256,6 +265,26 @@ class Execution:
     def definition(self) -> dict[str, Any]:
         """The structure that it was started with, as JSON data: names, edges, rules, constants."""
         return dict(self._project._store.document(self._definition) or {"nodes": []})
+
+    @property
+    def when_interrupted(self) -> str:
+        """What to say of it while it is INTERRUPTED: how somebody goes on with it, if anybody can."""
+        if self.is_experiment:
+            return "its process is gone, and its code with it: an experiment is not resumed"
+        return f"its process is gone; go on with it: aiflow execution resume {self.id}"
+
+    @property
+    def is_experiment(self) -> bool:
+        """Whether it is a block of code that was tracked, and not a workflow."""
+        return is_block(self.definition)
+
+    def check_resumable(self) -> None:
+        """Raise `Conflict` if nobody can go on with it, whatever its status: the code of an experiment is nowhere."""
+        if self.is_experiment:
+            raise Conflict(
+                f"execution {self.id} is the experiment {self.workflow!r}, a block of code of a process that is over; it cannot "
+                f"be resumed. What it had logged is kept; to do it again, run the code that has project.track({self.workflow!r})"
+            )
 
     @property
     def live(self) -> Any:
@@ -447,7 +476,7 @@ class Execution:
         ]
         lines += [f"  {line}" for line in self._failures(brief)]
         if status is ExecutionStatus.INTERRUPTED:
-            lines.append(f"  go on with it: aiflow execution resume {self.id}")
+            lines.append(f"  {self.when_interrupted}")
         return "\n".join(lines)
 
     def _failures(self, brief: bool = False) -> list[str]:
@@ -465,7 +494,7 @@ class Execution:
         status = self.status
         if status is ExecutionStatus.INTERRUPTED:
             raise Conflict(
-                f"execution {self.id} is INTERRUPTED: nobody runs it; go on with it first: aiflow execution resume {self.id}"
+                f"execution {self.id} is INTERRUPTED, so nothing of it can be started or stopped: {self.when_interrupted}"
             )
         if status.is_ended:
             if action == "stop":

@@ -20,6 +20,7 @@ from aiflow.graph.building import Graph, differences
 from aiflow.graph.casting import registrations
 from aiflow.graph.change import Who
 from aiflow.graph.event import Draft, EventType
+from aiflow.graph.experiment import Block
 from aiflow.graph.params import Secret, json_text
 from aiflow.graph.params import stored as stored_params
 from aiflow.graph.plan import Plan, Vertex
@@ -50,7 +51,7 @@ class Launcher:
 
     def launch(
         self,
-        workflow: Workflow,
+        workflow: Workflow | Block,
         graph: Graph,
         bound: Mapping[str, Any],
         context: str | None,
@@ -87,11 +88,12 @@ class Launcher:
             live.first_offset = engine.record.head
             writer = store.writer
             writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))
-            writer.execute(
-                "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "description = excluded.description, source = excluded.source, updated = excluded.updated",
-                (namespace, workflow.name, workflow.description, source, now, now),
-            )
+            if isinstance(workflow, Workflow):
+                writer.execute(
+                    "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                    "description = excluded.description, source = excluded.source, updated = excluded.updated",
+                    (namespace, workflow.name, workflow.description, source, now, now),
+                )
             writer.execute(
                 "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, trigger_id, event_offset, "
                 "first_offset, created, started) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -106,7 +108,7 @@ class Launcher:
         return live
 
     def _plan(
-        self, workflow: Workflow, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any], source: str
+        self, workflow: Workflow | Block, graph: Graph, chosen: set[str] | None, given: Mapping[str, Any], source: str
     ) -> Plan:
         return Plan(
             graph,
@@ -138,7 +140,7 @@ class Launcher:
             return
 
     def _part(
-        self, workflow: Workflow, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]
+        self, workflow: Workflow | Block, plan: Plan, chosen: set[str] | None, given: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         if chosen is None and not given:
             return None
@@ -151,7 +153,7 @@ class Launcher:
                 taken[vertex.name] = self._latest_result(workflow, vertex.name)
         return {"only": sorted(chosen) if chosen is not None else None, "given": kept, "from": taken}
 
-    def _latest_result(self, workflow: Workflow, job: str) -> list[Any]:
+    def _latest_result(self, workflow: Workflow | Block, job: str) -> list[Any]:
         row = self._store.row(
             "SELECT e.id, j.number FROM job_executions j JOIN executions e ON e.id = j.execution_id WHERE e.workflow = ? AND e.namespace = ? "
             "AND j.job = ? AND j.status = 'SUCCESS' AND j.codec IS NOT NULL ORDER BY j.ended DESC LIMIT 1",
@@ -177,6 +179,7 @@ class Launcher:
         One whose process died while it was being stopped is STOPPED first, and goes on only with `and_run`. With
         `take_over`, also one whose owner holds its lock and has been silent for long (rule 32).
         """
+        execution.check_resumable()
         status, was_stopping = execution.status, execution._status == "STOPPING"
         if status in ("RUNNING", "STOPPING"):
             self._check_silent(execution, status, take_over)
@@ -257,6 +260,8 @@ class Launcher:
 
     def graph_of(self, execution: Execution) -> Graph:
         """Build the graph of an execution again."""
+        if execution.is_experiment:
+            return Block(execution.workflow).graph
         return self._rebuild(execution)[0]
 
 

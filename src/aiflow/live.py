@@ -329,7 +329,7 @@ class JobWork:
     def is_resting(self) -> bool:
         """Whether it does nothing but wait for what others do."""
         context = self._context
-        return context is not None and context.is_resting and not context.stopping
+        return context is not None and (context.is_outside or (context.is_resting and not context.stopping))
 
     @property
     def log_path(self) -> Path:

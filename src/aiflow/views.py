@@ -5,12 +5,14 @@ Knows nothing of turns. Filters are names of fields; names take globs.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.execution import _JOB_ROW, Execution, JobExecution, _job_of
 from aiflow.graph.condition import is_glob
+from aiflow.table import Table
 
 if TYPE_CHECKING:
     from aiflow._project import Project
@@ -37,6 +39,9 @@ def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[s
 _FILTERS = ("workflow", "status", "context", "namespace", "id", "trigger_id")
 _DERIVED = ("INTERRUPTED", "RUNNING", "STOPPING")
 """Statuses that the row alone does not tell: it depends on whether the owner lives."""
+
+_SMALL = 200
+"""Bytes that a result may have to stand in a table."""
 
 _LAST_TO_END = (
     "SELECT id FROM executions WHERE status IN ('RUNNING', 'STOPPING', 'INIT') "
@@ -96,6 +101,70 @@ class Executions:
         clause, values = where(filters, _FILTERS, "executions")
         row = self._project._store.row(f"SELECT count(*) FROM executions WHERE {clause}", values)
         return int(row[0]) if row else 0
+
+    def compare(self, *executions: Execution | str, workflow: Any = None, limit: int | None = 100) -> Table:
+        """Lay executions side by side: parameters, results and metrics, one execution a row.
+
+        Parameters
+        ----------
+        *executions
+            Which: executions, or their ids.
+        workflow
+            Instead: the newest ones of this workflow or experiment, by name.
+        limit
+            How many of those at most.
+
+        Returns
+        -------
+        Table
+            With the columns `id`, `workflow`, `status`, `started` and `seconds`, then ``params.k`` for each parameter k,
+            ``results.job`` for each job whose newest value is a small one of JSON data, and ``metrics.name`` for the newest
+            value of each metric. What an execution has not is None. Parameters that must not be seen are hidden.
+
+        Raises
+        ------
+        NotFound
+            If there is no such execution.
+        ParameterError
+            If neither or both are given.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     for k in (3, 5):
+        ...         with project.track("search", k=k) as experiment:
+        ...             logged = experiment.log_metric("accuracy", 1 - 0.1 / k)
+        ...     table = project.executions.compare(workflow="search")
+        >>> table["params.k"], table["metrics.accuracy"]
+        ([5, 3], [0.98, 0.9666666666666667])
+        """
+        if bool(executions) is (workflow is not None):
+            raise ParameterError('compare takes executions or their ids, or workflow="name"')
+        name = getattr(workflow, "name", workflow)
+        found = [self.get(e.id if isinstance(e, Execution) else e) for e in executions] or self.list(
+            limit, workflow=name
+        )
+        rows = [self._compared(execution) for execution in found]
+        columns = ["id", "workflow", "status", "started", "seconds"]
+        for part in ("params.", "results.", "metrics."):
+            columns += dict.fromkeys(column for row in rows for column in row if column.startswith(part))
+        return Table(columns, rows)
+
+    def _compared(self, execution: Execution) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "id": execution.id, "workflow": execution.workflow, "status": str(execution.status),
+            "started": execution.started, "seconds": execution.seconds,
+        }  # fmt: skip
+        row |= {f"params.{name}": value for name, value in execution.shown_params.items()}
+        results = self._project._store.rows(
+            "SELECT job, value FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' AND codec = 'json' "
+            "AND size <= ? AND value <> 'null' ORDER BY number",
+            (execution.id, _SMALL),
+        )
+        row |= {f"results.{job}": json.loads(text) for job, text in results}
+        metrics = self._project.metrics.newest(execution=execution)
+        return row | {f"metrics.{name}": one.value for name, one in metrics.items()}
 
 
 class Jobs:

@@ -225,6 +225,11 @@ def lives_of_models(project: af.Project) -> None:
     history: af.MetricHistory = project.metrics.history("accuracy", model=knn)
     assert_type(history.last, af.Metric | None)
     assert_type(history[1:].values, list[float])
+    with project.track("search", k=3) as experiment:
+        assert_type(experiment, af.Experiment)
+        assert_type(experiment.log_model([1], "knn"), af.ModelVersion)
+        experiment.set_result(experiment.log_metric("loss", 0.1).value)
+    print(project.executions.compare(experiment.execution), project.metrics.compare("auc", model="knn")["value"])
 
 
 def versions(data: af.DatasetVersion, made: af.ArtifactVersion) -> list[str | None]:

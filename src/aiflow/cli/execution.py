@@ -5,6 +5,7 @@ Knows nothing of how an execution is followed to its end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,7 @@ def resume(context: click.Context, id_: str, file: Path | None, timeout: float |
     asked: Asked = context.obj
     with stdout_is_for_data(), needs_home(asked) as project:
         found = project.executions.get(id_)
+        _refused(found.check_resumable)
         source = file or (Path(found.source) if found.source else None)
         if source is None:
             raise click.UsageError(
@@ -138,8 +140,14 @@ def resume(context: click.Context, id_: str, file: Path | None, timeout: float |
 
 
 def _resumed(found: Execution, take_over: bool) -> Execution:
+    _refused(lambda: found.resume(take_over=take_over))
+    return found
+
+
+def _refused(action: Callable[[], Any]) -> None:
+    """Do something; what a state forbids exits with 3."""
     try:
-        return found.resume(take_over=take_over)
+        action()
     except Conflict as error:
         raise Refused(str(error)) from None
 

@@ -34,8 +34,6 @@ Record = Mapping[str, Any]
 _MANY = 20
 """More runs of a job than this, with the same status, are one row for people."""
 
-_GONE = "its process is gone; go on with it: aiflow execution resume {}"
-
 
 def duration(seconds: float | None) -> str:
     """Give a duration as people say it.
@@ -164,7 +162,7 @@ def reason_of(execution: Execution) -> str | None:
     """Say in one line why an execution stands where it does: of one that FAILED, what has failed."""
     status = execution.status
     if status == "INTERRUPTED":
-        return _GONE.format(execution.id)
+        return execution.when_interrupted
     if status != "FAILED" or execution.reason:
         return execution.reason
     failed = execution._project.jobs.list(execution_id=execution.id, status="FAILED", limit=9)

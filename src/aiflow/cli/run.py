@@ -146,7 +146,8 @@ def _resume(project: Project, workflow: Workflow) -> Execution:
     found = [
         execution
         for status in ("INTERRUPTED", "FAILED")
-        for execution in project.executions.list(limit=1, workflow=workflow.name, namespace=namespace, status=status)
+        for execution in project.executions.list(workflow=workflow.name, namespace=namespace, status=status)
+        if not execution.is_experiment
     ]
     if not found:
         missing = f"no execution that failed or was interrupted, of workflow {workflow.name!r}"

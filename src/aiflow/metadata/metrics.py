@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError
 from aiflow.graph.change import Change
 from aiflow.graph.metric import Metric, Subject, measure, measures, subject_of
 from aiflow.metadata.history import COLUMNS, MetricHistory, Row, metric_of
 from aiflow.metadata.registered import do, page
 from aiflow.runners.context import current_or_none
+from aiflow.table import Table
 from aiflow.views import where
 
 if TYPE_CHECKING:
@@ -173,10 +175,63 @@ class Metrics:
     def _rows(self, clause: str, values: list[Any]) -> list[Row]:
         return self._project._store.rows(f"SELECT {COLUMNS} FROM metrics WHERE {clause}", values)
 
+    def compare(self, name: str, *, model: Any = None, dataset: Any = None) -> Table:
+        """Lay the versions of a model side by side by the newest value that each has of a metric.
+
+        Parameters
+        ----------
+        name
+            The metric.
+        model
+            A name or what was declared; None for the versions of all models that have the metric.
+        dataset
+            Only what was logged of this dataset, or this version of it.
+
+        Returns
+        -------
+        Table
+            With the columns `number`, `stage`, `value`, `step` and `time`; the versions in order, those that are DELETED
+            left out. A version without the metric has None there. Without `model`, the first column is `model`.
+
+        Raises
+        ------
+        NotFound
+            If there is no such model.
+        """
+        subject = subject_of(model, dataset)
+        asked = ["name = ?"]
+        values: list[Any] = [name]
+        for column, value in (("dataset", subject.dataset), ("dataset_number", subject.dataset_number)):
+            if value is not None:
+                asked.append(f"{column} = ?")
+                values.append(value)
+        newest = (
+            f"SELECT max(id) FROM metrics WHERE {' AND '.join(asked)} AND model = v.model AND model_number = v.number"
+        )
+        join, of, columns = "JOIN", "", ["model", *_COMPARED]
+        if subject.model is not None:
+            found = self._project.models.get(subject.model)
+            join, of, columns = "LEFT JOIN", " AND v.model = ?", [*_COMPARED]
+            values.append(found.name)
+        rows = self._project._store.rows(
+            f"SELECT v.model, v.number, v.stage, m.value, m.special, m.step, m.time FROM model_versions v {join} metrics m "
+            f"ON m.id = ({newest}) WHERE v.stage <> 'DELETED'{of} ORDER BY v.model, v.number",
+            values,
+        )
+        return Table(columns, [dict(zip(("model", *_COMPARED), _compared(row), strict=True)) for row in rows])
+
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Metric]:
         """Give values of metrics, newest first; filter by fields, names take globs."""
         clause, values = where(_renamed(filters), _FILTERS, "metrics")
         return [metric_of(row) for row in self._rows(f"{clause} ORDER BY id DESC{page(limit, offset)}", values)]
+
+
+_COMPARED = ("number", "stage", "value", "step", "time")
+
+
+def _compared(row: Row) -> Row:
+    model, number, stage, value, special, step, time = row
+    return model, number, stage, value if special is None else float(special), step, time and as_datetime(time)
 
 
 def _worked_on() -> tuple[Version, ...]:

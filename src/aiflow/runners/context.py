@@ -101,6 +101,7 @@ class JobContext:
         self._scratch = scratch
         self._stop_event: StopEvent | None = None
         self.is_over = False
+        self.is_outside = False  # whether its function is a block of the user's code, which nobody waits for
         self.is_resting = False  # whether it does nothing but wait, for as long as nobody else does anything
         self.before_rest: Callable[[], None] | None = None  # called when it is about to wait for a stop
         self._state: dict[str, Any] | None = None
