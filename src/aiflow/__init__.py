@@ -170,6 +170,12 @@ def _project_of(home: str) -> Any:
     return project_of(home)
 
 
+def _contents() -> Any:
+    from aiflow.values import contents
+
+    return contents
+
+
 def _check_constant(value: Any) -> None:
     from aiflow.values.codec import check_constant
 
@@ -184,6 +190,7 @@ def _check_cron(expression: str, zone: str) -> None:
 
 _workflow_room.open_project = _open_project
 _version_room.project_of = _project_of
+_version_room.contents = _contents
 _building_room.check_constant = _check_constant
 _timing_room.check_cron = _check_cron
 

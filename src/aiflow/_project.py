@@ -44,6 +44,8 @@ from aiflow.triggers import Triggers
 from aiflow.views import Executions, Jobs, Workflows
 
 if TYPE_CHECKING:
+    from aiflow.metadata.artifacts import Artifacts
+    from aiflow.metadata.datasets import Datasets
     from aiflow.metadata.metrics import Metrics
     from aiflow.metadata.models import Models
     from aiflow.pruning import Pruned
@@ -180,6 +182,20 @@ class Project:
     def schedules(self) -> Triggers:
         """What starts executions when it is time."""
         return Triggers(self, "schedule")
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets and their versions."""
+        from aiflow.metadata.datasets import Datasets
+
+        return Datasets(self)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The artifacts and their versions."""
+        from aiflow.metadata.artifacts import Artifacts
+
+        return Artifacts(self)
 
     @property
     def models(self) -> Models:

@@ -362,6 +362,7 @@ class JobWork:
                 context=live.context,
                 event_offsets=start.events if start.rule != IMPLIED or vertex.needs or vertex.feeds else (),
                 cause=live.cause,
+                folder=live.plan.folder,
                 scratch=partial(
                     scratch_path, live.store.home, self.key
                 ),  # not a method: a cycle would wait for the collector

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
@@ -105,6 +105,7 @@ class ArtifactVersion(Version):
     execution_id: str | None = field(compare=False, default=None)
     job: str | None = field(compare=False, default=None)
     job_number: int | None = field(compare=False, default=None)
+    manifest: str | None = field(compare=False, default=None, repr=False)
     id: int = field(compare=False, default=0)
     home: str = field(compare=False, default="", repr=False)
 
@@ -112,3 +113,73 @@ class ArtifactVersion(Version):
     def name(self) -> str:
         """The name of the artifact."""
         return self.artifact
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that were in it, relative to the folder; of a file, its own name."""
+        found: tuple[str, ...] = self._contents.files_of(self)
+        return found
+
+    def open(self, name: str | None = None) -> BinaryIO:
+        """Open what was kept, for reading as bytes; its hash is checked first.
+
+        Parameters
+        ----------
+        name
+            Which file, if the artifact is a folder: one of `files`.
+
+        Raises
+        ------
+        NotFound
+            If the folder has no such file.
+        ParameterError
+            If it is a folder and no name was given.
+        StoreError
+            If it is not kept any more, or is damaged.
+        """
+        found: BinaryIO = self._contents.open_artifact(self, name)
+        return found
+
+    def read_bytes(self, name: str | None = None) -> bytes:
+        """Give what was kept, as bytes; raises what `open` raises."""
+        with self.open(name) as file:
+            return file.read()
+
+    def read_text(self, name: str | None = None) -> str:
+        """Give what was kept, as text in UTF-8; raises what `open` raises."""
+        return self.read_bytes(name).decode("utf-8")
+
+    def save_to(self, path: Path | str) -> Path:
+        """Write what was kept to a file or folder; all of it appears at once, or nothing.
+
+        Parameters
+        ----------
+        path
+            Where to. A file is replaced; into a folder that is there, a file goes by its own name. A folder must not be
+            there yet, or be empty.
+
+        Returns
+        -------
+        Path
+            What was written.
+
+        Raises
+        ------
+        Conflict
+            If a folder is there and has something in it.
+        StoreError
+            If it is not kept any more, or is damaged.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=f"{folder}/home") as project:
+        ...     path = pathlib.Path(folder, "report.html")
+        ...     _ = path.write_text("<p>good")
+        ...     version = project.artifacts.register("report", uri=path, type="html").log()
+        ...     path.unlink()
+        ...     print(version.save_to(path).read_text(), version.read_bytes())
+        <p>good b'<p>good'
+        """
+        found: Path = self._contents.save_artifact(self, path)
+        return found

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["Change", "Who"]
+from aiflow.graph.place import folder_for
+
+__all__ = ["Change", "Who", "registration"]
 
 
 class Who(NamedTuple):
@@ -37,6 +39,22 @@ class Change(NamedTuple):
     def gives(self) -> str | None:
         """Of what kind the version is that it gives, if it gives one."""
         return _GIVES.get(self.op)
+
+
+def registration(declared: Any, folder: str) -> Change:
+    """Give the change that registers what was declared.
+
+    Parameters
+    ----------
+    declared
+        An `aiflow.Dataset`, `aiflow.Model` or `aiflow.Artifact`.
+    folder
+        Where a relative uri of it begins.
+    """
+    fields = declared.fields()
+    if "uri" in fields:
+        fields["folder"] = folder_for(fields["uri"], folder)
+    return Change("register", {"kind": declared.kind, "name": declared.name, "fields": fields})
 
 
 _GIVES = {

@@ -15,6 +15,7 @@ from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
 from aiflow.graph.metadata import ChangeCondition, Uncompared
 from aiflow.graph.naming import check_name, check_texts, check_tree
+from aiflow.graph.place import local_path
 from aiflow.graph.schema import checked_catalog, checked_schema
 from aiflow.graph.version import Version
 
@@ -108,7 +109,8 @@ class DatasetVersion(Version):
     format
         How it is written.
     rows, schema
-        How many rows, and the columns with their types, where the format tells.
+        How many rows, and the columns with their types, where the format tells. Of csv without a declared schema, the
+        types are what the first 10,000 rows look like.
     created
         When it was recorded.
     execution_id, job, job_number
@@ -136,3 +138,43 @@ class DatasetVersion(Version):
     def name(self) -> str:
         """The name of the dataset."""
         return self.dataset
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder; None if it is elsewhere, as ``s3://…`` is."""
+        return local_path(self.uri, None)
+
+    def read(self) -> Any:
+        r"""Give what is in it, if that is still what was recorded.
+
+        The whole file is hashed first, and must not change until it is read: what comes back is this version, or an error
+        comes. Whoever wants what is there now, whatever it is, reads from `path`.
+
+        Returns
+        -------
+        Any
+            Of csv, parquet and json a pandas DataFrame if pandas can be imported, else a list of dicts; of npy an array; of
+            json that is no list of objects, what it is.
+
+        Raises
+        ------
+        Conflict
+            If it has changed since the version was recorded; names both hashes.
+        NotFound
+            If it is not there any more.
+        ParameterError
+            If aiflow does not read its format, or it is not written in that, or it is not a file or folder.
+        StoreError
+            If reading it takes a package that is not here.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=f"{folder}/home") as project:
+        ...     path = pathlib.Path(folder, "xy.csv")
+        ...     _ = path.write_text("x,y\n1,a\n2,b\n")
+        ...     version = project.datasets.register("xy", uri=path, format="csv").log()
+        ...     print(version, version.rows, version.schema, len(version.read()))
+        xy:1 2 {'x': 'int', 'y': 'str'} 2
+        """
+        return self._contents.read_dataset(self)

@@ -5,12 +5,28 @@ Knows nothing of what they name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from aiflow.errors import ParameterError
 from aiflow.graph.params import json_text
 
-__all__ = ["check_name", "check_texts", "check_tree", "parted"]
+__all__ = ["check_name", "check_texts", "check_tree", "is_inside", "parted"]
+
+_IS_ENCODED = re.compile(r"%(25)*(2e|2f|5c|00)", re.IGNORECASE).search  # dots, slashes and NUL, however often encoded
+_IS_ELSEWHERE = re.compile(r"[\\\0]|^[A-Za-z]:").search  # what other systems take for a slash, an end, a drive
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a name, with ``/`` between its parts, stays inside of whatever it is relative to.
+
+    Examples
+    --------
+    >>> is_inside("plots/roc.svg"), is_inside("../roc.svg"), is_inside("/roc.svg"), is_inside("%2e%2e/roc.svg")
+    (True, False, False, False)
+    """
+    is_plain = all(part not in ("", ".", "..") for part in name.split("/"))
+    return is_plain and not _IS_ELSEWHERE(name) and not _IS_ENCODED(name)
 
 
 def check_name(what: str, name: object) -> str:
@@ -27,6 +43,11 @@ def check_name(what: str, name: object) -> str:
         raise ParameterError(
             f"the name of {_a(what)} cannot be {name!r}: it must not have any of : * ? [ in it, nor control characters, nor "
             "spaces at its ends (versions are written name:2, and * is for searching)"
+        )
+    if not is_inside(name):
+        raise ParameterError(
+            f"the name of {_a(what)} cannot be {name!r}: it may have / between its parts, and none of these is '..', as if it "
+            "led somewhere"
         )
     return name
 

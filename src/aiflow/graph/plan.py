@@ -130,7 +130,7 @@ class Plan:
         self.key = key or f"execution:{graph.name}"
         self.vertices: list[Vertex] = []
         self.by_name: dict[str, int] = {}
-        self._runner, self._folder = runner, folder
+        self._runner, self.folder = runner, folder
         self._select(graph, chosen, set(given))
         self._connect()
         self._spread_recurrence()
@@ -239,7 +239,7 @@ class Plan:
                 self.timers.setdefault(timer_key(leaf), leaf)
                 self.by_timer.setdefault(timer_key(leaf), []).append(spot)
             elif isinstance(leaf, FileCondition):
-                seen = leaf.inside(self._folder)
+                seen = leaf.inside(self.folder)
                 self.by_folder.setdefault(seen.apart.root, []).append((seen, spot))
             elif isinstance(leaf, Heard):
                 self._index_heard(leaf, spot)

@@ -15,6 +15,8 @@ __all__ = ["Named", "Version", "moment"]
 project_of: Callable[[str], Any] | None = None
 """Set by the composition root: gives the project of a home, opened in this process."""
 
+contents: Callable[[], Any] | None = None
+"""Set by the composition root: gives the module that reads what is in versions of datasets and artifacts."""
 
 KEPT = "blobs/"
 """What the uri of something begins with that is kept in the home itself, which may be moved."""
@@ -55,8 +57,14 @@ class Named:
         """Give it as JSON data; `of_row` makes an equal one of it."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "home"}  # type: ignore[arg-type]
         if found.get("uri") is not None:
-            found["uri"] = found["uri"].removeprefix(f"{self.home}/")
+            kept = f"{self.home}/{KEPT}"
+            found["uri"] = found["uri"].replace(kept, KEPT, 1) if found["uri"].startswith(kept) else found["uri"]
         return {k: v.timestamp() if isinstance(v, datetime) else v for k, v in found.items()}
+
+    @property
+    def _contents(self) -> Any:
+        assert contents is not None, "aiflow itself sets it when it is imported"
+        return contents()
 
     @property
     def _project(self) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiflow.errors import RunnerError
 from aiflow.graph.change import Change
-from aiflow.ledger import metrics, models, registry
+from aiflow.ledger import contents, metrics, models, registry
 from aiflow.ledger.book import Book
 
 __all__ = ["do"]
@@ -21,6 +21,8 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         registry.register,
         registry.update,
         registry.delete,
+        contents.log_dataset,
+        contents.log_artifact,
         models.log_model,
         models.set_stage,
         models.reach_stage,

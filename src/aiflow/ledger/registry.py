@@ -30,17 +30,22 @@ class Kind(NamedTuple):
         Fields in which a second registration must agree; `update` changes them.
     free
         Fields that a second registration updates.
+    versions
+        Where its versions are kept, if deleting it is all that becomes of them.
     """
 
     table: str
     fixed: tuple[str, ...]
     free: tuple[str, ...]
+    versions: str | None = None
 
 
 KINDS = {
-    "dataset": Kind("datasets", ("uri", "format", "schema"), ("catalog", "description", "properties", "folder")),
+    "dataset": Kind(
+        "datasets", ("uri", "format", "schema"), ("catalog", "description", "properties", "folder"), "dataset_versions"
+    ),
     "model": Kind("models", (), ("description", "properties")),
-    "artifact": Kind("artifacts", ("uri", "type"), ("description", "properties", "folder")),
+    "artifact": Kind("artifacts", ("uri", "type"), ("description", "properties", "folder"), "artifact_versions"),
 }
 
 
@@ -124,8 +129,11 @@ def update(book: Book, kind: str, name_or_id: str | int, fields: Mapping[str, An
 
 def delete(book: Book, kind: str, name_or_id: str | int) -> dict[str, Any]:
     """Forget what is registered: its name is free, its versions stay to be asked for. Raises `NotFound`."""
-    row = known(book, kind, name_or_id)
-    book.update(KINDS[kind].table, row["id"], {"deleted": book.now, "updated": book.now})
+    row, spec = known(book, kind, name_or_id), KINDS[kind]
+    book.update(spec.table, row["id"], {"deleted": book.now, "updated": book.now})
+    if spec.versions is not None:
+        sql = f"UPDATE {spec.versions} SET deleted = ? WHERE {kind} = ? AND deleted IS NULL"
+        book.execute(sql, (book.now, row["name"]))
     _say(book, kind, row["name"], row["id"], "deleted")
     return row
 

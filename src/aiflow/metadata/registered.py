@@ -5,36 +5,43 @@ Knows nothing of versions.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.artifact import Artifact
-from aiflow.graph.change import Change, Who
+from aiflow.graph.change import Change, Who, registration
 from aiflow.graph.dataset import Dataset
 from aiflow.graph.model import Model
 from aiflow.ledger.book import decoded
 from aiflow.ledger.registry import KINDS, ways_to
-from aiflow.runners.context import current_or_none
+from aiflow.runners.context import JobContext, current_or_none
 from aiflow.views import where
 
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["Registry", "do", "page"]
+__all__ = ["Registry", "do", "folder_now", "page", "select"]
 
 R = TypeVar("R")
 
 
-def do(project: Project, *changes: Change) -> list[Any]:
-    """Do changes of the metadata in one transaction, on behalf of the running job if there is one; give what each gives."""
+def do(project: Project, *changes: Change, job: JobContext | None = None) -> list[Any]:
+    """Do changes of the metadata in one transaction, on behalf of a job, by default the running one; give what each gives."""
     project._check_open()
-    job = current_or_none()
+    job = job or current_or_none()
     who = Who(project.name)
     if job is not None:
         job.check_alive()
         who = Who(job.namespace, job.execution_id, job.job, job.number)
     return project._shared.engine.change_for(who, list(changes))
+
+
+def folder_now(job: JobContext | None = None) -> str:
+    """Give where relative uris begin: in a job the folder of the workflow's file, else the working directory."""
+    job = job or current_or_none()
+    return (job.folder if job is not None else "") or os.getcwd()
 
 
 def page(limit: int | None, offset: int) -> str:
@@ -85,12 +92,7 @@ class Registry(Generic[R]):
             value = self.declared(value, **fields)
         elif not isinstance(value, self.declared) or fields:
             raise ParameterError(f"register takes an af.{self.declared.__name__}, or a name and fields, not {value!r}")
-        given = {"kind": self.kind, "name": value.name, "fields": self._fields(value)}
-        return self._made(do(self._project, Change("register", given))[0])
-
-    def _fields(self, value: Any) -> dict[str, Any]:
-        fields: dict[str, Any] = value.fields()
-        return fields
+        return self._made(do(self._project, registration(value, folder_now()))[0])
 
     @property
     def _known(self) -> list[str]:
@@ -151,9 +153,10 @@ class Registry(Generic[R]):
         """
         name = self._asked(name_or_id)
         row = self._row(name)
-        if row is not None:  # check what is said as a declaration is checked
-            known = self._known
-            self.declared(row["name"], **{k: v for k, v in fields.items() if k in known})
+        if row is not None:  # what is said is checked, and put into words, as a declaration is
+            said = {field: fields.get(field, row[field]) for field in self._known}
+            checked = self.declared(row["name"], **said).fields()
+            fields = {field: checked.get(field, value) for field, value in fields.items()}
         change = Change("update", {"kind": self.kind, "name_or_id": name, "fields": fields})
         return self._made(do(self._project, change)[0])
 

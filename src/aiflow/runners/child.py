@@ -172,6 +172,7 @@ class Child:
             event_offsets=tuple(head["event_offsets"]),
             cause=head["cause"],
             scratch=head["scratch"],
+            folder=head["folder"],
         )
 
     def _attempt(self, frame: Frame, context: JobContext) -> tuple[dict[str, Any], bytes]:

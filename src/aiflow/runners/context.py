@@ -79,6 +79,8 @@ class JobContext:
         The name of the workflow.
     scratch
         A directory of this run; made when it is asked for.
+    folder
+        Where relative uris and patterns of the workflow begin: the folder of its file.
     """
 
     def __init__(
@@ -93,12 +95,13 @@ class JobContext:
         event_offsets: tuple[int, ...] = (),
         cause: int | None = None,
         scratch: Path | str | Callable[[], Path] = "",
+        folder: str = "",
     ) -> None:
         self.key, self.port, self.namespace, self.workflow = key, port, namespace, workflow
         self.execution_id, self.job, self.number, self.attempt = key
         self._params, self.context = params, context
         self.event_offsets, self.cause = event_offsets, cause
-        self._scratch = scratch
+        self._scratch, self.folder = scratch, folder
         self._stop_event: StopEvent | None = None
         self.is_over = False
         self.is_outside = False  # whether its function is a block of the user's code, which nobody waits for
@@ -338,6 +341,29 @@ class JobContext:
             self.change(
                 Change("log_metrics", {"metrics": ready, **subject_of(model, dataset, self.works_on)._asdict()})
             )
+
+    def log_artifact(self, artifact: Any, path: Path | str | None = None) -> Any:
+        """Keep what is in the file or folder of an artifact now, as a version that this job has made.
+
+        Parameters
+        ----------
+        artifact
+            An `aiflow.Artifact`, which is registered by that; or the name of one that is registered.
+        path
+            The file or folder, if it is another one than was declared.
+
+        Returns
+        -------
+        ArtifactVersion
+            The new version; the latest one, if the content is the same.
+
+        Raises
+        ------
+        NotFound, ParameterError, Conflict, StoreError, OSError
+            As `aiflow.metadata.artifacts.Artifacts.log`.
+        """
+        self.check_alive()
+        return self.project.artifacts._log(artifact, path, self)
 
     def change(self, *changes: Change) -> list[Any]:
         """Do changes of the metadata on behalf of this job, all in one transaction; give what each gives."""

@@ -348,6 +348,7 @@ def _head(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:
         "event_offsets": context.event_offsets,
         "cause": context.cause,
         "scratch": str(_scratch_of(work)),
+        "folder": work.context.folder,
         "home": str(Path(host.home).absolute()),
         "outputs": work.options.outputs,
         "asked": work.asked_outputs,

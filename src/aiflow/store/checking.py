@@ -6,9 +6,12 @@ Knows nothing of why a row should be there, only what it names.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
+from aiflow.errors import StoreError
 from aiflow.store.leftovers import LIVE
 from aiflow.store.store import Store
+from aiflow.values.contents import blobs_in
 
 __all__ = ["dangling", "named_blobs"]
 
@@ -51,6 +54,10 @@ _QUESTIONS = (
 )  # fmt: skip
 _SNAPSHOTS = "SELECT '{0}', id FROM {0} WHERE snapshot IS NOT NULL AND NOT json_valid(snapshot)"
 _MOST = 20
+_MODELS = (
+    "SELECT model, number, hash FROM model_versions WHERE hash IS NOT NULL AND codec IS NOT NULL AND stage <> 'DELETED'"
+)
+_ARTIFACTS = "SELECT artifact, number, hash, manifest FROM artifact_versions WHERE hash IS NOT NULL AND deleted IS NULL"
 
 
 def dangling(store: Store) -> list[str]:
@@ -80,4 +87,14 @@ def named_blobs(store: Store) -> dict[str, str]:
         for job, stored in json.loads(part).get("given", {}).items():
             if stored[2]:
                 found[stored[2]] = f"given for {job} in execution {execution_id}"
+    for model, number, digest in store.rows(_MODELS):
+        found[digest] = f"the object of model version {model}:{number}"
+    for artifact, number, digest, manifest in store.rows(_ARTIFACTS):
+        whose = f"artifact version {artifact}:{number}"
+        if manifest is None:
+            found[digest] = f"the content of {whose}"
+            continue
+        found[manifest] = f"the list of the files of {whose}"
+        with suppress(StoreError):  # it is found to be damaged when it is read itself
+            found |= dict.fromkeys(blobs_in(store.blobs, manifest), f"a file of {whose}")
     return found

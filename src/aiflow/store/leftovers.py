@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiflow.store.store import Store
+from aiflow.values.contents import blobs_in
 
 __all__ = ["LIVE", "YOUNG", "Running", "Unwanted", "delete_files"]
 
@@ -26,6 +27,12 @@ _RUNNING = "SELECT id, workflow, status, owner, event_offset, coalesce(snapshot_
 _TRIGGERS = "SELECT id, name, kind, owner, NULL, coalesce(snapshot_offset, first_offset), NULL, snapshot FROM triggers"
 _NEWEST_ENDED = "SELECT coalesce(snapshot_offset, first_offset) AS after FROM executions WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT ?"
 _PARTS = ("job_executions", "items", "job_states")
+
+_MANIFESTS = "SELECT DISTINCT manifest FROM artifact_versions WHERE manifest IS NOT NULL AND deleted IS NULL"
+_OF_VERSIONS = (
+    "SELECT 1 FROM model_versions WHERE hash = ? AND stage <> 'DELETED' UNION ALL SELECT 1 FROM artifact_versions "
+    "WHERE deleted IS NULL AND (hash = ? OR manifest = ?) LIMIT 1"
+)
 
 
 class Running(NamedTuple):
@@ -260,15 +267,25 @@ class Unwanted:
     # --- files ------------------------------------------------------------------------------------------------------
 
     def blobs(self, now: float, leaving: Collection[str] = ()) -> Iterator[tuple[str, int]]:
-        """Go through the blobs that were not touched for an hour and that no row names, but for those of what is leaving."""
+        """Go through the blobs that were not touched for an hour and that no row names, but for those of what is leaving.
+
+        Raises
+        ------
+        StoreError
+            If the manifest of an artifact is damaged: nobody knows then which blobs it names.
+        """
         given: set[str] = set()
         for (part,) in self._store.rows("SELECT part FROM executions WHERE part IS NOT NULL"):
             given.update(stored[2] for stored in json.loads(part).get("given", {}).values() if stored[2])
+        for (manifest,) in self._store.rows(_MANIFESTS):
+            given |= blobs_in(self._store.blobs, manifest)
         for digest, size, touched in self._store.blobs.files():
             if touched < now - YOUNG and digest not in given and not self._is_named(digest, leaving):
                 yield digest, size
 
     def _is_named(self, digest: str, leaving: Collection[str]) -> bool:
+        if self._store.row(_OF_VERSIONS, (digest, digest, digest)) is not None:
+            return True
         return any(
             row[0] not in leaving
             for table in ("job_executions", "items")

@@ -101,7 +101,8 @@ _THIRD = (
     "CREATE UNIQUE INDEX datasets_by_name ON datasets (name) WHERE deleted IS NULL",
     f"""CREATE TABLE dataset_versions (
         id INTEGER PRIMARY KEY, dataset TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT, uri TEXT, format TEXT,
-        size INTEGER, rows INTEGER, schema TEXT, {_MADE_BY}, created REAL NOT NULL, UNIQUE (dataset, number)
+        size INTEGER, rows INTEGER, schema TEXT, {_MADE_BY}, created REAL NOT NULL, deleted REAL,
+        UNIQUE (dataset, number)
     )""",
     f"""CREATE TABLE models (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, {_NAMED}
@@ -114,6 +115,7 @@ _THIRD = (
     )""",
     "CREATE UNIQUE INDEX model_versions_deployed ON model_versions (model) WHERE stage = 'DEPLOYED'",  # one at most, always
     "CREATE INDEX model_versions_by_stage ON model_versions (model, stage, number)",
+    "CREATE INDEX model_versions_by_hash ON model_versions (hash)",
     """CREATE TABLE model_stages (
         id INTEGER PRIMARY KEY, model TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, before TEXT,
         rolled_back INTEGER NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL, execution_id TEXT
@@ -125,8 +127,9 @@ _THIRD = (
     "CREATE UNIQUE INDEX artifacts_by_name ON artifacts (name) WHERE deleted IS NULL",
     f"""CREATE TABLE artifact_versions (
         id INTEGER PRIMARY KEY, artifact TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT, uri TEXT, type TEXT,
-        size INTEGER, {_MADE_BY}, created REAL NOT NULL, UNIQUE (artifact, number)
+        size INTEGER, manifest TEXT, {_MADE_BY}, created REAL NOT NULL, deleted REAL, UNIQUE (artifact, number)
     )""",
+    "CREATE INDEX artifact_versions_by_hash ON artifact_versions (hash)",
     f"""CREATE TABLE metrics (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, namespace TEXT NOT NULL, value REAL, special TEXT, step INTEGER, time REAL NOT NULL,
         model TEXT, model_number INTEGER, dataset TEXT, dataset_number INTEGER, {_MADE_BY}

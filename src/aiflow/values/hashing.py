@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 from aiflow.errors import Conflict, NotFound, ParameterError
+from aiflow.graph.naming import is_inside
 
-__all__ = ["Content", "content_of", "path_within", "pieces", "steady", "unchanged"]
+__all__ = ["Content", "Part", "content_of", "hash_of", "path_within", "pieces", "steady", "unchanged"]
 
 _CHUNK = 1 << 18  # so few bytes are still in the processor's cache when they are hashed, and when they are written
 _FOLDER = b"aiflow folder 1\0"  # stands first, so that no file has the hash of a folder
-_IS_ENCODED = re.compile(r"%(25)*(2e|2f|5c|00)", re.IGNORECASE).search  # dots, slashes and NUL, however often encoded
 _CAREFUL = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)  # opening a pipe must not wait for its other end
 
 
@@ -53,8 +52,48 @@ class Content(NamedTuple):
     files: int
 
 
-def content_of(path: Path | str) -> Content:
+class Part(NamedTuple):
+    """A file or link in a folder.
+
+    Attributes
+    ----------
+    name
+        Relative to the folder, with ``/``.
+    hash, size
+        Of its bytes; of a link, of the text that it holds, and 0.
+    target
+        What a link holds; None for a file.
+    """
+
+    name: str
+    hash: str
+    size: int
+    target: str | None = None
+
+
+def hash_of(path: Path) -> tuple[str, int]:
+    """Give hash and size of a file; raises what `steady` raises."""
+    with steady(path) as file:
+        digest, size = hashlib.sha256(), 0
+        for piece in pieces(file):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+def content_of(
+    path: Path | str, take: Callable[[Path], tuple[str, int]] = hash_of, parts: list[Part] | None = None
+) -> Content:
     """Hash a file, or a folder with all that is below it.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    take
+        Takes in each file, and gives its hash and size; whoever copies files does it here.
+    parts
+        Takes what is in a folder.
 
     Raises
     ------
@@ -79,16 +118,17 @@ def content_of(path: Path | str) -> Content:
     """
     path = Path(path)
     if not path.is_dir():
-        with steady(path) as file:
-            digest, size = _hash_of(file)
-        return Content("file", digest.hex(), size, 1)
+        return Content("file", *take(path), 1)
     whole, stamps, total, files = hashlib.sha256(_FOLDER), hashlib.sha256(), 0, 0
     root = path.resolve()
     try:
         for name, status in _walk(root, stamps):
-            kind, digest, size = _entry(root, name, status)
-            whole.update(b"%b%b\0%b" % (kind, os.fsencode(name), digest))
-            total, files = total + size, files + 1
+            part = _link(root, name) if stat.S_ISLNK(status.st_mode) else Part(name, *take(root / name))
+            kind = b"F" if part.target is None else b"L"
+            whole.update(b"%b%b\0%b" % (kind, os.fsencode(name), bytes.fromhex(part.hash)))
+            total, files = total + part.size, files + 1
+            if parts is not None:
+                parts.append(part)
         again = hashlib.sha256()
         for _ in _walk(root, again):
             pass
@@ -113,26 +153,14 @@ def _walk(root: Path, stamps: Any) -> Iterator[tuple[str, os.stat_result]]:
             yield name, status
 
 
-def _entry(root: Path, name: str, status: os.stat_result) -> tuple[bytes, bytes, int]:
-    """Give kind, hash and size of what is in a folder."""
-    if not stat.S_ISLNK(status.st_mode):
-        with steady(root / name) as file:
-            return b"F", *_hash_of(file)
+def _link(root: Path, name: str) -> Part:
     target = os.readlink(root / name)
     if os.path.isabs(target) or not Path(os.path.realpath(root / name)).is_relative_to(root):
         raise ParameterError(
             f"the link {root / name} leads out of its folder, to {target!r}: what is there may change without being "
             "noticed; put the file itself in its place (cp -rL copies a folder so)"
         )
-    return b"L", hashlib.sha256(os.fsencode(target)).digest(), 0
-
-
-def _hash_of(file: BinaryIO) -> tuple[bytes, int]:
-    digest, size = hashlib.sha256(), 0
-    for piece in pieces(file):
-        digest.update(piece)
-        size += len(piece)
-    return digest.digest(), size
+    return Part(name, hashlib.sha256(os.fsencode(target)).hexdigest(), 0, target)
 
 
 def pieces(file: BinaryIO) -> Iterator[memoryview]:
@@ -240,9 +268,7 @@ def path_within(folder: Path | str, name: str) -> Path:
     aiflow.errors.ParameterError: '../secrets' does not name a file in /srv/out: give parts with / between them...
     """
     root = Path(folder).resolve()
-    parts = name.split("/") if isinstance(name, str) else [""]
-    is_plain = all(part not in ("", ".", "..") for part in parts) and not re.search(r"[\\\0]|^[A-Za-z]:", name)
-    if not is_plain or _IS_ENCODED(name):
+    if not isinstance(name, str) or not is_inside(name):
         raise ParameterError(
             f"{name!r} does not name a file in {folder}: give parts with / between them, relative to that folder and "
             "without '..'"
