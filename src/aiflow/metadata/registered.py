@@ -5,6 +5,7 @@ Knows nothing of versions.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -97,7 +98,7 @@ class Registry(Generic[R]):
     @property
     def _known(self) -> list[str]:
         """What can be said of one besides its name."""
-        return [field for field in self.declared.__dataclass_fields__ if field != "name"]
+        return [field.name for field in dataclasses.fields(self.declared) if field.name != "name"]
 
     def _asked(self, asked: Any) -> str | int:
         """Give the name or id by which something is asked for; what was declared, is registered or is a version has a name."""
