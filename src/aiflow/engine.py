@@ -43,11 +43,12 @@ from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
 from aiflow.runners.base import Ended, Failure, Runner, failure_of
 from aiflow.snapshots import Snapshots
-from aiflow.store import log
+from aiflow.store import lineage, log
 from aiflow.store.connection import DatabaseError, is_locked
 from aiflow.store.store import STATE_SAVED, Store
 from aiflow.subscribing import Subscriptions
 from aiflow.telling import Telling
+from aiflow.tracing import reused, trace
 from aiflow.turns import Busy, Entry, Turns
 from aiflow.values.codec import Stored
 
@@ -242,6 +243,9 @@ class Engine:
             event = log.event_of(row)
             self.record.events.append(event)
             self._route(event)
+            live = self.lives.get(event.execution_id or "")
+            if live is not None and not live.is_traced:  # a copy of a job, say, that has logged something
+                self._trace(live)
         elif tries == _TRIES:  # set aside, so that the next ones go on: aiflow list events --failed
             self._bad[row[0]] += 1
             sql = "INSERT INTO failed_events (offset, handler, error, time) VALUES (?, 'scheduler', ?, ?)"
@@ -487,6 +491,8 @@ class Engine:
             if ended.stored is None:
                 live.keep(index, number, ended.value, work.options.persist)
             self.say(live, draft, ended, stored)
+            if work.origin is not None:
+                self._note_origin(work, work.origin)
             if work.cache_key is not None and stored is not None and ended.refused is None:
                 sql = "INSERT OR REPLACE INTO cached_results VALUES (?, ?, ?, ?, ?)"
                 self.record.write(sql, (work.cache_key, live.execution_id, work.key.job, number, self.record.now))
@@ -505,6 +511,14 @@ class Engine:
         ended.value = version_of(kind or "", given[ended.gives], str(self.store.home))
         ended.stored = None
         return self.store.codec.encode(ended.value, f"the value of job {key.job!r}")
+
+    def _note_origin(self, work: JobWork, origin: tuple[str, str, int]) -> None:
+        """Note that the value of a run is that of an equal call."""
+        execution_id, job, number, _ = work.key
+        self.record.flush()
+        link = reused(self.store.writer, execution_id, job, number, origin)
+        if work.live.is_traced:
+            self.record.link([link], self.record.now)
 
     def _save_state(self, work: JobWork, ended: Ended) -> None:
         """Keep the state of a job with its end; that of a batch job only if it succeeded."""
@@ -642,7 +656,19 @@ class Engine:
         """Do changes of the metadata; only inside a turn."""
         self.record.flush()  # what this turn has written so far may be what they change
         book = Book(self.store.writer, self, who, self.record.now)
-        return [ledger.do(book, change) for change in changes]
+        found = [ledger.do(book, change) for change in changes]
+        live = self.lives.get(who.execution_id or "")
+        if live is not None and not live.is_traced:
+            self._trace(live)
+        return found
+
+    def _trace(self, live: Live) -> None:
+        """From when on an execution deals with versions, record what flows from job to job, and what did so far."""
+        if lineage.is_known(self.store.writer, live.execution_id):
+            self.undo(partial(setattr, live, "is_traced", False))
+            live.is_traced = True
+            self.record.flush()
+            trace(self.store.writer, [live.execution_id])
 
     def findings(self, asking: Iterable[MetadataCondition], namespace: str, own: str) -> list[Draft]:
         """Give what is so already of what conditions wait for, as events for `own` alone; only inside a turn (`.now()`)."""
@@ -735,6 +761,7 @@ class Engine:
             advice = "start it anew (start_from takes over what has succeeded)"
             self.store.check_reaches(live.needed_after, f"{live.plan.key} ({live.execution_id}) cannot go on", advice)
             self._reload(live)
+            live.is_traced = lineage.is_known(self.store.writer, live.execution_id)
             self._adopt(live)
             self.record.append(taken_over(live, self.store.owner_id))
             self._touched[live.execution_id] = live

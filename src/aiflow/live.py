@@ -98,6 +98,7 @@ class Live:
         self.first_offset = 0  # what came before does not concern it
         self.given: dict[int, Any] = {}
         self.given_from: dict[int, tuple[str, int]] = {}
+        self.is_traced = False  # whether what flows from job to job is recorded: it deals with versions
         self.cause: int | None = None
         self.values: dict[tuple[int, int], Any] = {}
         self.uses: dict[tuple[int, int], int] = {}
@@ -283,6 +284,7 @@ class JobWork:
         "key",
         "live",
         "options",
+        "origin",
         "port",
         "run",
         "vertex",
@@ -297,6 +299,7 @@ class JobWork:
         self.element: int | None = None
         self._context: JobContext | None = None
         self.cache_key: str | None = None
+        self.origin: tuple[str, str, int] | None = None  # the run whose value it has, if that is an equal call's
         self.deadline: Timer | None = None
         self._outlet: StreamOutlet | None = None
         self.counted_at = 0.0

@@ -183,14 +183,15 @@ class Performer:
                     runner.stop(work)
                 return
             ended = (
-                finish(store.codec.decode(found), work.options, work.asked_outputs)
+                finish(store.codec.decode(found[0]), work.options, work.asked_outputs)
                 if work.asked_outputs
                 else Ended("SUCCESS")
             )
         except BaseException as error:  # loading inputs, a user's key function and a plugin's runner are foreign code
             self.engine.report(work, judge(error, work.options))
             return
-        ended.stored, ended.reason = found, "the value of an equal call was used again"
+        ended.stored, work.origin = found
+        ended.reason = "the value of an equal call was used again"
         self.engine.report(work, ended)
 
     # --- stopping, and times ----------------------------------------------------------------------------------------

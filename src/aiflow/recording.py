@@ -11,16 +11,20 @@ from typing import Any
 
 from aiflow.graph.event import Draft, Event, EventType
 from aiflow.graph.execution import ENDED
+from aiflow.graph.inputs import takes_first_runs
 from aiflow.graph.params import hide, json_text
+from aiflow.graph.state import Start
 from aiflow.live import Live
 from aiflow.runners.base import Ended
-from aiflow.store import bulk
+from aiflow.store import bulk, lineage, log
 from aiflow.store.store import APPEND, EVENT_COLUMNS, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
+from aiflow.tracing import Link, inputs, links, noted, trace
 from aiflow.values.codec import Stored
 
 __all__ = ["Recorder", "storable"]
 
 _JOB, _ITEM = str(EventType.JOB_STATUS_CHANGED), str(EventType.STREAM_ITEM)
+_NO_START = Start(())
 
 
 class Recorder:
@@ -89,12 +93,17 @@ class Recorder:
         number, job, time = value["number"], event.key[4:], event.timestamp
         key = (live.execution_id, job, number)
         if status == "RUNNING":
-            job_state = live.state.jobs[live.plan.by_name[job]]
-            offsets = value.get("events") or (
-                job_state.starts[0].events if value["attempt"] == 1 and job_state.starts else ()
-            )
+            vertex, taken = live.plan.vertices[live.plan.by_name[job]], None
+            starts = live.state.jobs[vertex.index].starts if value["attempt"] == 1 else None
+            start = starts[0] if starts else _NO_START
+            offsets = value.get("events") or start.events
             cause = offsets[-1] if offsets else None
-            self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], *key)))
+            if value["attempt"] == 1 and (live.is_traced or not takes_first_runs(live.state, vertex)):
+                taken = inputs(live, vertex, start, self._find_run)
+            text = noted(taken) if taken else None
+            self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], text, *key)))
+            if taken and live.is_traced:
+                self.link(links(*key, taken), time)
         elif status == "SKIPPED":
             self._writes.append((JOB_SKIPPED, (time, time, storable(value.get("reason")), event.offset, *key)))
         elif status in ENDED:
@@ -105,6 +114,24 @@ class Recorder:
             self._writes.append(
                 (JOB_CHANGED, (status, storable(value.get("reason")), _error_text(ended, live.secrets), *key))
             )
+
+    def _find_run(self, start: Start, stream: str, item: int) -> int | None:
+        """Look in the log for the run of a stream in which an item was emitted that started something."""
+        self.flush()  # it may be of this turn
+        for event in log.by_offsets(self._store.writer, start.events):
+            if event.type == _ITEM and event.key == stream and event.value["item"] == item:
+                return int(event.value["number"])
+        return None
+
+    def link(self, found: Iterable[Link], time: float) -> None:
+        """Record that jobs took the values of others; those of other executions are traced, too."""
+        writer, pairs = self._store.writer, list(found)
+        for source, target in pairs:
+            other = source.execution_id
+            if other != target.execution_id and not lineage.is_known(writer, other):
+                trace(writer, [other])
+        self._writes += [(lineage.NODE_ADDED, lineage.node(thing)) for pair in pairs for thing in pair]
+        self._writes += [(lineage.EDGE_ADDED, lineage.edge(*pair, time)) for pair in pairs]
 
     def write_execution(self, live: Live, event: Event, status: str) -> None:
         """Write the row of an execution whose status changed."""

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiflow.graph.artifact import ArtifactVersion
+from aiflow.graph.change import Change
 from aiflow.graph.dataset import DatasetVersion
 from aiflow.graph.model import ModelVersion
 from aiflow.graph.version import Version
 
-__all__ = ["VERSIONS", "version_of"]
+__all__ = ["VERSIONS", "use_of", "version_of"]
 
 VERSIONS: Mapping[str, type[Version]] = {v.kind: v for v in (DatasetVersion, ModelVersion, ArtifactVersion)}
 
@@ -21,3 +22,8 @@ VERSIONS: Mapping[str, type[Version]] = {v.kind: v for v in (DatasetVersion, Mod
 def version_of(kind: str, row: Mapping[str, Any], home: str) -> Version:
     """Make a version of its row, as the ledger gives it."""
     return VERSIONS[kind].of_row(row, home)
+
+
+def use_of(version: Version) -> Change:
+    """Give the change that says that a job works on a version; it is the job on whose behalf it is done."""
+    return Change("use", {"kind": version.kind, "name": version.name, "number": version.number})

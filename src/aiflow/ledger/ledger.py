@@ -10,7 +10,7 @@ from typing import Any
 
 from aiflow.errors import RunnerError
 from aiflow.graph.change import Change
-from aiflow.ledger import contents, metrics, models, registry
+from aiflow.ledger import contents, lineage, metrics, models, registry
 from aiflow.ledger.book import Book
 
 __all__ = ["do"]
@@ -29,6 +29,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         models.roll_back,
         models.delete_model,
         metrics.log_metrics,
+        lineage.use,
     )
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 from aiflow.errors import Conflict, NotFound
 from aiflow.graph.event import EventType
 from aiflow.graph.model import LEGAL, Stage
-from aiflow.ledger import registry
+from aiflow.ledger import lineage, registry
 from aiflow.ledger.book import Book
 
 __all__ = ["delete_model", "log_model", "reach_stage", "roll_back", "set_stage"]
@@ -27,6 +27,7 @@ def log_model(book: Book, model: str | int, stage: str, fields: Mapping[str, Any
     made = {"model": name, "number": number["next"], "stage": stage, "created": book.now, "updated": book.now}
     row = {**made, **fields, **book.made_by}
     row_id = book.insert("model_versions", row)
+    lineage.made(book, "model", name, number["next"])
     _say(book, row_id, name, number["next"], stage, None)
     return {"id": row_id, **row}
 

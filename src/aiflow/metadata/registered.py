@@ -15,6 +15,8 @@ from aiflow.graph.artifact import Artifact
 from aiflow.graph.change import Change, Who, registration
 from aiflow.graph.dataset import Dataset
 from aiflow.graph.model import Model
+from aiflow.graph.version import Version
+from aiflow.graph.versions import use_of
 from aiflow.ledger.book import decoded
 from aiflow.ledger.registry import KINDS, ways_to
 from aiflow.runners.context import JobContext, current_or_none
@@ -23,7 +25,7 @@ from aiflow.views import where
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["Registry", "do", "folder_now", "page", "select"]
+__all__ = ["Registry", "do", "folder_now", "page", "select", "using"]
 
 R = TypeVar("R")
 
@@ -32,11 +34,26 @@ def do(project: Project, *changes: Change, job: JobContext | None = None) -> lis
     """Do changes of the metadata in one transaction, on behalf of a job, by default the running one; give what each gives."""
     project._check_open()
     job = job or current_or_none()
-    who = Who(project.name)
-    if job is not None:
-        job.check_alive()
-        who = Who(job.namespace, job.execution_id, job.job, job.number)
+    if job is None:
+        return project._shared.engine.change_for(Who(project.name), list(changes))
+    if not job.is_a_copy and _is_in(job, project):  # by whoever runs the job: that may be another process
+        return job.change(*changes)
+    job.check_alive()
+    who = Who(job.namespace, job.execution_id, job.job, job.number)
     return project._shared.engine.change_for(who, list(changes))
+
+
+def using(project: Project, version: Version) -> None:
+    """Record that the running job, if there is one, works on a version; once, however often it says so."""
+    job, key = current_or_none(), (version.kind, version.name, version.number, version.home)
+    if job is not None and key not in job.used and not job.is_over and not job.is_a_copy:
+        do(project, use_of(version))
+        job.used.add(key)
+
+
+def _is_in(job: JobContext, project: Project) -> bool:
+    own = job.project
+    return own is not None and own.home == project.home
 
 
 def folder_now(job: JobContext | None = None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -109,10 +110,12 @@ class JobContext:
         self.before_rest: Callable[[], None] | None = None  # called when it is about to wait for a stop
         self._state: dict[str, Any] | None = None
         self.told_state: str | None = None  # of a job in another process, as it was when that asked last
+        self.used: set[tuple[str, str, int, str]] = set()  # the versions that it is known to work on
         self.secrets: set[str] = set()  # what must not be seen in logs and errors
         self.log: Any = None  # where this job's output goes; set by its runner, or made when something is written
         self.open_log: Callable[[], Any] | None = None
         self.codec: Any = None  # reads and writes values where the job runs; set by its runner
+        self._pid = os.getpid()
         self.rest: Rest | None = None  # how it waits, if not by holding up its thread; set by its runner
         self.works_on: tuple[Version, ...] = ()  # the versions that a job with a role works on
 
@@ -132,6 +135,11 @@ class JobContext:
                 if self._stop_event is None:
                     self._stop_event = StopEvent()
         return self._stop_event
+
+    @property
+    def is_a_copy(self) -> bool:
+        """Whether this is a process that the job has forked, which is not the job, and has no way to its engine."""
+        return os.getpid() != self._pid
 
     @property
     def project(self) -> Any:

@@ -138,10 +138,15 @@ _THIRD = (
     "CREATE INDEX metrics_by_model ON metrics (model, name, model_number) WHERE model IS NOT NULL",
     "CREATE INDEX metrics_by_dataset ON metrics (dataset, name, dataset_number) WHERE dataset IS NOT NULL",
     "CREATE INDEX metrics_by_execution ON metrics (execution_id, name) WHERE execution_id IS NOT NULL",
+    "ALTER TABLE job_executions ADD COLUMN inputs TEXT",
+    """CREATE TABLE lineage_nodes (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, execution_id TEXT NOT NULL,
+        workflow TEXT, attempt INTEGER, status TEXT, started REAL, ended REAL, UNIQUE (execution_id, kind, name, number)
+    )""",
     """CREATE TABLE lineage (
-        source TEXT NOT NULL, target TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (source, target)
+        source INTEGER NOT NULL, target INTEGER NOT NULL, time REAL NOT NULL, PRIMARY KEY (source, target)
     ) WITHOUT ROWID""",
-    "CREATE INDEX lineage_by_target ON lineage (target, source)",
+    "CREATE INDEX lineage_by_target ON lineage (target, source, time)",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)

@@ -42,8 +42,8 @@ EVENT_COLUMNS = (
     "dedupe_key",
 )
 APPEND = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, status, execution_id, job, number)
-    VALUES (?, ?, ?, 'RUNNING', ?, ?, ?)
+JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, inputs, status, execution_id, job, number)
+    VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, ?)
     ON CONFLICT (execution_id, job, number) DO UPDATE SET
     attempt = excluded.attempt, status = 'RUNNING', started = excluded.started, ended = NULL, reason = NULL, error = NULL, label = NULL"""
 JOB_CHANGED = "UPDATE job_executions SET status = ?, reason = ?, error = coalesce(?, error) WHERE execution_id = ? AND job = ? AND number = ?"
@@ -333,16 +333,16 @@ class Store:
         )
         return None if row is None else (row[0], row[1])
 
-    def cached(self, key: str) -> Stored | None:
-        """Find the value of an equal call of a cached job."""
+    def cached(self, key: str) -> tuple[Stored, tuple[str, str, int]] | None:
+        """Find the value of an equal call of a cached job, and which that was: execution, job and number."""
         row = self.row(
-            "SELECT j.codec, j.value, j.blob, j.size FROM cached_results c "
+            "SELECT j.codec, j.value, j.blob, j.size, j.execution_id, j.job, j.number FROM cached_results c "
             "JOIN job_executions j USING (execution_id, job, number) WHERE c.key = ? AND j.codec IS NOT NULL",
             (key,),
         )
         if row is None or (row[2] is not None and not self.blobs.touch(row[2], row[3] or 0)):
             return None
-        return Stored(row[0], row[1], row[2], row[3] or 0)
+        return Stored(row[0], row[1], row[2], row[3] or 0), (row[4], row[5], row[6])
 
     # --- meta -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""Owns the tables of the lineage: things as small integers, and which came from which.
+
+Knows nothing of what makes one thing come from another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiflow.graph.thing import Thing
+
+__all__ = ["EDGE_ADDED", "NODE_ADDED", "edge", "is_known", "is_linked", "link", "node"]
+
+NODE_ADDED = "INSERT OR IGNORE INTO lineage_nodes (execution_id, kind, name, number) VALUES (?, ?, ?, ?)"
+_IS = "{0}.execution_id = ? AND {0}.kind = ? AND {0}.name = ? AND {0}.number = ?"
+EDGE_ADDED = (
+    f"INSERT OR IGNORE INTO lineage SELECT s.id, t.id, ? FROM lineage_nodes s, lineage_nodes t "
+    f"WHERE {_IS.format('s')} AND {_IS.format('t')}"
+)
+"""Of things that are there already; that it is there stays true of an edge, and so does since when."""
+
+_LINKED = (
+    f"SELECT 1 FROM lineage_nodes s, lineage_nodes t JOIN lineage l ON l.source = s.id AND l.target = t.id "
+    f"WHERE {_IS.format('s')} AND {_IS.format('t')}"
+)
+
+
+def node(thing: Thing) -> tuple[Any, ...]:
+    """Give the values for `NODE_ADDED`."""
+    return thing.execution_id, thing.kind, thing.name, thing.number
+
+
+def edge(source: Thing, target: Thing, time: float) -> tuple[Any, ...]:
+    """Give the values for `EDGE_ADDED`."""
+    return time, *node(source), *node(target)
+
+
+def link(writer: Any, source: Thing, target: Thing, time: float) -> None:
+    """Record, in a transaction, that one thing came from another."""
+    writer.execute(NODE_ADDED, node(source))
+    writer.execute(NODE_ADDED, node(target))
+    writer.execute(EDGE_ADDED, edge(source, target, time))
+
+
+def is_linked(writer: Any, source: Thing, target: Thing) -> bool:
+    """Tell whether it is recorded that one thing came from another."""
+    return writer.execute(_LINKED, (*node(source), *node(target))).fetchone() is not None
+
+
+def is_known(connection: Any, execution_id: str) -> bool:
+    """Tell whether anything is recorded of the jobs of an execution."""
+    sql = "SELECT 1 FROM lineage_nodes WHERE execution_id = ? LIMIT 1"
+    return connection.execute(sql, (execution_id,)).fetchone() is not None
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+_STEPS = {  # for each direction: from a thing that was reached to the next one
+    "upstream": "seen JOIN lineage l ON l.target = seen.id",
+    "downstream": "seen JOIN lineage l ON l.source = seen.id",
+}
+_NEXT = {"upstream": "l.source", "downstream": "l.target"}
+
+
+def walk(store: Store, direction: str, ids: Iterable[int], until: float) -> list[tuple[int, int, float]]:
+    """Give the edges on all ways that lead to some things, or from them: source, target, time.
+
+    Parameters
+    ----------
+    direction
+        ``"upstream"`` or ``"downstream"``.
+    ids
+        The nodes to begin with.
+    until
+        Only edges that were recorded at this time or before.
+    """
+    step = _STEPS[direction]
+    sql = (
+        f"WITH RECURSIVE seen (id) AS (SELECT value FROM json_each(?) UNION SELECT {_NEXT[direction]} FROM {step} WHERE l.time <= ?) "
+        f"SELECT l.source, l.target, l.time FROM {step} WHERE l.time <= ?"
+    )
+    return store.rows(sql, (json.dumps(list(ids)), until, until))
+
+
+def find(store: Store, things: Iterable[Thing]) -> dict[Thing, int]:
+    """Give the nodes of things; what nothing is recorded of is left out."""
+    sql = f"SELECT n.id FROM lineage_nodes n WHERE {_IS.format('n')}"
+    found = ((thing, store.row(sql, node(thing))) for thing in things)
+    return {thing: row[0] for thing, row in found if row is not None}
+
+
+def jobs_of(store: Store, execution_id: str) -> list[Thing]:
+    """Give the job executions of an execution of which something is recorded."""
+    sql = "SELECT kind, name, number, execution_id FROM lineage_nodes WHERE execution_id = ? ORDER BY id"
+    return [Thing(*row) for row in store.rows(sql, (execution_id,))]
+
+
+_JOBS = """SELECT n.id, n.name, n.number, n.execution_id, coalesce(e.workflow, n.workflow), j.job IS NULL,
+    n.attempt, n.status, n.started, n.ended, j.attempt, j.status, j.started, j.ended, j.reason, j.error, j.label, j.event_offset, j.items
+    FROM lineage_nodes n
+    LEFT JOIN job_executions j ON (j.execution_id, j.job, j.number) = (n.execution_id, n.name, n.number)
+    LEFT JOIN executions e ON e.id = n.execution_id WHERE n.kind = 'job' AND n.id IN (SELECT value FROM json_each(?))"""
