@@ -46,6 +46,7 @@ from aiflow.views import Executions, Jobs, Workflows
 if TYPE_CHECKING:
     from aiflow.metadata.artifacts import Artifacts
     from aiflow.metadata.datasets import Datasets
+    from aiflow.metadata.lineage import Lineage
     from aiflow.metadata.metrics import Metrics
     from aiflow.metadata.models import Models
     from aiflow.pruning import Pruned
@@ -210,6 +211,13 @@ class Project:
         from aiflow.metadata.metrics import Metrics
 
         return Metrics(self)
+
+    @property
+    def lineage(self) -> Lineage:
+        """What came from what: versions, and the job executions between them."""
+        from aiflow.metadata.lineage import Lineage
+
+        return Lineage(self)
 
     # --- events -----------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ _JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, 
 
 @dataclass(frozen=True, slots=True)
 class JobExecution:
-    """One execution of a job: its latest attempt.
+    """One execution of a job: its latest attempt. Two are equal if they are the same one, whatever has become of it.
 
     Attributes
     ----------
@@ -61,17 +61,24 @@ class JobExecution:
 
     job: str
     number: int
-    attempt: int
-    status: JobStatus
-    started: datetime | None = None
-    ended: datetime | None = None
-    error: str | None = None
-    reason: str | None = None
-    label: str | None = None
-    event_offset: int | None = None
+    attempt: int = field(compare=False)
+    status: JobStatus = field(compare=False)
+    started: datetime | None = field(compare=False, default=None)
+    ended: datetime | None = field(compare=False, default=None)
+    error: str | None = field(compare=False, default=None)
+    reason: str | None = field(compare=False, default=None)
+    label: str | None = field(compare=False, default=None)
+    event_offset: int | None = field(compare=False, default=None)
     execution_id: str = ""
-    traceback: str = field(default="", repr=False)
+    traceback: str = field(compare=False, default="", repr=False)
     _project: Any = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.job}:{self.number} of {self.execution_id}"
+            if self.number > 1
+            else f"{self.job} of {self.execution_id}"
+        )
 
     @property
     def event(self) -> Event | None:

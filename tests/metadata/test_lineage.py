@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import networkx
 import pytest
+from tests.children import until
 
 import aiflow as af
 from aiflow.graph.change import Change
@@ -284,9 +285,7 @@ def test_34_a_resumed_execution_says_which_run_gave_the_value(project: af.Projec
     assert edges(project.lineage.upstream("knn:1")) == expected
 
 
-def test_a_part_of_a_workflow_comes_from_the_execution_whose_values_it_was_given(
-    project: af.Project, knn: Any
-) -> None:
+def test_a_part_of_a_workflow_comes_from_the_execution_whose_values_it_was_given(project: af.Project, knn: Any) -> None:
     @af.workflow
     def parted() -> None:
         fit(clean(load()))
@@ -371,7 +370,9 @@ def test_an_item_that_waited_while_its_stream_was_restarted_came_from_the_run_be
     assert {one for one in found if one.startswith("twos")} == {"twos > pair", "twos#2 > pair#2", "twos#3 > pair#3"}
 
 
-def test_a_stream_that_goes_on_with_what_was_trained_on_its_items_is_on_both_sides(project: af.Project, knn: Any) -> None:
+def test_a_stream_that_goes_on_with_what_was_trained_on_its_items_is_on_both_sides(
+    project: af.Project, knn: Any
+) -> None:
     knn.log(0)
 
     @af.job(buffer=1)
@@ -418,8 +419,7 @@ def test_two_job_executions_are_equal_if_they_are_the_same_whatever_has_become_o
         rests()
 
     execution = project.start(resting)
-    while (running := execution.job("rests")) is None:
-        af.project  # noqa: B018
+    running = until(lambda: execution.job("rests"))
     execution.stop().wait()
     stopped = execution.job("rests")
     assert stopped is not None

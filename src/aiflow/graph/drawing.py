@@ -9,17 +9,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from aiflow.graph.palette import LIGHT
+from aiflow.graph.palette import LIGHT, PAINTS
 from aiflow.graph.picture import Arrow, Box, Picture, Shape, clean, picture, shorten
 from aiflow.graph.svg import write_svg
 
 if TYPE_CHECKING:
     from aiflow.graph.building import Graph
 
-__all__ = ["dot", "mermaid", "svg"]
+__all__ = ["MERMAID_ARROWS", "dot", "mermaid", "svg", "write_mermaid"]
 
 _LONGEST = 60
-_MERMAID_ARROWS = 500
+MERMAID_ARROWS = 500
 """As many as Mermaid draws unless its page is configured otherwise (maxEdges)."""
 
 
@@ -50,7 +50,11 @@ def mermaid(graph: Graph, statuses: Mapping[str, str] | None = None) -> str:
         n0 --> n1
     <BLANKLINE>
     """
-    drawn = picture(graph, statuses, most_arrows=_MERMAID_ARROWS)
+    return write_mermaid(picture(graph, statuses, most_arrows=MERMAID_ARROWS))
+
+
+def write_mermaid(drawn: Picture) -> str:
+    """Give the Mermaid text of a picture."""
     lines = ["flowchart LR", *_nested(drawn, -1, 1, _mermaid_box, _mermaid_frame)]
     lines += [f"    {_mermaid_arrow(arrow)}" for arrow in drawn.arrows]
     for kind, dashes in (("after", "6 4"), ("rule", "2 3")):
@@ -136,7 +140,7 @@ def svg(graph: Graph, statuses: Mapping[str, str] | None = None) -> str:
     return write_svg(picture(graph, statuses))
 
 
-_PAINTS = {**LIGHT, "event": ("#f5f3ff", "#a78bfa"), "more": ("#ffffff", "#94a3b8")}
+_PAINTS = {**LIGHT, **{part: PAINTS[part][:2] for part in ("event", "more", "dataset", "model", "artifact")}}
 
 
 def _paint(box: Box) -> str:
@@ -176,6 +180,9 @@ _MERMAID_SHAPES = {
     Shape.MAP: ("[[", "]]"),
     Shape.EVENT: ("{{", "}}"),
     Shape.MORE: ("[", "]"),
+    Shape.DATASET: ("[(", ")]"),
+    Shape.MODEL: ("[/", "\\]"),
+    Shape.ARTIFACT: (">", "]"),
 }
 _MERMAID_SPECIAL = re.compile(r"[^\w\s.,:()'=…×·/-]|_(?!\w)|(?<!\w)_|(?<=\d)[.)](?=\s)|^-|:(?=fa-)")
 """What Mermaid could take for markup, Markdown (also lists), an entity or an icon."""
@@ -211,6 +218,9 @@ _DOT_SHAPES = {
     Shape.MAP: ", shape=box3d, style=filled",
     Shape.EVENT: ", shape=hexagon, style=filled",
     Shape.MORE: ', style="rounded,dashed"',
+    Shape.DATASET: ", shape=cylinder, style=filled",
+    Shape.MODEL: ", shape=house, style=filled",
+    Shape.ARTIFACT: ", shape=note, style=filled",
 }
 
 

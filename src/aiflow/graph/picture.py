@@ -29,6 +29,9 @@ class Shape(StrEnum):
     MAP = "map"
     EVENT = "event"
     MORE = "more"
+    DATASET = "dataset"
+    MODEL = "model"
+    ARTIFACT = "artifact"
 
 
 URGENCY = ("FAILED", "RETRYING", "RUNNING", "STOPPING", "QUEUED", "INIT", "STOPPED", "SUCCESS", "SKIPPED")
@@ -37,7 +40,7 @@ URGENCY = ("FAILED", "RETRYING", "RUNNING", "STOPPING", "QUEUED", "INIT", "STOPP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A job, several alike, an event from outside, or all that is not drawn."""
+    """A job, several alike, an event from outside, a version of something, or all that is not drawn."""
 
     text: str
     shape: Shape
@@ -83,9 +86,10 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """Everything that is drawn; `note` says what is left out, or is ''."""
+    """Everything that is drawn; `note` says what is left out, or is ''. The title is of nodes, if there is none."""
 
     name: str
+    title: str = ""
     boxes: Sequence[Box]
     arrows: Sequence[Arrow]
     frames: Sequence[Frame]

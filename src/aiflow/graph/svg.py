@@ -21,7 +21,7 @@ __all__ = ["write_svg"]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 NAME, SMALL = 13.0, 11.0
 """Sizes of text in pixels."""
-LONGEST = {Shape.JOB: 36, Shape.STREAM: 36, Shape.MAP: 36, Shape.EVENT: 32, Shape.MORE: 36}
+LONGEST = {shape: 32 if shape is Shape.EVENT else 36 for shape in Shape}
 _LINES = {
     "data": 'stroke-width="1.4"',
     "after": 'stroke-width="1.4" stroke-dasharray="6 4"',
@@ -58,7 +58,7 @@ def _whole(picture: Picture, body: str, width: float, height: float) -> str:
     used = {part: paint for part, paint in PAINTS.items() if f'class="{part}"' in body}
     dark = "".join(f"#{name} .{part}{{{_css(fill, edge)}}}" for part, (_, _, fill, edge) in used.items())
     jobs = sum(box.count for box in picture.boxes if box.shape is not Shape.EVENT)
-    title = clean(f"{picture.name}: {jobs} job{'s' * (jobs != 1)}")
+    title = clean(picture.title or f"{picture.name}: {jobs} job{'s' * (jobs != 1)}")
     # in a rule of its own: programs that know little CSS take `height:auto` for no height at all
     shrink = f"<style>@media all{{#{name}{{max-width:100%;height:auto}}}}</style>\n" if width <= 1600 else ""
     return (

@@ -1,4 +1,4 @@
-"""What follows from a graph's edges alone: cycles and layers, and the graph as a networkx one.
+"""What follows from a graph's edges alone: cycles and layers; and graphs, of jobs and of lineage, as networkx ones.
 
 Knows nothing of jobs, conditions and pictures. The only door to networkx, opened when somebody asks for such a graph.
 """
@@ -6,14 +6,60 @@ Knows nothing of jobs, conditions and pictures. The only door to networkx, opene
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import networkx
 
     from aiflow.graph.building import Graph, Node
+    from aiflow.graph.lineage import Shown
 
-__all__ = ["find_cycle", "layers", "longest_paths", "to_networkx"]
+    class LineageGraph(Shown, networkx.DiGraph[Any]):
+        """What a checker knows of the class that is made when it is first asked for."""
+
+
+__all__ = ["LineageGraph", "find_cycle", "layers", "lineage_graph", "longest_paths", "to_networkx"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LineageGraph":
+        return _lineage_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _lineage_class() -> type[LineageGraph]:
+    """Make the class when it is first needed, for it needs networkx; as a name of this module, so that it can be pickled."""
+    import networkx
+
+    from aiflow.graph.lineage import Shown
+
+    members = {"__doc__": Shown.__doc__, "__module__": __name__}
+    return type("LineageGraph", (Shown, networkx.DiGraph), members)
+
+
+def lineage_graph(
+    nodes: Iterable[tuple[Any, dict[str, Any]]],
+    edges: Iterable[tuple[Any, Any, dict[str, Any]]],
+    direction: str,
+    asked: Sequence[Any],
+) -> LineageGraph:
+    """Make a lineage as a networkx graph.
+
+    Parameters
+    ----------
+    nodes, edges
+        Things, and which came from which, with what is said of them.
+    direction
+        ``"upstream"`` or ``"downstream"``: how it goes on from what was asked about.
+    asked
+        What was asked about.
+    """
+    out: LineageGraph = _lineage_class()(direction=direction, asked=tuple(asked))
+    out.add_nodes_from(nodes)
+    out.add_edges_from(edges)
+    return out
 
 
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph[str]:

@@ -5,11 +5,28 @@ Knows nothing of what makes one thing come from another.
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from aiflow.graph.thing import Thing
 
-__all__ = ["EDGE_ADDED", "NODE_ADDED", "edge", "is_known", "is_linked", "link", "node"]
+if TYPE_CHECKING:
+    from aiflow.store.store import Store
+
+__all__ = [
+    "EDGE_ADDED",
+    "NODE_ADDED",
+    "edge",
+    "find",
+    "is_known",
+    "is_linked",
+    "jobs_of",
+    "link",
+    "node",
+    "things",
+    "walk",
+]
 
 NODE_ADDED = "INSERT OR IGNORE INTO lineage_nodes (execution_id, kind, name, number) VALUES (?, ?, ?, ?)"
 _IS = "{0}.execution_id = ? AND {0}.kind = ? AND {0}.name = ? AND {0}.number = ?"
@@ -95,8 +112,7 @@ def jobs_of(store: Store, execution_id: str) -> list[Thing]:
     return [Thing(*row) for row in store.rows(sql, (execution_id,))]
 
 
-_JOBS = """SELECT n.id, n.name, n.number, n.execution_id, coalesce(e.workflow, n.workflow), j.job IS NULL,
-    n.attempt, n.status, n.started, n.ended, j.attempt, j.status, j.started, j.ended, j.reason, j.error, j.label, j.event_offset, j.items
-    FROM lineage_nodes n
-    LEFT JOIN job_executions j ON (j.execution_id, j.job, j.number) = (n.execution_id, n.name, n.number)
-    LEFT JOIN executions e ON e.id = n.execution_id WHERE n.kind = 'job' AND n.id IN (SELECT value FROM json_each(?))"""
+def things(store: Store, ids: Iterable[int]) -> dict[int, Thing]:
+    """Give the things of nodes, in the order of their ids, which is that in which they came to be known."""
+    sql = "SELECT id, kind, name, number, execution_id FROM lineage_nodes WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+    return {row[0]: Thing(*row[1:]) for row in store.rows(sql, (json.dumps(list(ids)),))}
