@@ -176,6 +176,15 @@ def _contents() -> Any:
     return contents
 
 
+def _used(version: Any) -> None:
+    from aiflow.runners.context import current_or_none
+
+    if current_or_none() is not None:
+        from aiflow.metadata.registered import using
+
+        using(version._project, version)
+
+
 def _check_constant(value: Any) -> None:
     from aiflow.values.codec import check_constant
 
@@ -191,6 +200,7 @@ def _check_cron(expression: str, zone: str) -> None:
 _workflow_room.open_project = _open_project
 _version_room.project_of = _project_of
 _version_room.contents = _contents
+_version_room.used = _used
 _building_room.check_constant = _check_constant
 _timing_room.check_cron = _check_cron
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -391,6 +393,167 @@ def test_a_stream_that_goes_on_with_what_was_trained_on_its_items_is_on_both_sid
     graph = project.lineage.upstream("knn:4")
     assert {"learns > keep#3", "keep#3 > knn:4", "knn:4 > learns"} <= edges(graph)
     assert str(graph).count("see above") >= 1
+
+
+@af.job
+def reads(n: int) -> int:
+    rows = af.current().project.datasets.get("rows").latest().read()
+    return len(rows) + n
+
+
+@af.job
+def writes(n: int) -> str:
+    project = af.current().project
+    found = project.datasets.get("more")
+    found.path.write_text(f"n\n{n}\n")
+    return str(found.log())
+
+
+@af.job
+def reports(*values: Any) -> str:
+    context = af.current()
+    path = context.scratch / "report.txt"
+    path.write_text(str(values))
+    return str(context.log_artifact(af.Artifact("report"), path))
+
+
+@af.job
+def looks(made: str) -> str:
+    return str(af.current().project.artifacts.get("report").latest().read_text())
+
+
+@RUNNERS
+def test_datasets_and_artifacts_come_from_the_jobs_that_wrote_them_and_lead_to_those_that_read_them(
+    project: af.Project, tmp_path: Path, runner: str
+) -> None:
+    for one in ("rows", "more"):
+        (tmp_path / one).write_text("n\n1\n")
+        project.datasets.register(one, uri=tmp_path / one, format="csv").log()
+
+    @af.workflow(runner=runner)
+    def data() -> None:
+        looks(reports(writes(reads(1))))
+
+    project.run(data)
+    project.run(data)
+    made = {"rows:1 > reads", "reads > writes", "writes > more:2", "writes > reports", "reports > report:1"}
+    looked = {"reports > looks", "report:1 > looks"}
+    assert edges(project.lineage.downstream("rows")) == made | looked
+    graph = project.lineage.upstream("more:2")
+    assert edges(graph) == {"rows:1 > reads", "reads > writes", "writes > more:2"}
+    assert len(graph) == 4, "the second execution has found the same content, and has made no version"
+
+
+def test_a_dataset_that_was_found_leads_to_the_job_that_recorded_it(project: af.Project, tmp_path: Path) -> None:
+    from aiflow.values.contents import dataset_change
+
+    (tmp_path / "rows").write_text("n\n1\n")
+    project.datasets.register("rows", uri=tmp_path / "rows", format="csv")
+
+    @af.job
+    def finds() -> None:
+        op, fields = dataset_change("rows", str(tmp_path / "rows"), None, "csv")
+        af.current().change(Change(op, {**fields, "found": True}))
+
+    @af.workflow
+    def finding() -> None:
+        finds()
+
+    runs = [project.run(finding) for _ in range(2)]
+    graph = project.lineage.downstream("rows:1")
+    assert edges(graph) == {"rows:1 > finds"}
+    assert set(graph) == {project.datasets.get("rows").latest(), *(run.job("finds") for run in runs)}
+
+
+def test_what_is_tracked_is_a_job_execution_as_any_other(project: af.Project, knn: Any) -> None:
+    knn.log([1])
+    with project.track("try-out", k=3) as experiment:
+        before = knn.version(1).load()
+        knn.log([*before, 2])
+    graph = project.lineage.upstream("knn:2")
+    assert edges(graph) == {"knn:1 > try-out", "try-out > knn:2"}
+    assert experiment.execution.job("try-out") in graph
+
+
+model = af.Model("knn")
+
+
+@af.train(model, base=model)
+def trains(rows: Any, base: Any = None) -> Any:
+    return rows
+
+
+@af.evaluate(model)
+def evaluates(found: Any, rows: Any) -> dict[str, float]:
+    return {"size": 1.0}
+
+
+@af.model_validate(model)
+def validates(found: Any, deployed: Any) -> bool:
+    return True
+
+
+@af.push_model(model)
+def pushes(version: af.ModelVersion) -> None: ...
+
+
+@af.predict(model)
+def predicts(found: Any, n: int) -> Any:
+    return found
+
+
+@RUNNERS
+def test_jobs_with_roles_say_what_they_worked_on(project: af.Project, runner: str) -> None:
+    project.models.register(model).log([0], stage="DEPLOYED")
+
+    @af.workflow(runner=runner)
+    def roles() -> None:
+        rows = load()
+        made = trains(rows)
+        evaluates(made, rows)
+        predicts(pushes(validates(made)), 1)
+
+    execution = project.run(roles)
+    assert edges(project.lineage.downstream(execution)) | {"knn:1 > trains", "knn:1 > validates"} == {
+        "load > trains",
+        "load > evaluates",
+        "knn:1 > trains",
+        "trains > knn:2",
+        "trains > evaluates",
+        "trains > validates",
+        "knn:2 > evaluates",
+        "knn:1 > validates",
+        "knn:2 > validates",
+        "validates > pushes",
+        "knn:2 > pushes",
+        "pushes > predicts",
+        "knn:2 > predicts",
+    }
+    assert {"knn:1 > trains", "knn:1 > validates"} <= edges(project.lineage.downstream("knn:1"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_copy_of_a_job_may_log_and_load_and_only_what_it_makes_is_recorded(project: af.Project, knn: Any) -> None:
+    knn.log([1])
+
+    @af.job
+    def forks(rows: Any) -> int:
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            return pool.apply(in_a_copy)
+
+    @af.workflow
+    def forking() -> None:
+        show(forks(load()))
+
+    execution = project.run(forking)
+    assert execution.result("forks") == 2
+    found = edges(project.lineage.downstream(execution))
+    assert found == {"load > forks", "forks > knn:2", "forks > show"}
+
+
+def in_a_copy() -> int:
+    found = models().version(1).load()
+    return int(models().log([*found, 2]).number)
 
 
 # --- how it is asked ----------------------------------------------------------------------------------------------------

@@ -138,6 +138,7 @@ class ArtifactVersion(Version):
             If it is not kept any more, or is damaged.
         """
         found: BinaryIO = self._contents.open_artifact(self, name)
+        self._use()
         return found
 
     def read_bytes(self, name: str | None = None) -> bytes:
@@ -182,4 +183,5 @@ class ArtifactVersion(Version):
         <p>good b'<p>good'
         """
         found: Path = self._contents.save_artifact(self, path)
+        self._use()
         return found

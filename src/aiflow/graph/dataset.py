@@ -177,4 +177,6 @@ class DatasetVersion(Version):
         ...     print(version, version.rows, version.schema, len(version.read()))
         xy:1 2 {'x': 'int', 'y': 'str'} 2
         """
-        return self._contents.read_dataset(self)
+        found = self._contents.read_dataset(self)
+        self._use()
+        return found

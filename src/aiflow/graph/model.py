@@ -170,7 +170,9 @@ class ModelVersion(Version):
         StoreError
             If it is not kept any more, or is damaged, or what it needs cannot be imported.
         """
-        return self._project.models.load(self)
+        found = self._project.models.load(self)
+        self._use()
+        return found
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -18,6 +18,9 @@ project_of: Callable[[str], Any] | None = None
 contents: Callable[[], Any] | None = None
 """Set by the composition root: gives the module that reads what is in versions of datasets and artifacts."""
 
+used: Callable[[Any], None] | None = None
+"""Set by the composition root: told of a version that was read or loaded, so that it is known which jobs work on it."""
+
 KEPT = "blobs/"
 """What the uri of something begins with that is kept in the home itself, which may be moved."""
 
@@ -77,6 +80,11 @@ class Version(Named):
 
     __slots__ = ()
     number: int
+
+    def _use(self) -> None:
+        """Say that it was read: if a job did that, it is recorded that the job works on it."""
+        assert used is not None, "aiflow itself sets it when it is imported"
+        used(self)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
-from aiflow.metadata.registered import Registry, do, page, select, using
+from aiflow.metadata.registered import Registry, do, page, select
 from aiflow.runners.performed import kept_model, load_model
 
 if TYPE_CHECKING:
@@ -202,9 +202,7 @@ class Models(Registry[RegisteredModel]):
 
     def load(self, version: ModelVersion) -> Any:
         """Give the object of a version; the hash of what is kept is checked first."""
-        found = load_model(self._project._store.codec, version)
-        using(self._project, version)
-        return found
+        return load_model(self._project._store.codec, version)
 
     def metrics_of(self, version: ModelVersion) -> dict[str, float]:
         """Give the newest value of each metric of a version, by name."""

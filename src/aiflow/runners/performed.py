@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from aiflow.graph.change import Change
 from aiflow.graph.model import ModelVersion, Stage
 from aiflow.graph.role import Role, RoleSpec
 from aiflow.graph.version import Version
+from aiflow.graph.versions import use_of
 from aiflow.runners.context import current_or_none
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
@@ -89,13 +90,19 @@ class Performed:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Load the objects of models that are meant, call the function, and say what comes of it."""
         codec = self._codec()
+        given = [one.version for one in (*args, *kwargs.values()) if type(one) is Loaded]
+        used = dict.fromkeys(given if self.version is None else [self.version, *given])
         value = self.function(*(_loaded(codec, a) for a in args), **{k: _loaded(codec, v) for k, v in kwargs.items()})
         if inspect.iscoroutine(value):
-            return self._after(value, codec)
-        return self.outcome(value, codec)
+            return self._after(value, codec, used)
+        return self._with_uses(self.outcome(value, codec), used)
 
-    async def _after(self, coming: Any, codec: Codec) -> Outcome:
-        return self.outcome(await coming, codec)
+    async def _after(self, coming: Any, codec: Codec, used: Iterable[Version]) -> Outcome:
+        return self._with_uses(self.outcome(await coming, codec), used)
+
+    def _with_uses(self, outcome: Outcome, used: Iterable[Version]) -> Outcome:
+        """Have recorded with the end, besides, which versions the job has worked on."""
+        return outcome._replace(changes=(*outcome.changes, *map(use_of, used)))
 
     def _codec(self) -> Codec:
         context = current_or_none()
