@@ -95,7 +95,17 @@ def timed() -> None:
     plain.options(name="once")().start_on(af.at(datetime(2026, 1, 1, 0, 1, 30, tzinfo=UTC)))
 
 
-WORKFLOWS = {"graph": graph, "service": service, "busy": busy, "timed": timed}
+KNN = af.Model("knn")
+
+
+@af.workflow(ends="never")
+def learning() -> None:
+    """Changes of a model and values of a metric, and what is so of them at the start."""
+    react().start_on(KNN.deployed.now())
+    react.options(name="poor", if_running="queue")().start_on((KNN.metric("accuracy") < 0.5).now())
+
+
+WORKFLOWS = {"graph": graph, "service": service, "busy": busy, "timed": timed, "learning": learning}
 KEYS = ("go", "tick", "stop", "again", "other")
 
 
@@ -170,6 +180,17 @@ class Lives(RuleBasedStateMachine):
         if self._do(lambda: self.project.publish_many(drafts)):
             self.acknowledged += numbers
 
+    @rule(number=st.integers(0, 9), is_deployed=st.booleans())
+    def change(self, number: int, is_deployed: bool) -> None:
+        def action() -> None:
+            model = self.project.models.register(KNN)
+            if is_deployed:
+                model.log(number, stage="DEPLOYED")
+            else:
+                self.project.metrics.log("accuracy", number / 10, model=KNN)
+
+        self._do(action)
+
     @rule(seconds=st.sampled_from([1, 5, 30]))
     def wait(self, seconds: int) -> None:
         self._do(lambda: self.clock.advance(seconds))
@@ -240,6 +261,21 @@ class Lives(RuleBasedStateMachine):
                 self._check_timed(execution)
             if execution.workflow == "service" and execution.status == "RUNNING":
                 self._check_service(execution)
+            if execution.workflow == "learning" and execution.status == "RUNNING":
+                self._check_learning(execution)
+
+    def _check_learning(self, execution: af.Execution) -> None:
+        """What was so at the start was told to it, once, and it has handled that and each change since, in order."""
+        by_hand = {e.value["job"] for e in execution.events() if e.type == "REQUESTED" and "job" in e.value}
+        if by_hand or "FAILED" in {str(j.status) for j in execution.jobs}:
+            return
+        for job, key, kind in (("react", "knn", "MODEL_DEPLOYED"), ("poor", "accuracy", "METRIC_LOGGED")):
+            told = self.project.events.list(key, types=kind)
+            real = [(e.offset > execution.first_offset, e.value) for e in told if e.context is None]
+            before, since = ([value for is_later, value in real if is_later is later] for later in (False, True))
+            was_so = [value for value in before[-1:] if value.get("value", 0) < 0.5]
+            assert [e.value for e in told if e.context == execution.id] == was_so
+            assert execution.results(job) == was_so + [value for value in since if value.get("value", 0) < 0.5]
 
     def _check_timed(self, execution: af.Execution) -> None:
         """Each tick has a run of its own, up to now."""

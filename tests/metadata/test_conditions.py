@@ -363,11 +363,15 @@ def serving(project: af.Project, *workflows: af.Workflow) -> Iterator[Server]:
         run_until_idle(project)
 
 
-def versions_reacted_to(project: af.Project, workflow: str = "reacting") -> list[int]:
+def in_order(project: af.Project) -> list[af.Execution]:
+    """The executions that triggers started, in the order of the events that started them."""
+    return sorted(project.executions.list(limit=None), key=lambda e: e.event.offset if e.event is not None else 0)
+
+
+def versions_reacted_to(project: af.Project) -> list[int]:
     """The numbers of the versions for which executions were started, in order."""
     run_until_idle(project)
-    found = reversed(project.executions.list(workflow=workflow, limit=None))
-    return [e.event.value["number"] for e in found if e.event is not None]
+    return [e.event.value["number"] for e in in_order(project) if e.event is not None]
 
 
 def reacting(condition: af.Condition | None, **options: Any) -> af.Workflow:
@@ -445,7 +449,7 @@ def test_25_what_the_event_of_a_version_says_becomes_parameters(still: af.Projec
     with serving(still, af.workflow(body, name="reacting", start_on=KNN.generated | KNN.deployed)):
         knn.log(1)
         knn.deploy(1)
-    params = [e.params for e in reversed(still.executions.list())]
+    params = [e.params for e in in_order(still)]
     assert params == [
         {"number": 1, "stage": "GENERATED", "before": "none", "color": "red"},
         {"number": 1, "stage": "DEPLOYED", "before": "GENERATED", "color": "red"},
@@ -458,12 +462,12 @@ def test_25_what_the_event_of_a_metric_says_becomes_parameters(still: af.Project
         note()
 
     still.models.register(KNN).log(1)
-    workflow = af.workflow(body, name="reacting", start_on=(af.metric("loss") != 1), if_running="parallel")
+    workflow = af.workflow(body, name="reacting", start_on=(af.metric("loss") != 1))
     with serving(still, workflow):
         still.metrics.log("loss", value)
         still.metrics.log("loss", value, step=3, model="knn:1")
     assert still.triggers.get("reacting").problem is None
-    params = [e.params for e in reversed(still.executions.list())]
+    params = [e.params for e in in_order(still)]
     assert params == [
         {"value": value, "step": -1, "model": "none", "number": None},
         {"value": value, "step": 3, "model": "knn", "number": 1},
@@ -494,7 +498,7 @@ def test_a_workflow_that_reacts_to_what_it_changes_itself_does_so_again(still: a
 
     with serving(still, improving):
         still.models.register(KNN).log(0)
-    assert [e.params["number"] for e in still.executions.list()] == [3, 2, 1]
+    assert [e.params["number"] for e in in_order(still)] == [1, 2, 3]
 
 
 # --- other processes, and crashes -------------------------------------------------------------------------------------
