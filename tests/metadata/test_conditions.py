@@ -167,6 +167,31 @@ def test_own_counts_what_the_same_execution_changes_and_nothing_else(still: af.P
     assert execution.result("note")[2]["number"] == 2
 
 
+@pytest.mark.parametrize("kind", ["datasets", "artifacts"])
+def test_new_content_of_a_dataset_or_artifact_starts_a_job_and_the_same_content_does_not(
+    still: af.Project, tmp_path: Path, kind: str
+) -> None:
+    file = tmp_path / "numbers.csv"
+    declared = af.Dataset if kind == "datasets" else af.Artifact
+    thing = declared("numbers", uri=str(file))
+    view: Any = getattr(still, kind)
+    registered = view.register(thing)
+    execution = still.start(waiting(thing.changed, ends="never"))
+    for text in ("n\n1\n", "n\n1\n", "n\n2\n"):
+        file.write_text(text)
+        registered.log()
+        view.update("numbers", description=text)
+    run_until_idle(still)
+    numbers = [value[2]["number"] for value in execution.results("note")]
+    assert numbers == [1, 2]
+    execution.stop()
+    assert_replays(execution)
+    found = is_so(still, thing.changed)
+    assert found == execution.results("note")[-1][2]
+    view.delete("numbers")
+    assert is_so(still, thing.changed) is None, "its versions are there for who asks what came of them"
+
+
 def test_a_change_that_did_not_happen_starts_nothing(still: af.Project) -> None:
     knn = still.models.register(KNN)
     knn.log(1, stage="DEPLOYED")
