@@ -229,6 +229,39 @@ def test_now_counts_a_version_that_is_deployed_and_says_what_was_said_then(still
     assert_replays(execution)
 
 
+def test_why_shows_how_far_a_condition_on_a_metric_has_come(still: af.Project) -> None:
+    still.models.register(KNN)
+    execution = still.start(waiting((KNN.metric("accuracy") < 0.9).times(2) & KNN.deployed))
+    still.metrics.log("accuracy", 0.8, model="knn")
+    assert execution.why("note").splitlines()[1:] == [
+        "  START:",
+        "    all of",
+        "      times(2)",
+        "        · knn.metric('accuracy') < 0.9",
+        "      · knn.deployed",
+    ]
+    execution.stop()
+
+
+def test_a_role_works_on_the_version_that_was_so_at_the_start(still: af.Project) -> None:
+    knn = still.models.register(KNN)
+    knn.log([10], stage="DEPLOYED")
+
+    @af.predict(KNN)
+    def score(model: list[int], by: int) -> int:
+        return model[0] * by
+
+    @af.workflow
+    def scoring() -> None:
+        score(2).start_on(KNN.deployed.now() & af.event("go"))
+
+    execution = still.start(scoring)
+    knn.deprecate(1)  # so none is deployed any more
+    still.publish("go")
+    run_until_idle(still)
+    assert execution.result("score") == 20
+
+
 @pytest.mark.parametrize(
     ("condition", "number"),
     [
