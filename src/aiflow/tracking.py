@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Token
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiflow.errors import Conflict, Skip
+from aiflow.graph.artifact import Artifact, ArtifactVersion
 from aiflow.graph.experiment import BLOCK, Block
 from aiflow.graph.metric import Metric
 from aiflow.graph.model import Model, ModelVersion, Stage
@@ -58,7 +60,7 @@ class BlockRunner:
 
 
 class Experiment:
-    """A block of code of which an execution is recorded, with parameters, metrics, models and a result; see `Project.track`.
+    """A block of code of which an execution is recorded, with parameters, metrics, models, artifacts and a result; see `Project.track`.
 
     A context manager, entered once. The execution has one job of the same name: what is logged in the block, also by
     `af.current()` and the project's views, says that this job did it. What the block prints and logs is in the job's log.
@@ -175,6 +177,11 @@ class Experiment:
             models = self._project.models
             found = models.register(model) if isinstance(model, Model) else models.find(model)
             return (found or models.register(model)).log(value, stage, **fields)
+
+    def log_artifact(self, artifact: Artifact | str, path: Path | str | None = None) -> ArtifactVersion:
+        """Keep what is in a file or folder now as a version of an artifact; see `JobContext.log_artifact`."""
+        found: ArtifactVersion = self._running.log_artifact(artifact, path)
+        return found
 
     def set_result(self, value: Any) -> None:
         """Say what came out of it: `execution.result(name)` gives that, if the block ends well.

@@ -349,3 +349,46 @@ def test_nothing_of_the_content_is_executed_by_keeping_listing_or_giving_it(
     assert version.read_bytes() == hostile
     assert not canary.exists()
     assert contents.files_of(version) == ("model.pkl",)
+
+
+def test_a_new_name_with_a_path_is_registered_with_that(
+    project: af.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.txt").write_text("1")
+    monkeypatch.chdir(tmp_path)
+    version = project.artifacts.log("report", "r.txt")
+    assert (version.number, project.artifacts.get("report").path) == (1, tmp_path / "r.txt")
+    assert project.artifacts.log("report") == version
+
+
+def test_what_a_tracked_block_logs_says_so(project: af.Project, tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text("1")
+    (tmp_path / "d.json").write_text("[]")
+    with project.track("fit") as experiment:
+        versions = [
+            experiment.log_artifact(af.Artifact("a", uri=tmp_path / "r.txt")),
+            experiment.log_artifact("b", tmp_path / "r.txt"),
+            project.artifacts.log("c", tmp_path / "r.txt"),
+            project.datasets.register("d", uri=tmp_path / "d.json", format="json").log(),
+        ]
+    assert {(v.execution_id, v.job, v.job_number) for v in versions} == {(experiment.id, "fit", 1)}
+
+
+@af.job
+def leaves_no_engine(path: str) -> Any:
+    job = af.current()
+    version = job.log_artifact("x", path)
+    job.project.models.register("knn").log([1])
+    return [str(version), job.project._shared.has_engine]
+
+
+def test_the_process_of_a_job_needs_no_engine_of_its_own_to_change_the_metadata(
+    project: af.Project, tmp_path: Path
+) -> None:
+    (tmp_path / "x").touch()
+
+    @af.workflow(runner="process")
+    def flow(path: str) -> None:
+        leaves_no_engine(path)
+
+    assert project.run(flow, path=str(tmp_path / "x")).result("leaves_no_engine") == ["x:1", False]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import aiflow as af
-from aiflow.testing import ManualClock, project_for_tests
+from aiflow.testing import ManualClock, project_for_tests, run_until_idle
 
 CSV = "width,species\n5.1,setosa\n4.9,virginica\n"
 
@@ -366,3 +366,53 @@ def test_nothing_that_a_version_says_is_lost_on_its_way_through_json(project: af
     assert {f: getattr(again, f) for f in version.__dataclass_fields__} == {
         f: getattr(version, f) for f in version.__dataclass_fields__
     }
+
+
+def test_what_has_not_changed_is_not_looked_into_again_unless_the_schema_says_more(
+    project: af.Project, iris: Any, tmp_path: Path
+) -> None:
+    first = iris.log()
+    project._store.write([("UPDATE dataset_versions SET rows = 77", ())])
+    assert iris.log().rows == 77
+    declared = project.datasets.update("iris", schema={"species": "str"})  # as was found already
+    assert declared.log().rows == 77
+    declared = project.datasets.update("iris", schema={"width": "any"})
+    assert (declared.log().number, declared.log().rows) == (first.number, 2)
+    assert declared.latest().schema == {"width": "any", "species": "str"}
+    with pytest.raises(af.ParameterError, match="no column 'height'"):
+        project.datasets.update("iris", schema={"height": "float"}).log()
+
+
+def test_a_version_may_be_asked_for_by_itself(project: af.Project, iris: Any) -> None:
+    version = iris.log()
+    assert (iris.version(version), project.datasets.get(version).name) == (version, "iris")
+    other = project.datasets.register("other")
+    for asked in (version, "1", True, None):
+        with pytest.raises(af.ParameterError, match="is named by its number, not by"):
+            other.version(asked)
+
+
+def test_what_is_so_already_is_no_version_of_a_dataset_of_that_name_that_was_deleted(tmp_path: Path) -> None:
+    (tmp_path / "iris.csv").write_text(CSV)
+
+    @af.job
+    def hears() -> Any:
+        return af.current().event.value["number"]  # type: ignore[union-attr]
+
+    @af.workflow(ends="never")
+    def waits() -> None:
+        hears().start_on(af.Dataset("iris").changed.now())
+
+    with project_for_tests(tmp_path / "home") as project:
+        project.datasets.register("iris", uri=tmp_path / "iris.csv", format="csv").log()
+        project.datasets.delete("iris")
+        again = project.datasets.register("iris", uri=tmp_path / "iris.csv", format="csv")
+        execution = project.start(waits)
+        run_until_idle(project)
+        assert execution.job("hears") is None
+        again.log()
+        run_until_idle(project)
+        assert execution.result("hears") == 2
+        project.start(waits)
+        run_until_idle(project)
+        assert [one.result("hears") for one in project.executions.list()] == [2, 2]

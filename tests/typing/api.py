@@ -232,5 +232,20 @@ def lives_of_models(project: af.Project) -> None:
     print(project.executions.compare(experiment.execution), project.metrics.compare("auc", model="knn")["value"])
 
 
+def data_and_artifacts(project: af.Project) -> None:
+    declared = af.Dataset("iris", uri="iris.csv", format="csv", schema={"width": float}, catalog={"table": "iris"})
+    iris = project.datasets.register(declared)
+    assert_type(iris.log(), af.DatasetVersion)
+    assert_type(iris.latest(), af.DatasetVersion | None)
+    assert_type(iris.versions(), list[af.DatasetVersion])
+    print(iris.path, iris.version(1).path, iris.version(1).read())
+    made = project.artifacts.log(af.Artifact("report", uri="out"), "elsewhere")
+    assert_type(made, af.ArtifactVersion)
+    assert_type(project.artifacts.get("report").log(), af.ArtifactVersion)
+    with made.open("a.txt") as file:
+        assert_type(file.read(), bytes)
+    print(made.files, made.read_text("a.txt"), made.read_bytes("a.txt"), made.save_to("copy"))
+
+
 def versions(data: af.DatasetVersion, made: af.ArtifactVersion) -> list[str | None]:
     return [data.hash, made.hash, str(data)]

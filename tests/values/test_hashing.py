@@ -13,7 +13,7 @@ from tests.strategies import examples
 
 from aiflow.errors import Conflict, NotFound, ParameterError
 from aiflow.values.blobs import Blobs
-from aiflow.values.hashing import content_of, path_within, pieces, steady
+from aiflow.values.hashing import content_of, path_within, pieces, steady, unchanged
 
 
 @pytest.fixture
@@ -254,3 +254,29 @@ def test_a_name_that_leads_out_over_a_link_is_refused(tmp_path: Path) -> None:
     for name in ("out", "out/x", "file"):
         with pytest.raises(ParameterError, match="over a symbolic link"):
             path_within(folder, name)
+
+
+def test_what_changes_between_two_readings_of_it_is_refused(folder: Path, tmp_path: Path) -> None:
+    deeds = [
+        lambda: (folder / "a.txt").write_bytes(b"longer"),
+        lambda: os.utime(folder / "a.txt", ns=(1, 1)),
+        lambda: (folder / "new").touch(),
+        lambda: (folder / "new").rename(folder / "newer"),
+        lambda: (folder / "newer").unlink(),
+        lambda: folder.rename(tmp_path / "gone"),
+    ]
+    for deed in deeds:
+        with pytest.raises(Conflict, match="changed while it was read"), unchanged(folder):
+            deed()
+    with pytest.raises(NotFound, match="no file or folder"), unchanged(folder):
+        pass
+
+
+def test_a_file_that_is_replaced_between_two_readings_of_it_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"same")
+        os.utime(tmp_path / name, ns=(1, 1))
+    with unchanged(tmp_path / "a"):
+        (tmp_path / "a").read_bytes()
+    with pytest.raises(Conflict), unchanged(tmp_path / "a"):
+        os.replace(tmp_path / "b", tmp_path / "a")

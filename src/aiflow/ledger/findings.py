@@ -10,7 +10,6 @@ from typing import Any
 
 from aiflow.graph.event import Draft
 from aiflow.graph.metadata import ChangeCondition, MetadataCondition, MetricCondition, number_in
-from aiflow.ledger import registry
 from aiflow.ledger.book import Book
 
 __all__ = ["findings"]
@@ -48,14 +47,9 @@ def _change(book: Book, leaf: ChangeCondition) -> dict[str, Any] | None:
             "ORDER BY s.id DESC LIMIT 1) AS before FROM model_versions v WHERE model = ? AND stage = ? ORDER BY number DESC LIMIT 1",
             (leaf.name, word),
         )
-    if (
-        registry.find(book, kind.lower(), leaf.name) is None
-    ):  # its versions may be there still, for who asks where they went
-        return None
     noun = kind.lower()
-    row = book.row(
-        f"SELECT id, number FROM {noun}_versions WHERE {noun} = ? ORDER BY number DESC LIMIT 1", (leaf.name,)
-    )
+    sql = f"SELECT id, number FROM {noun}_versions WHERE {noun} = ? AND deleted IS NULL ORDER BY number DESC LIMIT 1"
+    row = book.row(sql, (leaf.name,))
     return None if row is None else {**row, "stage": None, "before": None}
 
 

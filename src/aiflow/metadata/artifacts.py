@@ -5,6 +5,7 @@ Knows nothing of how their content is kept, nor of SQL beyond reading rows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -116,7 +117,7 @@ class Artifacts(Registry[RegisteredArtifact]):
         Parameters
         ----------
         artifact
-            What was declared, or what is registered: itself, its name or its id.
+            What was declared, or what is registered: itself, its name or its id. A new name is registered with the path.
         path
             The file or folder, if it is another one than was registered.
 
@@ -132,6 +133,8 @@ class Artifacts(Registry[RegisteredArtifact]):
         return self._log(artifact, path)
 
     def _log(self, artifact: Any, path: Path | str | None = None, job: JobContext | None = None) -> ArtifactVersion:
+        if isinstance(artifact, str) and path is not None and self.find(artifact) is None:
+            artifact = Artifact(artifact, uri=os.path.abspath(path))
         if isinstance(artifact, Artifact):
             return self._log_declared(artifact, path, job)
         if not isinstance(artifact, RegisteredArtifact):

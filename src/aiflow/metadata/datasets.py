@@ -76,8 +76,8 @@ class RegisteredDataset(Versioned[DatasetVersion]):
         OSError
             If it cannot be read.
         """
-        told = {"hash": hash, "size": size}
-        return self._recorded(dataset_change(self.name, self.uri, self.folder, self.format, self.schema, told))
+        said = (self.name, self.uri, self.folder, self.format, self.schema)
+        return self._recorded(dataset_change(*said, told={"hash": hash, "size": size}, latest=self.latest()))
 
 
 class Datasets(Registry[RegisteredDataset]):

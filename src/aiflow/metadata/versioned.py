@@ -31,8 +31,10 @@ class Versioned(Generic[V]):
         """Give the versions, oldest first."""
         return self._among(f"deleted IS NULL ORDER BY number{page(limit, offset)}")
 
-    def version(self, number: int) -> V:
+    def version(self, number: int | V) -> V:
         """Give one version by its number; raises `NotFound`."""
+        if isinstance(number, VERSIONS[self.kind]) and number.name == self.name:
+            number = number.number
         if isinstance(number, bool) or not isinstance(number, int):
             raise ParameterError(f"a version of {self.kind} {self.name!r} is named by its number, not by {number!r}")
         found = self._among("number = ?", number)

@@ -356,7 +356,7 @@ class JobContext:
         Parameters
         ----------
         artifact
-            An `aiflow.Artifact`, which is registered by that; or the name of one that is registered.
+            An `aiflow.Artifact`, which is registered by that; or a name, and if that is new, a path.
         path
             The file or folder, if it is another one than was declared.
 

@@ -21,7 +21,7 @@ from aiflow.graph.dataset import DatasetVersion
 from aiflow.graph.naming import is_inside
 from aiflow.graph.place import local_path
 from aiflow.values.blobs import Blobs
-from aiflow.values.data import describe, read
+from aiflow.values.data import Described, describe, read
 from aiflow.values.hashing import Part, content_of, path_within
 
 __all__ = [
@@ -36,6 +36,7 @@ def dataset_change(
     format: str | None = None,
     schema: Mapping[str, Any] | None = None,
     told: Mapping[str, Any] | None = None,
+    latest: DatasetVersion | None = None,
 ) -> Change:
     """Look at what is in a dataset now, and give the change that records it as a version.
 
@@ -45,6 +46,8 @@ def dataset_change(
         As the dataset is registered.
     told
         `hash` and `size` of what is elsewhere, as far as the caller knows them.
+    latest
+        The latest version, if the caller has it: what has not changed since is hashed, and not looked into again.
 
     Raises
     ------
@@ -64,7 +67,12 @@ def dataset_change(
         return _dataset_change(name, uri=uri, format=format, schema=schema, **said)
     if said:
         raise ParameterError(f"dataset {name!r} is at {path}, which tells {' and '.join(said)} itself: leave them out")
-    found = describe(path, format, schema)
+    known = None
+    if latest is not None and latest.hash is not None and latest.format == format:
+        known = Described(
+            latest.hash, latest.size or 0, latest.rows, None if latest.schema is None else dict(latest.schema)
+        )
+    found = describe(path, format, schema, known)
     return _dataset_change(name, uri=os.path.abspath(path), format=format, **found._asdict())
 
 

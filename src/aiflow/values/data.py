@@ -38,7 +38,12 @@ class Described(NamedTuple):
     schema: dict[str, Any] | None
 
 
-def describe(path: Path | str, format: str | None = None, schema: Mapping[str, Any] | None = None) -> Described:
+def describe(
+    path: Path | str,
+    format: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+    known: Described | None = None,
+) -> Described:
     """Say what is in a file or folder, and check it against a schema.
 
     Parameters
@@ -49,6 +54,9 @@ def describe(path: Path | str, format: str | None = None, schema: Mapping[str, A
         ``"csv"``, ``"parquet"``, ``"json"``, ``"npy"``, or another word: then it is not looked into.
     schema
         The types by column that it must have, or None.
+    known
+        What was said of it last, in the same format: if its hash is still the same, and the schema was checked already, it is
+        not looked into again.
 
     Raises
     ------
@@ -72,8 +80,14 @@ def describe(path: Path | str, format: str | None = None, schema: Mapping[str, A
     path = Path(path)
     with unchanged(path):
         content = content_of(path)
+        if known is not None and known.hash == content.hash and _is_part(schema, known.schema):
+            return known
         shape = _shape(path, format, schema)
     return Described(content.hash, content.size, shape.rows, shape.schema)
+
+
+def _is_part(schema: Mapping[str, Any] | None, known: Mapping[str, Any] | None) -> bool:
+    return schema is None or (known is not None and all(known.get(name) == said for name, said in schema.items()))
 
 
 def _shape(path: Path, format: str | None, schema: Mapping[str, Any] | None) -> Shape:

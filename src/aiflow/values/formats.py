@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -25,7 +26,6 @@ __all__ = ["Format", "Shape", "format_of"]
 
 Schema = Mapping[str, Any]
 _SAMPLE = 10_000
-_AT_A_TIME = 10_000
 _LARGE_JSON = 1 << 26
 
 
@@ -77,7 +77,14 @@ class Csv:
         """Count the rows; types are those of the schema, and what the first rows look like."""
         try:
             with _text(path, "replace") as lines:
-                return _look_at_rows(csv.reader(lines), schema, what)
+                rows = csv.reader(lines)
+                names = _heads(rows)
+                if schema is not None:
+                    return _checked(names, rows, schema, what)
+                first = [row for row in islice(rows, _SAMPLE) if row]
+                count = _count_lines(path) if len(first) == _SAMPLE else None
+                count = len(first) + sum(1 for row in rows if row) if count is None else count - 1
+                return Shape(count, tables.looks(_by_column(names, first)))
         except csv.Error as error:
             if schema is None:
                 return Shape()
@@ -110,37 +117,41 @@ class Csv:
         text.detach()
 
 
-def _look_at_rows(rows: Iterator[list[str]], schema: Schema | None, what: str) -> Shape:
-    names = next(rows, [])
-    for name in schema or ():
+def _heads(rows: Iterator[list[str]]) -> list[str]:
+    """Give the names of the columns: the first line that is not empty."""
+    return next((row for row in rows if row), [])
+
+
+def _checked(names: list[str], rows: Iterator[list[str]], schema: Schema, what: str) -> Shape:
+    """Go through all rows, some at a time."""
+    for name in schema:
         if name not in names:
-            raise ParameterError(
-                f"{what} has no column {name!r}, which its schema has; it has {', '.join(map(repr, names)) or 'none'}"
-            )
-    if schema is None:
-        first = [row for row in islice(rows, _SAMPLE) if row]
-        kinds = tables.looks(_by_column(names, first))
-        return Shape(len(first) + sum(1 for row in rows if row), kinds)
-    count, kinds = 0, {}
-    while part := list(islice(rows, _AT_A_TIME)):
+            raise tables.lacking(what, name, names)
+    count = 0
+    kinds: dict[str, str] = {}
+    while part := list(islice(rows, _SAMPLE)):
         columns = _by_column(names, [row for row in part if row])
-        kinds = kinds or tables.looks(columns)
+        kinds = kinds or tables.looks({name: texts for name, texts in columns.items() if name not in schema})
         for name, said in schema.items():
-            _check_texts(columns[name], name, said, count, what)
+            _check_texts(columns[name], name, str(said), count, what)
         count += len(columns[names[0]]) if names else 0
     return Shape(count, {**dict.fromkeys(names, "str"), **kinds, **schema})
 
 
+def _count_lines(path: Path) -> int | None:
+    """Count the lines that are not empty, which is quicker than taking them apart; None if a row need not be a line."""
+    with open(path, "rb") as file:
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
+            if whole.find(b'"') >= 0 or whole.find(b"\r") >= 0:
+                return None
+        return sum(1 for line in file if line != b"\n")
+
+
 def _check_texts(texts: list[str], name: str, said: str, before: int, what: str) -> None:
     kind = kind_of(said) or "any"
-    try:
-        tables.parsed(texts, kind)
-    except ValueError:
-        for at, text in enumerate(texts):
-            try:
-                tables.parsed([text], kind)
-            except ValueError:
-                raise tables.refusal(what, name, said, before + at, text) from None
+    if not tables.are_all(texts, kind):
+        at = next(at for at, text in enumerate(texts) if not tables.are_all((text,), kind))
+        raise tables.refusal(what, name, said, before + at, texts[at])
 
 
 def _by_column(names: list[str], rows: list[list[str]]) -> dict[str, list[str]]:
@@ -158,7 +169,7 @@ def _cells(path: Path) -> dict[str, list[str]]:
     try:
         with _text(path) as lines:
             rows = csv.reader(lines)
-            names = next(rows, [])
+            names = _heads(rows)
             return _by_column(names, [row for row in rows if row])
     except (csv.Error, UnicodeDecodeError) as error:
         raise _unreadable(path, "csv", error) from error
@@ -182,7 +193,7 @@ def _frame(pandas: Any, path: Path, schema: Schema) -> Any:
     options: dict[str, Any] = {}
     if schema:
         with _text(path, "replace") as lines:
-            names = next(csv.reader(lines), [])
+            names = _heads(csv.reader(lines))
         are_texts = {name for name in names if kinds.get(name) in ("str", "any", "datetime", "date")}
         missing = {name: [""] if name in are_texts else sorted(tables.MARKS | {"nan", "NaN"}) for name in names}
         options = {"dtype": dict.fromkeys(are_texts, "str"), "keep_default_na": False, "na_values": missing}
@@ -426,9 +437,7 @@ def _arrow_type(arrow: Any, kind: str | None) -> Any:
 def _check_kinds(found: Mapping[str, str], schema: Schema | None, what: str) -> None:
     for name, said in (schema or {}).items():
         if name not in found:
-            raise ParameterError(
-                f"{what} has no column {name!r}, which its schema has; it has {', '.join(map(repr, found)) or 'none'}"
-            )
+            raise tables.lacking(what, name, found)
         wanted = kind_of(str(said))
         if wanted != "any" and (wanted, found[name]) != ("float", "int") and found[name] != wanted:
             raise ParameterError(f"{what}: column {name!r} is {said!r} by its schema, and {found[name]!r} in the file")

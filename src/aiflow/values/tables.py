@@ -5,7 +5,9 @@ Knows nothing of files.
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any
@@ -16,9 +18,11 @@ from aiflow.graph.schema import kind_of
 __all__ = [
     "MARKS",
     "Columns",
+    "are_all",
     "check",
     "columns_of",
     "kinds_of",
+    "lacking",
     "look",
     "looks",
     "misfit",
@@ -39,6 +43,7 @@ _PLAIN = frozenset((int, float, str, bool, datetime, date, bytes, list, dict, ty
 MARKS = frozenset(("", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "<NA>"))
 """What stands in a column of text for a value that is missing, unless it is a column of texts."""
 
+_LOSES_DIGITS = re.compile(r"\s*[+-]?(0\d+|\d{19,})\s*").fullmatch  # a postal code, the number of a card
 _TRUTHS = {"true": True, "false": False}
 _BITS = {**_TRUTHS, "1": True, "0": False}
 
@@ -180,7 +185,7 @@ def check(columns: Columns, schema: Mapping[str, str], what: str) -> None:
     """
     for name, said in schema.items():
         if name not in columns:
-            raise ParameterError(f"{what} has no column {name!r}, which its schema has; it has {_listed(columns)}")
+            raise lacking(what, name, columns)
         kind, values = kind_of(said) or "any", columns[name]
         adapt = _ADAPTED.get(kind)
         if adapt is not None and misfit(values, kind) is not None:  # libraries have no missing ones, and no days
@@ -216,9 +221,11 @@ def _day(value: Any) -> Any:
 _ADAPTED: Mapping[str, Callable[[Any], Any]] = {"int": _whole, "date": _day}
 
 
-def _listed(columns: Iterable[str]) -> str:
+def lacking(what: str, column: str, columns: Iterable[str]) -> ParameterError:
+    """Say that a table lacks a column of its schema."""
     names = list(columns)
-    return (", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")) or "none"
+    shown = (", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")) or "none"
+    return ParameterError(f"{what} has no column {column!r}, which its schema has; it has {shown}")
 
 
 # -------------------------------------------------------------------------------------------------- columns of text
@@ -238,20 +245,22 @@ def look(values: Sequence[str]) -> str:
     ('int', 'float', 'bool', 'str', 'str')
     """
     given = set(values) - MARKS
-    for kind in ("int", "float", "bool"):
-        if given and all(_looks(text, kind) for text in given):
-            return kind
-    return "str"
+    if given and not any(map(_LOSES_DIGITS, given)):
+        for kind in ("int", "float"):
+            if are_all(given, kind):
+                return kind
+    return "bool" if given and all(text.lower() in _TRUTHS for text in given) else "str"
 
 
-def _looks(text: str, kind: str) -> bool:
-    if kind == "bool":
-        return text.lower() in _TRUTHS
-    digits = text.strip().lstrip("+-")
-    if digits.isdigit() and ((digits != "0" and digits[0] == "0") or len(digits) > 18):
-        return False  # a postal code, a number of a card: as a number it would lose digits
+def are_all(texts: Iterable[str], kind: str) -> bool:
+    """Tell whether all texts are values of a kind, or missing; equal ones are looked at once."""
+    if kind in ("str", "any"):
+        return True
+    given = set(texts) - MARKS
     try:
-        _READERS[kind](text)
+        if kind in ("int", "float"):
+            _number("".join(given))
+        deque(map(_READERS[kind], given), maxlen=0)
     except ValueError:
         return False
     return True
@@ -268,21 +277,17 @@ def parsed(values: Sequence[str], kind: str) -> list[Any]:
     if kind in ("str", "any"):
         return [text or None for text in values]
     read = _READERS[kind]
+    if kind in ("int", "float"):
+        _number("".join(values))
+    if MARKS.isdisjoint(values):
+        return list(map(read, values))
     return [None if text in MARKS else read(text) for text in values]
 
 
-def _int(text: str) -> int:
-    return int(_number(text))
-
-
-def _float(text: str) -> float:
-    return float(_number(text))
-
-
-def _number(text: str) -> str:
-    if "_" in text or not text.isascii():  # Python would take these
+def _number(text: str) -> None:
+    """Refuse what Python takes for digits, and nobody else does."""
+    if "_" in text or not text.isascii():
         raise ValueError(text)
-    return text
 
 
 def _bool(text: str) -> bool:
@@ -297,5 +302,5 @@ def _bytes(text: str) -> bytes:
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
-    "int": _int, "float": _float, "bool": _bool, "datetime": datetime.fromisoformat, "date": date.fromisoformat, "bytes": _bytes
+    "int": int, "float": float, "bool": _bool, "datetime": datetime.fromisoformat, "date": date.fromisoformat, "bytes": _bytes
 }  # fmt: skip
