@@ -231,3 +231,49 @@ def test_thousands_of_jobs_give_a_short_page(aiflow_project: af.Project) -> None
 def test_durations_read_as_people_say_them() -> None:
     said = {None: "", 0.0: "0 ms", 0.9996: "1.0 s", 59.96: "1 min 0 s", 3599.6: "1 h 0 min", 90061.0: "25 h 1 min"}
     assert {seconds: duration(seconds) for seconds in said} == said
+
+
+def test_a_dataset_an_artifact_and_a_model_show_what_was_said_and_their_versions(
+    aiflow_project: af.Project, tmp_path: Path
+) -> None:
+    path = tmp_path / "iris.csv"
+    path.write_text("width\n1.5\n")
+    iris = aiflow_project.datasets.register("iris", uri=path, format="csv", description="flowers")
+    assert "no versions" in Page(iris._repr_html_()).text
+    first = iris.log()
+    path.write_text("width\n1.5\n2.5\n")
+    iris.log()
+    page = Page(iris._repr_html_())
+    heads, newest, oldest = page.cells
+    assert heads == ["version", "recorded", "rows", "bytes", "hash", "job"]
+    assert (newest[0], newest[2], oldest[0], oldest[4]) == ("iris:2", "2", "iris:1", str(first.hash)[:12])
+    assert f"at {path}, format csv, description flowers" in page.text
+
+    report = aiflow_project.artifacts.register("report", uri=path, type="text")
+    report.log()
+    assert [row[0] for row in Page(report._repr_html_()).cells] == ["version", "report:1"]
+
+    knn = aiflow_project.models.register("knn", description="tells flowers")
+    knn.log([1], stage="DEPLOYED")
+    aiflow_project.metrics.log("auc", 0.9, model="knn:1")
+    page = Page(knn._repr_html_())
+    assert page.cells[1][:2] == ["knn:1", "DEPLOYED"]
+    assert '{"auc": 0.9}' in page.cells[1]
+
+
+def test_hostile_names_and_descriptions_of_what_is_registered_stay_text(aiflow_project: af.Project) -> None:
+    evil = {"description": EVIL, "properties": {EVIL: EVIL}}
+    for registry in (aiflow_project.datasets, aiflow_project.artifacts, aiflow_project.models):
+        shown = registry.register(EVIL, **evil)._repr_html_()
+        assert EVIL in Page(shown).text
+
+
+def test_passwords_of_a_catalog_and_in_properties_are_hidden(aiflow_project: af.Project) -> None:
+    catalog = {"connection": "postgres://ada:canary1@db/x", "table": "iris"}
+    found = aiflow_project.datasets.register(
+        "iris", uri="jdbc://ada:canary2@db/x", catalog=catalog, properties={"api_token": "canary3", "owner": "ada"}
+    )
+    page = Page(found._repr_html_()).text
+    assert "canary" not in page
+    assert "postgres://ada:***@db/x" in page
+    assert '"owner": "ada"' in page

@@ -6,7 +6,8 @@ Knows nothing of stores or turns: it asks what it shows for its attributes, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from html import escape
@@ -15,16 +16,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiflow.errors import AIFlowError
 from aiflow.graph.execution import JobStatus
 from aiflow.graph.palette import PAINTS
+from aiflow.graph.params import mask
 
 if TYPE_CHECKING:
     from aiflow.execution import Execution, JobExecution
     from aiflow.graph.event import Event
 
-__all__ = ["duration", "events_html", "execution_html", "execution_text", "table_html"]
+__all__ = ["duration", "events_html", "execution_html", "execution_text", "registered_html", "table_html"]
 
 _T = TypeVar("_T")
 _MOST_ROWS, _MOST_ERRORS = 200, 20
 _LONGEST_VALUE, _LONGEST_TRACEBACK = 200, 6_000
+
+_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]*@")
+_STAGES = {
+    "GENERATED": "QUEUED", "VALIDATED": "RUNNING", "DEPLOYED": "SUCCESS", "DEPRECATED": "SKIPPED", "DELETED": "STOPPED"
+}  # fmt: skip
+"""Stages have the colours of statuses."""
 
 _STYLE = """
 .aiflow-view{--ink:#0f172a;--soft:#64748b;--line:#e2e8f0;--panel:#fff;--code:#f1f5f9;
@@ -92,6 +100,52 @@ def table_html(heads: Iterable[str], rows: Iterable[Iterable[tuple[object, str]]
     """Show rows as an HTML table; a cell is a value and its class (``"number"``, or none)."""
     shown, more = _first(list(rows), _MOST_ROWS)
     return _view([_table(heads, [[_cell(*cell) for cell in row] for row in shown]), _more(more, "row")])
+
+
+def registered_html(
+    kind: str, name: str, facts: Mapping[str, Any], versions: Sequence[_T], show: Callable[[_T], Mapping[str, Any]]
+) -> str:
+    """Show a dataset, a model or an artifact as HTML: what was said of it, and its versions, the newest first.
+
+    Parameters
+    ----------
+    kind, name
+        What it is, and what it is called.
+    facts
+        What was said of it; what is empty is left out, and what is secret by its name is hidden.
+    versions
+        The versions, oldest first.
+    show
+        Gives what is shown of one, by heading; asked of those that are shown.
+    """
+    said = ", ".join(f'<span class="soft">{_text(word)}</span> {_fact(fact)}' for word, fact in facts.items() if fact)
+    some, more = _first(versions[::-1], _MOST_ROWS)
+    shown = [show(one) for one in some]
+    rows = [[_version_cell(head, value) for head, value in one.items()] for one in shown]
+    table = _table(shown[0], rows) if shown else '<p class="soft">no versions</p>'
+    head = f'<p><span class="soft">{_text(kind)}</span> <strong>{_text(name)}</strong></p>'
+    return _view([head, f"<p>{said}</p>" if said else "", table, _more(more, "version")])
+
+
+def _fact(fact: Any) -> str:
+    if not isinstance(fact, Mapping):
+        return _text(_without_password(str(fact)))
+    hidden = {k: _without_password(v) if isinstance(v, str) else v for k, v in mask(fact).items()}
+    return _value(hidden)
+
+
+def _without_password(text: str) -> str:
+    return _PASSWORD.sub(r"\1***@", text)
+
+
+def _version_cell(head: str, value: Any) -> str:
+    if isinstance(value, datetime):
+        return f'<td class="number">{_time(value)}</td>'
+    if head == "stage":
+        return f'<td><span class="status {_text(_STAGES.get(value, value))}">{_text(value)}</span></td>'
+    if isinstance(value, Mapping):
+        return f"<td>{_value(value) if value else ''}</td>"
+    return _cell(value, "number" if isinstance(value, int) else "")
 
 
 def execution_text(execution: Execution) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiflow.clock import as_datetime
+from aiflow.display import registered_html
 from aiflow.errors import ParameterError
 from aiflow.graph.artifact import Artifact, ArtifactVersion
 from aiflow.graph.change import registration
 from aiflow.graph.place import local_path
 from aiflow.metadata.registered import Registry, do, folder_now
-from aiflow.metadata.versioned import Versioned
+from aiflow.metadata.versioned import Versioned, short_hash
 from aiflow.runners.context import JobContext
 from aiflow.values.contents import artifact_change
 
@@ -51,6 +52,12 @@ class RegisteredArtifact(Versioned[ArtifactVersion]):
     updated: datetime
     folder: str | None = field(default=None, repr=False)
     _project: Any = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "at": self.uri, "type": self.type, "description": self.description, "properties": self.properties
+        }  # fmt: skip
+        return registered_html(self.kind, self.name, facts, self.versions(), _shown)
 
     @property
     def path(self) -> Path | None:
@@ -88,6 +95,13 @@ class RegisteredArtifact(Versioned[ArtifactVersion]):
         where = self.path if path is None else Path(path)
         blobs = self._project._store.blobs
         return self._recorded(artifact_change(self.name, where, self.type, blobs, self.uri), job=job)
+
+
+def _shown(version: ArtifactVersion) -> dict[str, Any]:
+    return {
+        "version": version, "recorded": version.created, "bytes": version.size, "hash": short_hash(version),
+        "job": version.job,
+    }  # fmt: skip
 
 
 class Artifacts(Registry[RegisteredArtifact]):

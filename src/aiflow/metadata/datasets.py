@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiflow.clock import as_datetime
+from aiflow.display import registered_html
 from aiflow.graph.dataset import Dataset, DatasetVersion
 from aiflow.graph.place import local_path
 from aiflow.metadata.registered import Registry
-from aiflow.metadata.versioned import Versioned
+from aiflow.metadata.versioned import Versioned, short_hash
 from aiflow.values.contents import dataset_change
 
 __all__ = ["Datasets", "RegisteredDataset"]
@@ -50,6 +51,13 @@ class RegisteredDataset(Versioned[DatasetVersion]):
     folder: str | None = field(default=None, repr=False)
     _project: Any = field(default=None, repr=False, compare=False)
 
+    def _repr_html_(self) -> str:
+        facts = {
+            "at": self.uri, "format": self.format, "schema": self.schema, "catalog": self.catalog,
+            "description": self.description, "properties": self.properties,
+        }  # fmt: skip
+        return registered_html(self.kind, self.name, facts, self.versions(), _shown)
+
     @property
     def path(self) -> Path | None:
         """The file or folder, whether it is there or not; None if it is elsewhere, as ``s3://…`` is, or nobody said where."""
@@ -78,6 +86,13 @@ class RegisteredDataset(Versioned[DatasetVersion]):
         """
         said = (self.name, self.uri, self.folder, self.format, self.schema)
         return self._recorded(dataset_change(*said, told={"hash": hash, "size": size}, latest=self.latest()))
+
+
+def _shown(version: DatasetVersion) -> dict[str, Any]:
+    return {
+        "version": version, "recorded": version.created, "rows": version.rows, "bytes": version.size,
+        "hash": short_hash(version), "job": version.job,
+    }  # fmt: skip
 
 
 class Datasets(Registry[RegisteredDataset]):

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiflow.clock import as_datetime
+from aiflow.display import registered_html
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
@@ -46,6 +47,10 @@ class RegisteredModel:
     created: datetime
     updated: datetime
     _project: Any = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        facts = {"description": self.description, "properties": self.properties}
+        return registered_html(self.kind, self.name, facts, self.versions(), _shown)
 
     def versions(self, stage: Stage | str | None = None) -> list[ModelVersion]:
         """Give the versions, oldest first; those that are DELETED only if asked for by that stage."""
@@ -162,6 +167,13 @@ def _stage(stage: Stage | str) -> Stage:
         return Stage(str(stage).upper())
     except ValueError:
         raise ParameterError(f"a stage is one of {', '.join(Stage)}, not {stage!r}") from None
+
+
+def _shown(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "version": version, "stage": version.stage, "created": version.created, "metrics": version.metrics,
+        "type": version.type, "job": version.job,
+    }  # fmt: skip
 
 
 class Models(Registry[RegisteredModel]):

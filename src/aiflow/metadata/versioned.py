@@ -14,9 +14,14 @@ from aiflow.graph.versions import VERSIONS
 from aiflow.metadata.registered import do, page, select
 from aiflow.runners.context import JobContext
 
-__all__ = ["Versioned"]
+__all__ = ["Versioned", "short_hash"]
 
 V = TypeVar("V", bound=Version)
+
+
+def short_hash(version: Any) -> str:
+    """Give as much of the hash of a version as people compare."""
+    return (version.hash or "")[:12]
 
 
 class Versioned(Generic[V]):
