@@ -15,7 +15,7 @@ from aiflow.errors import NotFound
 
 __all__ = ["Table"]
 
-_LONGEST = 60
+_LONGEST, _MOST_ROWS = 60, 60
 
 
 class Table(Sequence[dict[str, Any]]):
@@ -81,7 +81,8 @@ class Table(Sequence[dict[str, Any]]):
         return pandas.DataFrame({name: [row[name] for row in self.rows] for name in self.columns})
 
     def __repr__(self) -> str:
-        return f"<table of {len(self)} rows: {', '.join(self.columns)}>"
+        left = len(self) - _MOST_ROWS
+        return f"{self[:_MOST_ROWS]}\n… and {left} more" if left > 0 else str(self)
 
     def __str__(self) -> str:
         """Give it as text: numbers stand at the right, all else at the left."""

@@ -327,7 +327,8 @@ def test_a_table_is_read_sorted_and_shown(project: af.Project) -> None:
     assert [row["b"] for row in table.sorted("a", reverse=True)] == ["<b>", "x\ny", None, [1]]
     assert str(table) == "  a  b\n  2  <b>\n\nnan  [1]\n  1  x y"
     assert "&lt;b&gt;" in table._repr_html_()
-    assert repr(table) == "<table of 4 rows: a, b>"
+    assert repr(table) == str(table)
+    assert repr(Table(["a"], [{"a": n} for n in range(70)])).splitlines()[-2:] == ["59", "… and 10 more"]
     with pytest.raises(af.NotFound, match="no column 'c'"):
         table["c"]
     pandas = pytest.importorskip("pandas")

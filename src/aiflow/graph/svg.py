@@ -6,19 +6,19 @@ under an id made from the picture itself: pictures on one page leave each other 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from html import escape
 from itertools import pairwise
 
 from aiflow.graph.layout import Layout, Place, Point, Wire, lay_out
+from aiflow.graph.lettering import FONT, text_width
+from aiflow.graph.lettering import number as _n
 from aiflow.graph.palette import GLYPHS, PAINTS
 from aiflow.graph.picture import Arrow, Box, Picture, Shape, clean, shorten
 
 __all__ = ["write_svg"]
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 NAME, SMALL = 13.0, 11.0
 """Sizes of text in pixels."""
 LONGEST = {shape: 32 if shape is Shape.EVENT else 36 for shape in Shape}
@@ -38,7 +38,7 @@ def write_svg(picture: Picture) -> str:
         [box.frame for box in picture.boxes],
         [frame.parent for frame in picture.frames],
         wires,
-        [_width(_name(frame.label), SMALL) for frame in picture.frames],
+        [text_width(_name(frame.label), SMALL) for frame in picture.frames],
     )
     width, height = max(layout.width, 120.0), layout.height
     notes = [picture.note] if picture.boxes else ["no jobs"]
@@ -48,7 +48,7 @@ def write_svg(picture: Picture) -> str:
     body += [_box(box, place) for box, place in zip(picture.boxes, layout.boxes, strict=True)]
     body += [_tags(arrow, layout, i) for i, arrow in enumerate(picture.arrows) if arrow.labels]
     for note in filter(None, notes):
-        width, height = max(width, _width(note, SMALL) + 36), height + 20
+        width, height = max(width, text_width(note, SMALL) + 36), height + 20
         body.append(_text(width / 2, height - 14, note, "note", SMALL))
     return _whole(picture, "\n".join(filter(None, body)), width, height)
 
@@ -75,9 +75,9 @@ def _whole(picture: Picture, body: str, width: float, height: float) -> str:
 def _size(box: Box) -> tuple[float, float]:
     """Give width and height that hold the texts of a box."""
     if box.shape is Shape.EVENT:
-        return _width(_label(box), SMALL) + 42, 30.0
+        return text_width(_label(box), SMALL) + 42, 30.0
     second = _second_line(box)
-    width = max(_width(_label(box), NAME) * 1.05, _width(second, SMALL) + 18 * bool(box.status))
+    width = max(text_width(_label(box), NAME) * 1.05, text_width(second, SMALL) + 18 * bool(box.status))
     height = 36.0 + 16.0 * bool(second) + 5.0 * _has_bar(box)
     return max(width + (40 if box.shape is Shape.STREAM else 30), 76.0), height
 
@@ -136,7 +136,7 @@ def _status_line(box: Box, middle: float, line: float, second: str) -> Iterator[
     if not box.status:
         yield _text(middle, line, second, "note", SMALL)
         return
-    left = middle - _width(second, SMALL) / 2 - 3
+    left = middle - text_width(second, SMALL) / 2 - 3
     filled = box.status in ("RUNNING", "STOPPED")
     glyph = f'class="glyph" fill="{"#ffffff" if filled else "none"}" stroke="#ffffff" stroke-width="1.5"'
     yield (
@@ -215,7 +215,7 @@ def _tag_lines(labels: Sequence[str]) -> list[str]:
 
 def _tag_size(labels: Sequence[str]) -> tuple[float, float] | None:
     lines = _tag_lines(labels)
-    return (max(_width(line, SMALL) for line in lines) + 6, 14.0 * len(lines) + 2) if lines else None
+    return (max(text_width(line, SMALL) for line in lines) + 6, 14.0 * len(lines) + 2) if lines else None
 
 
 def _tags(arrow: Arrow, layout: Layout, number: int) -> str:
@@ -252,33 +252,3 @@ def _text(x: float, y: float, text: str, part: str, size: float, *, bold: bool =
     weight = ' font-weight="600"' if bold else ""
     at = f'x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}"'
     return f'<text {_paint(part)} {at} font-size="{size:g}"{weight}>{escape(text)}</text>'
-
-
-def _n(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
-
-
-_EMS = {
-    "ijl'|": 0.23,
-    "ft.,:;/\\I![] ": 0.28,
-    '()-r`{}·"': 0.34,
-    "ckvxyzsJ*": 0.5,
-    "abdeghnopqu0123456789_L?#$": 0.56,
-    "+<=>~×FTZ": 0.6,
-    "ABEKPSVXY&": 0.67,
-    "wCDHNRU": 0.73,
-    "GOQ": 0.78,
-    "mM%": 0.87,
-    "W@…—": 1.0,
-}
-_EM = {c: ems for chars, ems in _EMS.items() for c in chars}
-"""Widths of Helvetica and Arial, in parts of the size."""
-
-
-def _width(text: str, size: float) -> float:
-    """Estimate how wide a text is: fonts differ by some percent, and what surrounds it leaves room for that."""
-    return sum(_EM.get(c) or _other_width(c) for c in text) * size * 1.1
-
-
-def _other_width(c: str) -> float:
-    return 0.0 if unicodedata.combining(c) else 1.0 if unicodedata.east_asian_width(c) in "WF" else 0.7

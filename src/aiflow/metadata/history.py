@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, overload
 
 from aiflow.graph.metric import Metric
+from aiflow.metadata.plots import MetricPlot, plot_of
+from aiflow.table import Table
 
 __all__ = ["COLUMNS", "MetricHistory", "Row", "metric_of"]
 
@@ -49,13 +51,13 @@ class MetricHistory(Sequence[Metric]):
     ([1.0, 0.5, 0.25, 0.125], [1, 2, 3], 0.125, 0)
     """
 
-    __slots__ = ("_rows", "name")
+    __slots__ = ("name", "rows")
 
     def __init__(self, name: str, rows: Sequence[Row]) -> None:
-        self.name, self._rows = name, rows
+        self.name, self.rows = name, rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     @overload
     def __getitem__(self, index: int) -> Metric: ...
@@ -63,11 +65,11 @@ class MetricHistory(Sequence[Metric]):
     def __getitem__(self, index: slice) -> MetricHistory: ...
     def __getitem__(self, index: int | slice) -> Metric | MetricHistory:
         if isinstance(index, slice):
-            return MetricHistory(self.name, self._rows[index])
-        return metric_of(self._rows[index])
+            return MetricHistory(self.name, self.rows[index])
+        return metric_of(self.rows[index])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, MetricHistory) and [r[-1] for r in self._rows] == [r[-1] for r in other._rows]
+        return isinstance(other, MetricHistory) and [r[-1] for r in self.rows] == [r[-1] for r in other.rows]
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -78,22 +80,22 @@ class MetricHistory(Sequence[Metric]):
     @property
     def values(self) -> list[float]:
         """The values alone."""
-        return [_value(row) for row in self._rows]
+        return [_value(row) for row in self.rows]
 
     @property
     def steps(self) -> list[int | None]:
         """The step of each."""
-        return [row[2] for row in self._rows]
+        return [row[2] for row in self.rows]
 
     @property
     def times(self) -> list[datetime]:
         """When each was logged."""
-        return [datetime.fromtimestamp(row[3], UTC) for row in self._rows]
+        return [datetime.fromtimestamp(row[3], UTC) for row in self.rows]
 
     @property
     def last(self) -> Metric | None:
         """The newest one; None if there is none."""
-        return self[-1] if self._rows else None
+        return self[-1] if self.rows else None
 
     @property
     def min(self) -> Metric | None:
@@ -105,7 +107,32 @@ class MetricHistory(Sequence[Metric]):
         """The one with the greatest value, the oldest of equals; NaN does not count. None if there is none."""
         return self._extreme(max)
 
+    def plot(self, x: str | None = None) -> MetricPlot:
+        """Plot it, in a picture or as text.
+
+        Parameters
+        ----------
+        x
+            ``"step"``, ``"time"`` or ``"order"``; by default the one that fits.
+        """
+        return plot_of([self], x)
+
+    def to_pandas(self) -> Any:
+        """Give it as a `pandas.DataFrame`, with the time as index; needs pandas."""
+        columns = ("time", *(name for name in Metric.__slots__ if name != "timestamp"))
+        rows = [{name: getattr(metric, name) for name in columns} for metric in self]
+        return Table(columns, rows).to_pandas().set_index("time")
+
+    def __str__(self) -> str:
+        return str(self.plot())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.plot()._repr_mimebundle_()
+
+    def _repr_html_(self) -> str:
+        return self.plot().to_svg()
+
     def _extreme(self, choose: Callable[..., Row]) -> Metric | None:
-        numbers: Iterable[Row] = [row for row in self._rows if row[1] != "NaN"]
+        numbers: Iterable[Row] = [row for row in self.rows if row[1] != "NaN"]
         found = choose(numbers, key=_value, default=None)
         return None if found is None else metric_of(found)

@@ -12,6 +12,7 @@ from aiflow.errors import NotFound, ParameterError
 from aiflow.graph.change import Change
 from aiflow.graph.metric import Metric, Subject, measure, measures, subject_of
 from aiflow.metadata.history import COLUMNS, MetricHistory, Row, metric_of
+from aiflow.metadata.plots import MetricPlot, plot_of
 from aiflow.metadata.registered import do, page
 from aiflow.runners.context import current_or_none
 from aiflow.table import Table
@@ -219,6 +220,42 @@ class Metrics:
             values,
         )
         return Table(columns, [dict(zip(("model", *_COMPARED), _compared(row), strict=True)) for row in rows])
+
+    def plot(
+        self,
+        *names: str,
+        model: Any = None,
+        dataset: Any = None,
+        execution: Any = None,
+        job: str | None = None,
+        x: str | None = None,
+    ) -> MetricPlot:
+        """Plot one or more metrics together; what is asked for is said as in `history`.
+
+        Along steps, each job that logged values has a line for each thing that they are of. Along times, each version has
+        one; but if each has one value only, these are one line.
+
+        Parameters
+        ----------
+        *names
+            Which metrics.
+        x
+            ``"step"``, ``"time"`` or ``"order"``; by default the one that fits.
+
+        Returns
+        -------
+        MetricPlot
+            A picture in notebooks; text where it is printed.
+
+        Raises
+        ------
+        ParameterError
+            If no metric is named.
+        """
+        if not names:
+            raise ParameterError("plot takes the names of metrics")
+        found = [self.history(n, model=model, dataset=dataset, execution=execution, job=job) for n in names]
+        return plot_of(found, x)
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Metric]:
         """Give values of metrics, newest first; filter by fields, names take globs."""
