@@ -30,7 +30,10 @@ def make_pictures() -> dict[str, str]:
             guard = project.start(pages["guard"])
             project.publish("enough")
             executions = {"iris": iris, "checked": checked, "guard": guard.wait(timeout=10)}
-            return {f"{name}.svg": one.graph.to_svg(one.statuses) for name, one in executions.items()}
+            drawn = {f"{name}.svg": one.graph.to_svg(one.statuses) for name, one in executions.items()}
+        measured = definitions(DOCS / "howto" / "metrics.md", until="svg")
+        measured["project"].close()
+        return {**drawn, "losses.svg": measured["svg"]}
 
 
 @contextmanager

@@ -188,13 +188,14 @@ def test_pictures_follow_light_and_dark_pages_and_hold_nothing_that_acts() -> No
     st.integers(0, 30),
     st.sampled_from(["utf-8", "ascii", "latin-1"]),
     st.text(max_size=90),
+    st.sampled_from(X),
 )
 def test_text_fits_into_its_room_and_its_encoding(
-    ys: list[list[float]], width: int, height: int, encoding: str, title: str
+    ys: list[list[float]], width: int, height: int, encoding: str, title: str, x: X
 ) -> None:
-    lines = text(plot(*ys, title=title), width, height, encoding=encoding).split("\n")
+    lines = text(plot(*ys, title=title, x=x), width, height, encoding=encoding).split("\n")
     "".join(lines).encode(encoding)
-    assert max(map(len, lines)) <= max(width, 20)
+    assert max(map(len, lines)) <= max(width, 40)
     if len(ys) < 2:
         assert len(lines) == max(height, 7)
 

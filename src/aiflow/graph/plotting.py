@@ -138,7 +138,7 @@ def _legend_row(entries: Sequence[tuple[int, str, float]], y: float) -> Iterator
 
 
 def _frame(plot: Plot, width: int, height: int, top: float) -> _Frame:
-    rows = max(2, min(8, int((height - top - 40) / 34)))
+    rows = max(2, min(8, int((height - top - 38) / 30)))
     across, up = plot.scales(max(2, min(9, int(width / 80))), rows)
     left = max(text_width(tick.label, _SMALL) for tick in up.ticks) + 26
     return _Frame(left, top, width - 24.0, height - 38.0, across, up)

@@ -80,7 +80,8 @@ def number_scale(values: Iterable[float], most: int = 6, is_whole: bool = False,
         high, last = _end(high, low, last, step)
     ticks = [n * step for n in range(first, last + 1) if math.isfinite(n * step * unit)]
     labels = _labels(ticks, step, unit)
-    low, high = max(low * unit, -_LARGEST), min(high * unit, _LARGEST)
+    low = max(min(low * unit, min(found)), -_LARGEST)  # a tiny value may have become 0 on the way
+    high = min(max(high * unit, max(found)), _LARGEST)
     return Scale(low, high, tuple(Tick(tick * unit, text) for tick, text in zip(ticks, labels, strict=True)), caption)
 
 

@@ -46,7 +46,7 @@ def text(plot: Plot, width: int = 80, height: int = 16, *, encoding: str = "utf-
     plot
         What to show.
     width, height
-        Characters and lines, the title included; at least 20 by 7.
+        Characters and lines, the title included; at least 40 by 7.
     encoding
         What it will be written in; where that has no braille, it is letters.
     colours
@@ -65,7 +65,7 @@ def text(plot: Plot, width: int = 80, height: int = 16, *, encoding: str = "utf-
         0                  5
                                         step
     """
-    width, height = max(20, width), max(7, height)
+    width, height = max(40, width), max(7, height)
     signs = _signs(encoding)
     several = len(plot.series) > 1
     head = [_head(plot, width, signs), *(_legend(plot, width, signs, colours) if several else ())]

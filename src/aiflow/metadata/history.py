@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, overload
 
 from aiflow.graph.metric import Metric
-from aiflow.metadata.plots import MetricPlot, plot_of
+from aiflow.metadata.plots import MetricPlot, Tell, plot_of
 from aiflow.table import Table
 
 __all__ = ["COLUMNS", "MetricHistory", "Row", "metric_of"]
@@ -40,6 +40,8 @@ class MetricHistory(Sequence[Metric]):
         The metric.
     rows
         Rows of the store.
+    tell
+        Says how executions are told from each other, for plots.
 
     Examples
     --------
@@ -51,10 +53,10 @@ class MetricHistory(Sequence[Metric]):
     ([1.0, 0.5, 0.25, 0.125], [1, 2, 3], 0.125, 0)
     """
 
-    __slots__ = ("name", "rows")
+    __slots__ = ("name", "rows", "tell")
 
-    def __init__(self, name: str, rows: Sequence[Row]) -> None:
-        self.name, self.rows = name, rows
+    def __init__(self, name: str, rows: Sequence[Row], tell: Tell | None = None) -> None:
+        self.name, self.rows, self.tell = name, rows, tell
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,7 +67,7 @@ class MetricHistory(Sequence[Metric]):
     def __getitem__(self, index: slice) -> MetricHistory: ...
     def __getitem__(self, index: int | slice) -> Metric | MetricHistory:
         if isinstance(index, slice):
-            return MetricHistory(self.name, self.rows[index])
+            return MetricHistory(self.name, self.rows[index], self.tell)
         return metric_of(self.rows[index])
 
     def __eq__(self, other: object) -> bool:
@@ -115,7 +117,7 @@ class MetricHistory(Sequence[Metric]):
         x
             ``"step"``, ``"time"`` or ``"order"``; by default the one that fits.
         """
-        return plot_of([self], x)
+        return plot_of([self], x, self.tell)
 
     def to_pandas(self) -> Any:
         """Give it as a `pandas.DataFrame`, with the time as index; needs pandas."""

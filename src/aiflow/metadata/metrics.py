@@ -5,12 +5,15 @@ Knows nothing of turns: what is logged is logged by the ledger.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError
 from aiflow.graph.change import Change
 from aiflow.graph.metric import Metric, Subject, measure, measures, subject_of
+from aiflow.graph.params import mask
 from aiflow.metadata.history import COLUMNS, MetricHistory, Row, metric_of
 from aiflow.metadata.plots import MetricPlot, plot_of
 from aiflow.metadata.registered import do, page
@@ -112,7 +115,7 @@ class Metrics:
             Only what was logged by these: an `Execution` or its id, the name of a job.
         """
         clause, values = _clause(name, model, dataset, execution, job)
-        return MetricHistory(name, self._rows(f"{clause} ORDER BY id", values))
+        return MetricHistory(name, self._rows(f"{clause} ORDER BY id", values), self._tell)
 
     def latest(
         self, name: str, *, model: Any = None, dataset: Any = None, execution: Any = None, job: str | None = None
@@ -172,6 +175,15 @@ class Metrics:
         sql = _NEWEST.format(of=f"{column} = ?1", more=more, columns=COLUMNS.replace("name", "metrics.name", 1))
         rows = self._project._store.rows(sql, (value,) if number is None else (value, number))
         return {one.name: one for one in map(metric_of, rows)}
+
+    def _tell(self, executions: Iterable[str]) -> dict[str, str]:
+        """Say how executions are told from each other: by the parameters in which they differ."""
+        ids = list(executions)[:_MOST_TOLD]
+        sql = f"SELECT id, params FROM executions WHERE id IN ({', '.join('?' * len(ids))})"
+        params = {row[0]: mask(json.loads(row[1])) for row in self._project._store.rows(sql, ids)}
+        names = dict.fromkeys(name for given in params.values() for name in given)
+        differ = [n for n in names if len({json.dumps(given.get(n)) for given in params.values()}) > 1]
+        return {i: ", ".join(f"{n}={given[n]}" for n in differ if n in given) for i, given in params.items()}
 
     def _rows(self, clause: str, values: list[Any]) -> list[Row]:
         return self._project._store.rows(f"SELECT {COLUMNS} FROM metrics WHERE {clause}", values)
@@ -255,13 +267,16 @@ class Metrics:
         if not names:
             raise ParameterError("plot takes the names of metrics")
         found = [self.history(n, model=model, dataset=dataset, execution=execution, job=job) for n in names]
-        return plot_of(found, x)
+        return plot_of(found, x, self._tell)
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Metric]:
         """Give values of metrics, newest first; filter by fields, names take globs."""
         clause, values = where(_renamed(filters), _FILTERS, "metrics")
         return [metric_of(row) for row in self._rows(f"{clause} ORDER BY id DESC{page(limit, offset)}", values)]
 
+
+_MOST_TOLD = 100
+"""How many executions are told from each other; a plot has fewer lines."""
 
 _COMPARED = ("number", "stage", "value", "step", "time")
 

@@ -6,7 +6,7 @@ Knows nothing of where the values came from.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import ParameterError
@@ -69,7 +69,11 @@ class MetricPlot:
         return {"text/html": self.to_svg(), "text/plain": self.to_text(encoding="utf-8")}
 
 
-def plot_of(histories: Sequence[MetricHistory], x: X | str | None = None) -> MetricPlot:
+Tell = Callable[[Iterable[str]], Mapping[str, str]]
+"""Says how executions are told from each other: by id, a short text."""
+
+
+def plot_of(histories: Sequence[MetricHistory], x: X | str | None = None, tell: Tell | None = None) -> MetricPlot:
     """Plot one or more metrics.
 
     Parameters
@@ -79,6 +83,8 @@ def plot_of(histories: Sequence[MetricHistory], x: X | str | None = None) -> Met
     x
         ``"step"``, ``"time"`` or ``"order"``. By default it is the step, if all values have one and these differ; else the
         time, if the values have many different ones; else their order.
+    tell
+        Says what lines of different executions are called; by default, by the beginning of the id.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def plot_of(histories: Sequence[MetricHistory], x: X | str | None = None) -> Met
     for history in histories:
         for key, part in _groups(history.rows, chosen).items():
             groups.setdefault((history.name, *key), []).extend(part)
-    labels = _labels([part[0] for part in groups.values()])
+    labels = _labels([part[0] for part in groups.values()], tell)
     series = [
         Series(label, [(_x(row, place, chosen), _y(row)) for place, row in enumerate(part)])
         for label, part in zip(labels, groups.values(), strict=True)
@@ -136,13 +142,16 @@ def _y(row: Row) -> float:
     return float(row[_VALUE] if row[_SPECIAL] is None else row[_SPECIAL])
 
 
-def _labels(rows: Sequence[Row]) -> list[str]:
+def _labels(rows: Sequence[Row], tell: Tell | None) -> list[str]:
     """Call each line by what tells it from the others, and by no more."""
+    executions = list(dict.fromkeys(row[_EXECUTION] for row in rows if row[_EXECUTION]))
+    told = tell(executions) if tell is not None and len(executions) > 1 else {}
     parts: tuple[Callable[[Row], str], ...] = (
         lambda row: row[_NAME],
         lambda row: _version(row[_MODEL], row[_NUMBER]),
         lambda row: _version(row[_DATASET], row[_DATASET_NUMBER]),
         lambda row: row[_JOB] or "",
+        lambda row: told.get(row[_EXECUTION], ""),
         lambda row: (row[_EXECUTION] or "")[:6],
         lambda row: f"#{row[_JOB_NUMBER]}" if row[_JOB_NUMBER] else "",
     )
