@@ -201,16 +201,16 @@ def test_text_fits_into_its_room_and_its_encoding(
 
 
 def test_a_line_is_drawn_in_braille() -> None:
-    assert text(plot([float(n) for n in range(11)]), 30, 9).split("\n") == [
-        "loss                   last 10",
-        "10 ┤                     ⢀⡠⠤⠒⠉",
-        "   │                ⢀⡠⠤⠒⠉⠁",
-        " 5 ┤         ⢀⣀⡠⠤⠤⠒⠉⠁",
-        "   │    ⢀⣀⠤⠒⠊⠁",
-        " 0 ┤⣀⠤⠒⠊⠁",
-        "   └┬───────────┬────────────┬",
-        "    0           5           10",
-        "                          step",
+    assert text(plot([float(n) for n in range(11)]), 40, 9).split("\n") == [
+        "loss                             last 10",
+        "10 ┤                             ⢀⣀⡠⠤⠒⠒⠉",
+        "   │                      ⢀⣀⡠⠤⠒⠒⠉⠁",
+        " 5 ┤             ⢀⣀⣀⠤⠤⠤⠒⠒⠉⠁",
+        "   │      ⢀⣀⠤⠤⠒⠊⠉⠁",
+        " 0 ┤⣀⠤⠤⠒⠊⠉⠁",
+        "   └┬─────────────────┬────────────────┬",
+        "    0                 5               10",
+        "                                    step",
     ]
 
 
