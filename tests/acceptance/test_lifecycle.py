@@ -1,0 +1,476 @@
+"""Acceptance of the roles that jobs have in the life of a model, and of live models, written from the text alone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import pytest
+from tests.acceptance.acts import PATIENCE, Gate, until
+
+import aiflow as af
+from aiflow.testing import run_until_idle
+
+KNN = af.Model("knn")
+KILLED = -signal.SIGKILL
+
+
+class Multiplier:
+    """A model: it says which one it is, and multiplies."""
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+        self.copy = k
+
+    def predict(self, x: int) -> int:
+        return self.k * x
+
+    def twins(self) -> tuple[int, int]:
+        return self.k, self.copy
+
+
+def stages(project: af.Project, name: str = "knn") -> list[tuple[int, str]]:
+    """Give number and stage of each version, by number."""
+    return sorted((v.number, str(v.stage)) for v in project.models.get(name).versions())
+
+
+def types(project: af.Project) -> list[tuple[str, int]]:
+    """Give type and number of each change of a model."""
+    events = project.events.list(types=["MODEL_*"], limit=None)
+    return [(event.type.removeprefix("MODEL_"), event.value["number"]) for event in events]
+
+
+def log(project: af.Project, *what: str, model: af.Model = KNN) -> Any:
+    """Register the model and log a version in each of these stages; its value says its number."""
+    row = project.models.register(model)
+    for stage in what:
+        row.log({"n": len(row.versions()) + len(row.versions(stage="DELETED")) + 1}, stage=stage)
+    return row
+
+
+# ------------------------------------------------------------------------------------------------------- the whole life
+
+
+def whole_life(runner: str) -> af.Workflow:
+    @af.train(KNN)
+    def fit(k):
+        return {"k": k}
+
+    @af.evaluate(KNN)
+    def score(model, table):
+        return {"accuracy": model["k"] / 10, "rows": len(table)}
+
+    @af.model_validate(KNN)
+    def better(model, table, deployed):
+        return deployed is None or model["k"] > deployed["k"]
+
+    @af.push_model(KNN)
+    def push(version):
+        return f"pushed {version.number} of {version.model}"
+
+    @af.predict(KNN)
+    def answer(model, table):
+        return [model["k"] * x for x in table]
+
+    @af.workflow(runner=runner)
+    def life(k: int):
+        fitted = fit(k)
+        score(fitted, [1, 2])
+        pushed = push(better(fitted, [1, 2]))
+        answer([1, 2]).after(pushed)
+
+    return life
+
+
+def test_events_that_jobs_cause_name_their_execution_and_reach_all(project):
+    execution = project.run(whole_life("inline"), k=3)
+    events = project.events.list(types=["MODEL_*", "METRIC_LOGGED"], limit=None)
+    assert {event.execution_id for event in events} == {execution.id}
+    assert {event.context for event in events} == {None}
+    assert {event.key for event in events if event.type != "METRIC_LOGGED"} == {"knn"}
+
+
+def test_outside_of_a_workflow_each_role_is_the_plain_function(project):
+    raw, done = af.Dataset("raw", uri="raw.csv"), af.Artifact("done", uri="done.txt")
+    roles = [
+        af.train(KNN),
+        af.train(KNN, base=KNN, retries=2),
+        af.evaluate(KNN),
+        af.model_validate(KNN),
+        af.push_model(KNN),
+        af.predict(KNN),
+        af.monitor(KNN),
+        af.monitor(raw),
+        af.read_dataset(raw),
+        af.write_dataset(raw),
+        af.dataset_validate(raw),
+        af.write_artifact(done),
+        af.transform,
+        af.transform(retries=1),
+    ]
+    for role in roles:
+
+        @role
+        def function(a, b=2):
+            """Say what it got."""
+            return a, b
+
+        assert function(1) == (1, 2)
+        assert function(a=1, b=3) == (1, 3)
+        assert function.__name__ == "function"
+        assert function.__doc__ == "Say what it got."
+    assert project.models.list() == []
+    assert project.events.list(types=["MODEL_*", "DATASET_*", "ARTIFACT_*", "METRIC_*"]) == []
+
+
+# ------------------------------------------------------------------------------------------------- which version it is
+
+
+def test_without_a_version_each_role_works_on_the_latest_of_the_stage_that_fits(project, seen):
+    log(project, "GENERATED", "VALIDATED", "DEPLOYED", "VALIDATED", "GENERATED", "VALIDATED", "GENERATED")
+    project.models.get("knn").delete(7)
+
+    @af.model_validate(KNN)
+    def validate(model, table, deployed):
+        return model["n"] == 5 and deployed["n"] == 3 and table == "t"
+
+    @af.push_model(KNN)
+    def push(version):
+        seen.append(version.number)
+
+    @af.predict(KNN)
+    def answer(model, table):
+        return [model["n"], table]
+
+    @af.workflow
+    def flow():
+        validated = validate("t")
+        predicted = answer("t")
+        push().after(validated, predicted)
+
+    execution = project.run(flow)
+    assert execution.result("validate").number == 5
+    assert execution.result("answer") == [3, "t"]
+    assert seen == [6]
+    assert stages(project) == [
+        (1, "GENERATED"),
+        (2, "VALIDATED"),
+        (3, "DEPRECATED"),
+        (4, "VALIDATED"),
+        (5, "VALIDATED"),
+        (6, "DEPLOYED"),
+    ]
+
+
+def test_a_job_that_an_event_started_works_on_the_version_of_that_event_and_not_on_the_newest(project, seen):
+    row, pushed = log(project), []
+
+    @af.model_validate(KNN)
+    def validate(model):
+        seen.append(model["n"])
+        return model["n"] != 2
+
+    @af.push_model(KNN)
+    def push(version):
+        pushed.append(version.number)
+
+    @af.workflow(ends="never")
+    def flow():
+        validate().start_on(KNN.generated)
+        push().start_on(KNN.validated)
+
+    execution = project.start(flow)
+    for n in (1, 2, 3):
+        row.log({"n": n})
+    run_until_idle(project)
+    until(lambda: pushed == [1, 3])
+    execution.stop()
+    assert seen == [1, 2, 3]
+    assert pushed == [1, 3]
+    assert stages(project) == [(1, "DEPRECATED"), (2, "GENERATED"), (3, "DEPLOYED")]
+
+
+def test_a_count_of_arguments_that_fits_neither_reading_names_both(project):
+    @af.evaluate(KNN)
+    def score(model, table):
+        return {"n": 1}
+
+    @af.workflow
+    def too_many():
+        score(1, 2, 3)
+
+    @af.workflow
+    def too_few():
+        score()
+
+    for workflow in (too_many, too_few):
+        with pytest.raises((af.GraphError, TypeError)) as caught:
+            project.run(workflow)
+        assert "score(model, table)" in str(caught.value)
+        assert "knn" in str(caught.value)
+    assert project.executions.list() == []
+
+
+# ------------------------------------------------------------------------------------------------------------- waiting
+
+
+def test_38_with_wait_for_models_false_it_fails_at_once_and_names_the_model(project):
+    @af.predict(KNN)
+    def answer(model):
+        return model
+
+    @af.workflow(wait_for_models=False)
+    def flow():
+        answer()
+
+    with pytest.raises(af.ExecutionFailed, match="knn"):
+        project.run(flow, timeout=PATIENCE)
+
+
+# ------------------------------------------------------------------------------------------------- refusals and failures
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage"),
+    [
+        ("True", "VALIDATED"),
+        ("False", "GENERATED"),
+        ("numpy.bool_(False)", "GENERATED"),
+        ("numpy.bool_(True)", "VALIDATED"),
+    ],
+)
+def test_a_validation_takes_python_s_and_numpy_s_true_and_false(project, answer, stage):
+    import numpy
+
+    @af.model_validate(KNN)
+    def validate(model):
+        return eval(answer, {"numpy": numpy})
+
+    @af.workflow
+    def flow():
+        validate()
+
+    log(project, "GENERATED")
+    execution = project.run(flow)
+    assert stages(project) == [(1, stage)]
+    assert (execution.result("validate") is None) == (stage == "GENERATED")
+
+
+def test_a_role_that_fails_changes_nothing(project):
+    log(project, "GENERATED", "VALIDATED", "DEPLOYED")
+    before = stages(project), types(project)
+
+    def fail(*args):
+        raise ValueError("no luck")
+
+    roles = [af.train(KNN), af.model_validate(KNN), af.push_model(KNN), af.evaluate(KNN)]
+    for number, role in enumerate(roles):
+        job = role(fail)
+
+        @af.workflow(name=f"failing_{number}")
+        def flow():
+            job()  # noqa: B023  run before the loop goes on
+
+        with pytest.raises(af.ExecutionFailed, match="no luck"):
+            project.run(flow)
+    now = stages(project), types(project)
+    assert now == before
+    assert project.events.list(types=["METRIC_LOGGED"]) == []
+
+
+def test_retries_of_a_failing_train_leave_one_version(project):
+    @af.train(KNN, retries=3, retry_delay=0.0)
+    def fit():
+        if af.current().attempt < 3:
+            raise OSError("not yet")
+        return {"attempt": af.current().attempt}
+
+    @af.workflow
+    def flow():
+        fit()
+
+    execution = project.run(flow)
+    assert stages(project) == [(1, "GENERATED")]
+    assert types(project) == [("GENERATED", 1)]
+    assert execution.result("fit").load() == {"attempt": 3}
+
+
+def test_a_train_whose_process_dies_or_whose_value_cannot_be_stored_leaves_no_version(project):
+    @af.train(KNN, runner="process")
+    def die():
+        import os
+
+        os._exit(0)
+
+    @af.train(KNN)
+    def lock():
+        return threading.Lock()
+
+    @af.workflow
+    def dying():
+        die()
+
+    @af.workflow
+    def locking():
+        lock()
+
+    with pytest.raises(af.ExecutionFailed, match="die"):
+        project.run(dying)
+    with pytest.raises(af.ExecutionFailed, match="lock"):
+        project.run(locking)
+    assert stages(project) == []
+    assert types(project) == []
+
+
+def test_a_stopped_train_makes_no_version(project):
+    gate = Gate()
+
+    @af.train(KNN)
+    def fit():
+        gate.stand()
+        return 1
+
+    @af.workflow
+    def flow():
+        fit()
+
+    execution = project.start(flow)
+    gate.wait_for_one()
+    execution.stop()
+    gate.open()
+    execution.wait(timeout=PATIENCE)
+    assert execution.job("fit").status == "STOPPED"
+    assert stages(project) == []
+    assert types(project) == []
+
+
+def built(role: Any) -> Any:
+    """Build the graph of a workflow with a job of this role."""
+
+    @af.workflow
+    def flow():
+        role()(lambda *args: None)()
+
+    return flow.graph
+
+
+def test_another_declaration_of_a_dataset_is_a_conflict_before_anything_runs(project, tmp_path, seen):
+    project.datasets.register(af.Dataset("raw", uri=str(tmp_path / "a.csv"), format="csv"))
+
+    @af.job
+    def work():
+        seen.append(1)
+
+    @af.read_dataset(af.Dataset("raw", uri=str(tmp_path / "b.csv"), format="csv"))
+    def load(version):
+        seen.append(2)
+
+    @af.workflow
+    def flow():
+        work()
+        load()
+
+    with pytest.raises(af.Conflict, match="update"):
+        project.run(flow)
+    assert seen == []
+    assert project.executions.list() == []
+
+
+# --------------------------------------------------------------------------------------------------------------- events
+
+
+def test_e9_every_batch_of_a_stream_is_trained_on_and_every_version_is_validated_and_pushed_once(project):
+    pushed: list[int] = []
+
+    @af.job
+    def batches():
+        yield from range(1, 6)
+
+    @af.train(KNN)
+    def fit(batch):
+        return {"n": batch}
+
+    @af.model_validate(KNN)
+    def validate(model):
+        return model["n"] % 2 == 1
+
+    @af.push_model(KNN)
+    def push(version):
+        pushed.append(version.number)
+
+    @af.workflow(ends="quiet")
+    def flow():
+        fit(batches())
+        validate().start_on(KNN.generated)
+        push().start_on(KNN.validated)
+
+    execution = project.run(flow, timeout=PATIENCE)
+    assert [version.load()["n"] for version in execution.results("fit")] == [1, 2, 3, 4, 5]
+    assert pushed == [1, 3, 5]
+    assert stages(project) == [
+        (1, "DEPRECATED"),
+        (2, "GENERATED"),
+        (3, "DEPRECATED"),
+        (4, "GENERATED"),
+        (5, "DEPLOYED"),
+    ]
+    assert len(types(project)) == 5 + 3 + 3 + 2
+
+
+# ---------------------------------------------------------------------------------------------------------- live models
+
+
+# --------------------------------------------------------------------------------------------------------------- deaths
+
+HEAD = """
+    import os, signal
+    from pathlib import Path
+
+    import aiflow as af
+
+    knn = af.Model("knn")
+
+    def die_once(name):
+        if not Path(name).exists():
+            Path(name).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+DYING = (
+    HEAD
+    + """
+    @af.train(knn)
+    def fit():
+        die_once("in fit")
+        return {"n": 1}
+
+    @af.job
+    def between(version):
+        die_once("between")
+        return version
+
+    @af.evaluate(knn)
+    def score(model):
+        die_once("in score")
+        return {"accuracy": 0.5}
+
+    @af.model_validate(knn)
+    def validate(model, deployed):
+        die_once("in validate")
+        return deployed is None
+
+    @af.push_model(knn)
+    def push(version):
+        die_once("in push")
+
+    @af.job
+    def after(pushed):
+        die_once("after push")
+
+    @af.workflow
+    def life():
+        version = between(fit())
+        after(push(validate(version).after(score(version))))
+"""
+)

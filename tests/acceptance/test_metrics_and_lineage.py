@@ -1,0 +1,331 @@
+"""Acceptance of metrics, of blocks that are tracked, and of lineage, written from the text alone."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.children import alone, fork_together
+
+import aiflow as af
+from aiflow.testing import ManualClock, project_for_tests
+
+KNN = af.Model("knn")
+ODD = [0.0, -0.0, 1e308, -1e-320, 0.1 + 0.2, 2.0**63, math.nan, math.inf, -math.inf, 3]
+
+
+def same(one: float, other: float) -> bool:
+    """Tell whether two numbers are the same, signs of zero and NaN included."""
+    return (math.isnan(one) and math.isnan(other)) or (
+        one == other and math.copysign(1, one) == math.copysign(1, other)
+    )
+
+
+def values(metrics: Iterable[Any]) -> list[float]:
+    return [metric.value for metric in metrics]
+
+
+# ------------------------------------------------------------------------------------------------------------- metrics
+
+
+def test_every_float_comes_back_as_it_went_in(tmp_path):
+    with af.Project("accept", home=tmp_path / "home") as project:
+        for step, value in enumerate(ODD):
+            project.metrics.log("odd", value, step)
+    with af.Project(home=tmp_path / "home") as project:
+        history = project.metrics.history("odd")
+        assert len(history) == len(ODD)
+        assert all(same(got, went) for got, went in zip(values(history), ODD, strict=True))
+        assert [metric.step for metric in history] == list(range(len(ODD)))
+        assert isinstance(history[0], af.Metric)
+        assert values(history[1:3]) == [-0.0, 1e308]
+        assert project.metrics.latest("odd").value == 3
+
+
+@pytest.mark.parametrize("value", ["0.9", None, [1], 1j, 10**400, {"a": 1}], ids=str)
+def test_what_is_no_float_is_refused_by_name_and_nothing_is_logged(project, value):
+    with pytest.raises((af.AIFlowError, TypeError, ValueError, OverflowError), match="auc"):
+        project.metrics.log("auc", value)
+    assert project.metrics.latest("auc") is None
+    assert len(project.metrics.history("auc")) == 0
+    assert project.events.list(types=["METRIC_LOGGED"]) == []
+
+
+def test_numbers_of_numpy_are_numbers(project):
+    import numpy
+
+    for value in (numpy.float32(0.5), numpy.int64(2), numpy.float64("nan")):
+        project.metrics.log("auc", value)
+    assert values(project.metrics.history("auc"))[:2] == [0.5, 2.0]
+    assert math.isnan(project.metrics.latest("auc").value)
+
+
+def test_metrics_know_what_they_were_logged_of(project):
+    row = project.models.register(KNN)
+    project.models.register(af.Model("svm")).log(1)
+    first, second = row.log(1), row.log(2)
+    project.datasets.register(af.Dataset("raw", uri="/data/raw.csv"))
+    project.metrics.log("auc", 0.1, model=first)
+    project.metrics.log("auc", 0.2, model=second)
+    project.metrics.log("auc", 0.3, model=KNN)
+    project.metrics.log("auc", 0.4, model="svm")
+    project.metrics.log("auc", 0.5, dataset="raw")
+    project.metrics.log("alone", 0.6)
+    history = project.metrics.history
+    assert values(history("auc", model=first)) == [0.1]
+    assert values(history("auc", model=second)) == [0.2]
+    assert values(history("auc", model="knn")) == values(history("auc", model=KNN)) == [0.1, 0.2, 0.3]
+    assert values(history("auc", model="svm")) == [0.4]
+    assert values(history("auc", dataset="raw")) == [0.5]
+    assert values(history("alone")) == [0.6]
+    assert project.metrics.latest("auc", model="knn").value == 0.3
+    assert project.metrics.latest("auc", model=first).value == 0.1
+    assert project.metrics.latest("loss", model="knn") is None
+    assert dict(row.version(2).metrics) == {"auc": 0.2}
+    with pytest.raises(af.NotFound, match="knn"):
+        project.metrics.log("auc", 0.1, model="kn")
+    with pytest.raises(af.NotFound):
+        project.metrics.log("auc", 0.1, model="knn:9")
+
+
+def test_each_value_is_one_event_of_the_metric_s_name(project):
+    for step in range(3):
+        project.metrics.log("loss", 1 / (step + 1), step)
+    events = project.events.list(types=["METRIC_LOGGED"])
+    assert [event.key for event in events] == ["loss"] * 3
+    assert [event.type for event in events] == [af.EventType.METRIC_LOGGED] * 3
+    assert {event.context for event in events} == {None}
+
+
+def test_times_are_those_of_the_project_s_clock_and_order_is_the_order_of_logging(tmp_path):
+    clock = ManualClock()
+    with project_for_tests(tmp_path / "home", clock) as project:
+        times = []
+        for step in (3, 1, 2):
+            clock.advance(60)
+            times.append(clock.now())
+            project.metrics.log("loss", step / 10, step)
+        history = project.metrics.history("loss")
+        assert [metric.time.timestamp() for metric in history] == pytest.approx(times)
+        assert [metric.time.tzinfo for metric in history] == [UTC] * 3 or history[
+            0
+        ].time.utcoffset().total_seconds() == 0
+        assert [metric.step for metric in history] == [3, 1, 2]
+        assert project.metrics.latest("loss").step == 2
+
+
+def test_versions_are_compared_by_a_metric(project):
+    row = project.models.register(KNN)
+    for n in range(4):
+        row.log(n)
+    for number, value in ((1, 0.5), (2, math.nan), (3, 0.7), (3, 0.9)):
+        project.metrics.log("auc", value, model=row.version(number))
+    table = project.metrics.compare("auc", model="knn").to_pandas()
+    by = dict(zip(table["number"], table["value"], strict=True))
+    assert by[1] == 0.5
+    assert math.isnan(by[2])
+    assert by[3] == 0.9
+    assert "<table" in project.metrics.compare("auc", model="knn")._repr_html_()
+
+
+@pytest.mark.parametrize("runner", ["thread", "process", "inline"])
+def test_a_job_logs_metrics_for_itself_a_model_and_a_dataset_in_every_runner(project, runner):
+    row = project.models.register(KNN)
+    row.log(1)
+    project.datasets.register(af.Dataset("raw", uri="/data/raw.csv"))
+
+    @af.job(runner=runner)
+    def work():
+        for step in range(3):
+            af.current().log_metric("loss", 1.0 / (step + 1), step=step)
+        af.current().log_metric("auc", float("nan"), model="knn:1")
+        af.current().log_metric("rows", 5, dataset="raw")
+
+    @af.workflow
+    def flow():
+        work()
+
+    execution = project.run(flow)
+    history = project.metrics.history("loss")
+    assert values(history) == [1.0, 1 / 2, 1 / 3]
+    assert [metric.step for metric in history] == [0, 1, 2]
+    assert {(metric.execution_id, metric.job) for metric in history} == {(execution.id, "work")}
+    assert math.isnan(row.version(1).metrics["auc"])
+    assert project.metrics.latest("rows", dataset="raw").value == 5
+    events = project.events.list(types=["METRIC_LOGGED"])
+    assert {event.execution_id for event in events} == {execution.id}
+    assert len(events) == 5
+
+
+def _log_many(number: int, home: str) -> int:
+    with af.Project("accept", home=home) as project:
+        for step in range(100):
+            project.metrics.log("shared", number, step, model="knn:1")
+    return number
+
+
+def _log_together(home: str) -> Any:
+    return fork_together(4, _log_many, home)
+
+
+def test_four_processes_log_at_once_and_no_value_is_lost_or_doubled(tmp_path):
+    home = tmp_path / "home"
+    with af.Project("accept", home=home) as project:
+        project.models.register(KNN).log(1)
+    alone(_log_together, str(home))
+    with af.Project(home=home) as project:
+        history = project.metrics.history("shared", model="knn:1")
+        assert len(history) == 400
+        for number in range(4):
+            assert [m.step for m in history if m.value == number] == list(range(100))
+        assert project.events.count(types=["METRIC_LOGGED"]) == 400
+
+
+def test_threads_that_log_at_once_lose_nothing(project):
+    def log(number: int) -> None:
+        for step in range(50):
+            project.metrics.log("shared", number, step)
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    history = project.metrics.history("shared")
+    assert sorted((int(m.value), m.step) for m in history) == [(n, step) for n in range(6) for step in range(50)]
+
+
+# ----------------------------------------------------------------------------------------------- without a workflow
+
+
+def test_a_tracked_block_logs_metrics_and_models_and_is_compared_with_others_in_a_table(project):
+    project.models.register(KNN)
+    for k in (3, 5):
+        with project.track("search", k=k) as experiment:
+            experiment.log_metric("accuracy", 1 - 1 / k)
+            experiment.log_model({"k": k}, KNN)
+    executions = project.executions.list(workflow="search")
+    assert {execution.status for execution in executions} == {"SUCCESS"}
+    versions = sorted(project.models.get("knn").versions(), key=lambda v: v.number)
+    assert {v.execution_id for v in versions} == {execution.id for execution in executions}
+    assert [v.load() for v in versions] == [{"k": 3}, {"k": 5}]
+    frame = project.executions.compare(*executions).to_pandas()
+    assert len(frame) == 2
+    rows = {row["params.k"]: row["metrics.accuracy"] for row in frame.to_dict("records")}
+    assert rows == {3: pytest.approx(2 / 3), 5: 0.8}
+
+
+def test_a_tracked_block_that_raises_is_failed_and_keeps_what_it_logged(project):
+    with pytest.raises(ZeroDivisionError), project.track("failing") as experiment:
+        _ = experiment.log_metric("accuracy", 0.5).value / 0
+    [execution] = project.executions.list(workflow="failing")
+    assert execution.status == "FAILED"
+    assert project.metrics.latest("accuracy").value == 0.5
+
+
+def test_a_tracked_block_logs_artifacts_too(project, tmp_path):
+    report = tmp_path / "report.txt"
+    report.write_text("fine")
+    with project.track("reporting") as experiment:
+        experiment.log_artifact(af.Artifact("report", uri=str(report), type="text"))
+    [version] = project.artifacts.get("report").versions()
+    [execution] = project.executions.list(workflow="reporting")
+    assert version.execution_id == execution.id
+
+
+def test_executions_of_a_workflow_are_compared_by_parameters_results_and_metrics(project):
+    @af.job
+    def fit(k):
+        af.current().log_metric("accuracy", k / 10)
+        return k * 2
+
+    @af.workflow
+    def flow(k: int = 1):
+        fit(k)
+
+    executions = [project.run(flow, k=k) for k in (1, 2, 3)]
+    table = project.executions.compare(*executions)
+    frame = table.to_pandas()
+    assert frame["params.k"].tolist() == [1, 2, 3]
+    assert frame["results.fit"].tolist() == [2, 4, 6]
+    assert frame["metrics.accuracy"].tolist() == [0.1, 0.2, 0.3]
+    with pytest.raises(af.NotFound):
+        project.executions.compare(executions[0], "nonesuch")
+
+
+# ------------------------------------------------------------------------------------------------------------- lineage
+
+
+def name_of(node: Any) -> str:
+    """Say which thing a node of the graph is."""
+    if isinstance(node, af.JobExecution):
+        return node.job
+    owner = node.model if isinstance(node, af.ModelVersion) else getattr(node, "dataset", None) or node.artifact
+    return f"{owner if isinstance(owner, str) else owner.name}:{node.number}"
+
+
+def names(graph: Any) -> set[str]:
+    return {name_of(node) for node in graph.nodes}
+
+
+def edges(graph: Any) -> set[tuple[str, str]]:
+    return {(name_of(a), name_of(b)) for a, b in graph.edges}
+
+
+def pipeline(folder: Path, runner: str = "thread") -> af.Workflow:
+    """raw → load → clean → fit → knn → report, and fit → push."""
+    raw = af.Dataset("raw", uri=str(folder / "raw.csv"), format="csv")
+    model = af.Model("knn")
+    done = af.Artifact("report", uri=str(folder / "report.txt"), type="text")
+    folder.mkdir(exist_ok=True)
+
+    @af.read_dataset(raw)
+    def load(version):
+        return [int(x) for x in version.read()["x"]]
+
+    @af.transform
+    def clean(rows):
+        return [x for x in rows if x]
+
+    @af.train(model)
+    def fit(rows, k):
+        return {"sum": sum(rows), "k": k}
+
+    @af.write_artifact(done)
+    def report(version):
+        (folder / "report.txt").write_text(f"version {version.number}")
+
+    @af.push_model(model)
+    def push(version): ...
+
+    @af.workflow(runner=runner)
+    def life(k: int = 1):
+        fitted = fit(clean(load()), k)
+        report(fitted)
+        push(fitted)
+
+    return life
+
+
+def raw_table(folder: Path, *numbers: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "raw.csv").write_text("x\n" + "".join(f"{n}\n" for n in numbers))
+
+
+def test_a_failed_job_makes_nothing_and_a_tracked_block_made_its_model(project, tmp_path):
+    project.models.register(KNN)
+    with project.track("by hand") as experiment:
+        experiment.log_model(1, KNN)
+    made = project.lineage.upstream("knn:1")
+    assert {type(node) for node in made} == {af.JobExecution, af.ModelVersion}
+    assert len(made.edges) == 1
+    alone_ = project.models.get("knn").log(2)
+    assert list(project.lineage.upstream(alone_)) == [alone_]
+
+
+# -------------------------------------------------------------------------------------------------------- command line
