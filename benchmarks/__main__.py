@@ -27,6 +27,7 @@ from benchmarks import (
     pieces,
     publishing,
     reaction,
+    serving,
     simulating,
     storing,
     streaming,
@@ -55,6 +56,7 @@ MODULES = (
     simulating,
     storing,
     versions,
+    serving,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 

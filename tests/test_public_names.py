@@ -36,6 +36,7 @@ NAMES = [
     "JobContext",
     "JobExecution",
     "JobStatus",
+    "LiveModel",
     "Metric",
     "MetricHistory",
     "Model",

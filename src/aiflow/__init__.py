@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from aiflow._project import Project, project, publish, subscribe
     from aiflow.execution import Execution, JobExecution
     from aiflow.metadata.history import MetricHistory
+    from aiflow.metadata.livemodel import LiveModel
     from aiflow.runners.context import JobContext, current
     from aiflow.tracking import Experiment
 
@@ -74,6 +75,7 @@ _LATER = {
     "Execution": "aiflow.execution",
     "Experiment": "aiflow.tracking",
     "JobExecution": "aiflow.execution",
+    "LiveModel": "aiflow.metadata.livemodel",
     "MetricHistory": "aiflow.metadata.history",
     "JobContext": "aiflow.runners.context",
     "current": "aiflow.runners.context",
@@ -103,6 +105,7 @@ __all__ = [
     "JobContext",
     "JobExecution",
     "JobStatus",
+    "LiveModel",
     "Metric",
     "MetricHistory",
     "Model",

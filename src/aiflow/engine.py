@@ -38,6 +38,7 @@ from aiflow.ledger import findings, ledger
 from aiflow.ledger.book import Book
 from aiflow.live import JobWork, Live, stop_request, taken_over
 from aiflow.mapping import run_again
+from aiflow.noticing import Noticing
 from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
@@ -112,6 +113,7 @@ class Engine:
         self.record = Recorder(store)
         self.items = Items(self)
         self.telling: Telling | None = None
+        self.noticing = Noticing()
         self._foreign = 0  # how many of the events of this turn are of other processes
         self._data_version: int | None = None
         self._shown = clock.now()
@@ -365,6 +367,8 @@ class Engine:
         events = self.record.take_events()
         calls, self._calls = self._calls, []
         self.items.committed()
+        if self.noticing:
+            self.noticing.tell(events)
         try:
             starts: list[JobWork] = []
             stops: list[tuple[Live, StopJob]] = []

@@ -3,13 +3,16 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
+import threading
+from bisect import bisect_right
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests import invariants
-from tests.children import Fork, fork, fork_together
+from tests.children import Fork, fork, fork_together, until
 from tests.faults import watch
 
 import aiflow as af
@@ -145,3 +148,105 @@ def watch_deployed(home: str, count: int) -> dict[str, int]:
             seen.add(deployed[0].number)
             looks += 1
     return {"looks": looks, "seen": len(seen)}
+
+
+# --- live models ------------------------------------------------------------------------------------------------------
+
+
+def deploy_when_told(home: str) -> None:
+    """Deploy the versions whose numbers come on standard input, one after the other."""
+    with af.Project("shop", home=home) as project:
+        for line in sys.stdin:
+            print(project.models.get("knn").deploy(int(line)), flush=True)
+
+
+def follow_after_a_fork(home: str) -> Any:
+    """Deploy a second version after a fork, and see what answers on both sides of it."""
+    with af.Project("shop", home=home) as project:
+        knn = project.models.register("knn")
+        knn.log([1], stage="DEPLOYED")
+        knn.log([2])
+        live = project.models.live("knn")
+
+        def answers() -> list[int]:
+            before = live.version.number
+            project.publish("forked")
+            until(lambda: live.version.number == 2)
+            return [before, live.version.number]
+
+        forked = Fork(answers)
+        until(lambda: project.events.count(keys="forked"))
+        before = live.version.number
+        knn.deploy(2)
+        after = live.version.number
+        outcome = forked.wait()
+        assert not outcome.error, outcome.error
+        return {"child": outcome.result, "parent": [before, after]}
+
+
+class Predicting:
+    """Threads that predict without end, and note what was deployed before and after each prediction, by offsets of the log."""
+
+    def __init__(self, project: af.Project, live: af.LiveModel, threads: int = 4) -> None:
+        self.project, self.live = project, live
+        self.made: list[tuple[int, int, int]] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._predict) for _ in range(threads)]
+        self._errors: list[BaseException] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+        assert not self._errors, self._errors
+
+    def _predict(self) -> None:
+        store, live = self.project._store, self.live
+        try:
+            while not self._over.is_set():
+                before = store.head()
+                first, number = live.predict()
+                assert first == number, "two versions in one call"
+                self.made.append((before, number, store.head()))
+        except BaseException as error:
+            self._errors.append(error)
+            raise
+
+    def wait_for(self, number: int, count: int) -> None:
+        """Wait until a version answers, and so many predictions were made in all."""
+        until(
+            lambda: self._errors or (len(self.made) >= count and any(made == number for _, made, _ in self.made[-100:]))
+        )  # fmt: skip
+
+    @property
+    def versions(self) -> set[int]:
+        """The versions that have answered."""
+        return {number for _, number, _ in self.made}
+
+    def check(self) -> None:
+        """Each was made by a version that was deployed between the deployment before the last one at its beginning, and its end."""
+        sql = "SELECT offset, number FROM model_stages WHERE stage = 'DEPLOYED' ORDER BY id"
+        rows = self.project._store.rows(sql)
+        offsets = [offset for offset, _ in rows]
+        for before, number, after in self.made:
+            first = max(bisect_right(offsets, before) - 2, 0)
+            last = bisect_right(offsets, after)
+            allowed = [n for _, n in rows[first:last]]
+            assert number in allowed, f"knn:{number} answered between offsets {before} and {after}, not one of {allowed}"
+
+
+def predict_all_the_while(home: str, last: int, count: int) -> dict[str, int]:
+    """Predict until the last version answers and enough was predicted; tell which version answers."""
+    with af.Project("shop", home=home) as project, project.models.live("knn") as live:
+        with Predicting(project, live) as predicting:
+            for number in range(1, last + 1):
+                predicting.wait_for(number, count // last * number)
+                print(f"\nat {number}", flush=True)
+            predicting.wait_for(last, count)
+        predicting.check()
+        return {"made": len(predicting.made), "versions": len(predicting.versions)}

@@ -225,6 +225,11 @@ def lives_of_models(project: af.Project) -> None:
     history: af.MetricHistory = project.metrics.history("accuracy", model=knn)
     assert_type(history.last, af.Metric | None)
     assert_type(history[1:].values, list[float])
+    with project.models.live(knn, wait=2.5) as live:
+        assert_type(live, af.LiveModel)
+        assert_type(live.version, af.ModelVersion)
+        model, pinned = live.pinned()
+        print(live.predict([1.0]), model, pinned, live.problem)
     with project.track("search", k=3) as experiment:
         assert_type(experiment, af.Experiment)
         assert_type(experiment.log_model([1], "knn"), af.ModelVersion)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiflow.clock import as_datetime
@@ -20,6 +20,7 @@ from aiflow.runners.performed import kept_model, load_model
 
 if TYPE_CHECKING:
     from aiflow._project import Project
+    from aiflow.metadata.livemodel import LiveModel
 
 __all__ = ["Models", "RegisteredModel"]
 
@@ -215,6 +216,35 @@ class Models(Registry[RegisteredModel]):
     def load(self, version: ModelVersion) -> Any:
         """Give the object of a version; the hash of what is kept is checked first."""
         return load_model(self._project._store.codec, version)
+
+    def live(self, name_or_id: Any, *, wait: float | timedelta | None = None) -> LiveModel:
+        """Give the deployed version of a model, always: one that follows the deployments.
+
+        Parameters
+        ----------
+        name_or_id
+            Which model; it must be registered.
+        wait
+            Seconds to wait if no version of it is deployed yet. Without, it is opened all the same: calls raise `NotFound`
+            until one is.
+
+        Returns
+        -------
+        LiveModel
+            A context manager; `close()` ends it.
+
+        Raises
+        ------
+        NotFound
+            If there is no such model.
+        StoreError
+            If the deployed object cannot be loaded.
+        TimeoutError
+            If none was deployed in time.
+        """
+        from aiflow.metadata.livemodel import open_live
+
+        return open_live(self._project, self.get(name_or_id).name, wait)
 
     def metrics_of(self, version: ModelVersion) -> dict[str, float]:
         """Give the newest value of each metric of a version, by name."""
