@@ -1,39 +1,13 @@
 """The commands `model …` and `list models`, in this process."""
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import aiflow as af
-from aiflow.cli import main
 
-
-class Said(NamedTuple):
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-Aiflow = Callable[..., Said]
-
-
-@pytest.fixture
-def aiflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Aiflow:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str, code: int = 0) -> Said:
-        found = main(words)
-        said = Said(*capfd.readouterr())
-        assert found == code, f"exit {found}, not {code}\n{said.out}\n{said.err}"
-        return said
-
-    return call
+Aiflow = Callable[..., Any]
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from aiflow.cli.failures import Terminated, outcome_of
 from aiflow.cli.formats import Lines, write
 from aiflow.cli.job import job
 from aiflow.cli.list import list_
+from aiflow.cli.metric import metric
 from aiflow.cli.model import model
 from aiflow.cli.run import run
 from aiflow.cli.serve import serve
@@ -48,6 +49,7 @@ execution show k3vq                  # one of them, by its id
 event publish go '{"n": 1}'          # tell all that wait for it
 event tail                           # see what happens
 model show knn                       # a model and its versions
+metric plot accuracy                 # a metric over time
 """
 
 
@@ -74,7 +76,7 @@ def version(asked: Asked) -> None:
     write(asked.output, data, Lines("\n".join(f"{name} {number}" for name, number in data.items())))
 
 
-for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, model, db):
+for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, model, metric, db):
     aiflow.add_command(_command)
 
 

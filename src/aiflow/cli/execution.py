@@ -16,6 +16,7 @@ from aiflow.cli.failures import Refused, say
 from aiflow.cli.following import follow, report
 from aiflow.cli.formats import Fields, Lines, write
 from aiflow.cli.loading import load_file
+from aiflow.cli.metric import compared_table
 from aiflow.cli.records import (
     brief,
     execution_header,
@@ -27,7 +28,7 @@ from aiflow.cli.records import (
 )
 from aiflow.cli.results import masked, results_of
 from aiflow.cli.streams import stdout_is_for_data
-from aiflow.errors import Conflict
+from aiflow.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project
@@ -162,6 +163,24 @@ def why(asked: Asked, id_: str, job: str) -> None:
         found = project.executions.get(id_)
         text = masked(found.why(job), found.params)
         write(asked.output, {"id": found.id, "job": job, "why": text}, Lines(text))
+
+
+@execution.command(examples="execution compare k3vq 7abc\nexecution compare --workflow iris -o json")
+@click.argument("ids", metavar="ID…", nargs=-1)
+@click.option("--workflow", metavar="NAME", help="Instead: the newest executions of this workflow or experiment.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many of those at most."
+)
+@click.pass_obj
+def compare(asked: Asked, ids: tuple[str, ...], workflow: str | None, limit: int) -> None:
+    """Lay executions side by side: parameters, results and metrics."""
+    if bool(ids) is (workflow is not None):
+        raise click.UsageError("say which executions: their ids, or --workflow NAME")
+    with needs_home(asked) as project:
+        if workflow is not None and not project.executions.list(workflow=workflow, limit=1):
+            raise NotFound("workflow or experiment", workflow, {e.workflow for e in project.executions.list(limit=500)})
+        found = project.executions.compare(*ids, workflow=workflow, limit=limit)
+        write(asked.output, found.rows, compared_table(found))
 
 
 @execution.command(examples="execution logs k3vq\nexecution logs k3vq train")

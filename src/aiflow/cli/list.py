@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.data import artifact_table, data_record, dataset_table
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, Table, write
+from aiflow.cli.metric import metric_record, metric_table
 from aiflow.cli.model import model_record, model_table
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
 from aiflow.cli.trigger import trigger_records, trigger_table
@@ -41,7 +43,7 @@ _limit = click.option(
 
 @click.group("list", cls=Group, examples=_EXAMPLES)
 def list_() -> None:
-    """List what is recorded: workflows, executions, jobs, events, triggers, schedules, models."""
+    """List what is recorded: workflows, executions, jobs, events, triggers, schedules, and the metadata."""
 
 
 def _status(text: str | None, known: type[StrEnum]) -> dict[str, Any]:
@@ -170,6 +172,47 @@ def models(asked: Asked, limit: int, name: str | None) -> None:
     with needs_home(asked) as project:
         rows = [model_record(m) for m in project.models.list(limit=limit or None, **_given(name=name))]
         write(asked.output, rows, model_table(rows))
+
+
+@list_.command(examples="list datasets\nlist datasets -o json")
+@_limit
+@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.pass_obj
+def datasets(asked: Asked, limit: int, name: str | None) -> None:
+    """List the datasets, with the newest version of each."""
+    with needs_home(asked) as project:
+        rows = [data_record(d) for d in project.datasets.list(limit=limit or None, **_given(name=name))]
+        write(asked.output, rows, dataset_table(rows))
+
+
+@list_.command(examples="list artifacts")
+@_limit
+@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.pass_obj
+def artifacts(asked: Asked, limit: int, name: str | None) -> None:
+    """List the artifacts, with the newest version of each."""
+    with needs_home(asked) as project:
+        rows = [data_record(a) for a in project.artifacts.list(limit=limit or None, **_given(name=name))]
+        write(asked.output, rows, artifact_table(rows))
+
+
+@list_.command(examples="list metrics\nlist metrics --name 'loss*' --model knn")
+@_limit
+@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.option("--model", metavar="NAME", help="Of this model; globs work.")
+@click.option("--dataset", metavar="NAME", help="Of this dataset; globs work.")
+@click.option("--execution", metavar="ID", help="Logged by this execution.")
+@click.pass_obj
+def metrics(
+    asked: Asked, limit: int, name: str | None, model: str | None, dataset: str | None, execution: str | None
+) -> None:
+    """List the newest values of metrics, newest first."""
+    with needs_home(asked) as project:
+        filters = _given(name=name, model=model, dataset=dataset)
+        if execution is not None:
+            filters["execution_id"] = project.executions.get(execution).id
+        rows = [metric_record(m) for m in project.metrics.list(limit=limit or None, **filters)]
+        write(asked.output, rows, metric_table(rows, with_name=True))
 
 
 def _newest(
