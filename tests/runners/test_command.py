@@ -231,7 +231,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_its_stop_timeout(bench: 
 
 def test_a_program_may_end_gracefully_when_stopped(bench: Programs, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    code = f"trap 'sleep 0.1; touch {mark}; exit 0' TERM; sleep 300 & echo on; wait"
+    code = f"trap 'sleep 0.1; touch {mark}; exit 0' TERM; echo on; while :; do sleep 0.05; done"
     work = bench.begin(code, shell=True, stop_timeout=60)
     until(lambda: "on" in work.log)
     bench.runner.stop(work)

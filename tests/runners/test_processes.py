@@ -464,7 +464,13 @@ def test_a_warm_child_is_used_again(bench: Bench) -> None:
 
 
 def test_the_child_that_waited_least_is_used_first(bench: Bench, tmp_path: Path) -> None:
-    slow = bench.start(lambda: (af.current().wait_stop(), os.getpid())[1])
+    def wait() -> int:
+        af.current().set_label("on")
+        af.current().wait_stop()
+        return os.getpid()
+
+    slow = bench.start(wait)
+    until(lambda: bench.port.labels)
     quick = bench.call(os.getpid)
     bench.runner.stop(slow)
     assert bench.value(slow.wait()) != quick
