@@ -50,7 +50,7 @@ from aiflow.store.store import STATE_SAVED, Store
 from aiflow.subscribing import Subscriptions
 from aiflow.telling import Telling
 from aiflow.tracing import reused, trace
-from aiflow.turns import Busy, Entry, Turns
+from aiflow.turns import Busy, Courtesy, Entry, Turns
 from aiflow.values.codec import Stored
 
 __all__ = ["SHOWN_EACH", "SILENT", "Engine"]
@@ -111,11 +111,13 @@ class Engine:
         self.ticker = Ticker(clock, self.look, is_driven=driver is not None, pause=self.pokes.wait)
         self.folders = Folders(self, partial(FileWatcher, later=later))
         self.record = Recorder(store)
+        self.courtesy = Courtesy()
         self.items = Items(self)
         self.telling: Telling | None = None
         self.noticing = Noticing()
         self._foreign = 0  # how many of the events of this turn are of other processes
         self._data_version: int | None = None
+        self._ahead: list[tuple[int, tuple[Any, ...], Event | None]] = []  # read before the turn, and not taken yet
         self._shown = clock.now()
         self._bad: dict[int, int] = {}
         self.snapshots = Snapshots(self)
@@ -147,6 +149,10 @@ class Engine:
         writer, head = self.store.writer, self.record.head
         self.record.now, self._foreign = self.clock.now(), 0
         try:
+            has_others = self.pokes.has_others(self.record.now)
+            if has_others:
+                self._read_ahead()
+                self.courtesy.give_way()
             self.store.begin(self.turns.may_wait)
             if self._stale:
                 self._restore()
@@ -164,6 +170,8 @@ class Engine:
                 self.snapshots.keep_next()
             self.record.flush()
             writer.execute("COMMIT")
+            if has_others:
+                self.courtesy.left()
         except _Unhandled:
             self._roll_back(head)
             return self._try(entries)
@@ -212,37 +220,45 @@ class Engine:
             return ParameterError(f"a number is too large for the store: {error}")
         return error
 
+    def _read_ahead(self) -> None:
+        """Read what other processes appended before the turn begins: nobody else can write while it lasts."""
+        last = self._ahead[-1][0] if self._ahead else self.record.head
+        sql = f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset"
+        for row in self.store.writer.execute(sql, (last,)).fetchall():
+            try:
+                self._ahead.append((row[0], row, log.event_of(row)))
+            except Exception:  # it is told in the turn, where that is counted
+                self._ahead.append((row[0], row, None))
+
     def _catch_up(self) -> None:
         """Take what other processes appended; if none wrote, nothing can have changed, ownership included."""
-        writer = self.store.writer
-        version = writer.execute("PRAGMA data_version").fetchone()[0]
+        version = self.store.writer.execute("PRAGMA data_version").fetchone()[0]
         if version == self._data_version:
             return
         self._data_version = version
-        rows = writer.execute(
-            f"SELECT {log.COLUMNS} FROM events WHERE offset > ? ORDER BY offset", (self.record.head,)
-        ).fetchall()
+        self._read_ahead()
+        rows, self._ahead = self._ahead, []
         if rows and rows[0][0] > self.record.head + 1:
             logger.warning(
                 "The log was pruned up to offset %d before this process had read on from %d: its subscribers miss events",
                 rows[0][0] - 1, self.record.head,
             )  # fmt: skip
-        for row in rows:
-            self.record.head = row[0]
+        for offset, row, event in rows:
+            self.record.head = offset
             try:
-                self._take_foreign(row)
+                self._take_foreign(row, event)
             except Exception as error:  # another program may have written anything
-                self._bad[row[0]] = self._bad.get(row[0], 0) + 1
-                logger.warning("The event at offset %d could not be handled: %s", row[0], error)
+                self._bad[offset] = self._bad.get(offset, 0) + 1
+                logger.warning("The event at offset %d could not be handled: %s", offset, error)
                 raise _Unhandled from error
         self._foreign = len(self.record.events)
         if self._fresh:
             self._drain()
 
-    def _take_foreign(self, row: tuple[Any, ...]) -> None:
+    def _take_foreign(self, row: tuple[Any, ...], event: Event | None) -> None:
         tries = self._bad.get(row[0], 0)
         if tries < _TRIES:
-            event = log.event_of(row)
+            event = event or log.event_of(row)
             self.record.events.append(event)
             self._route(event)
             live = self.lives.get(event.execution_id or "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -17,17 +18,48 @@ from typing import Any
 from aiflow.deferring import deferred
 from aiflow.errors import AIFlowError, StoreError
 
-__all__ = ["Busy", "Entry", "Turns"]
+__all__ = ["Busy", "Courtesy", "Entry", "Turns"]
 
 logger = logging.getLogger(__name__)
 _MAIN = threading.main_thread().ident
 _ENTRIES = 500
 _TURNS = 4
 _LEFT = 16
+_BUSY, _MOMENT = 0.02, 0.001
+"""Seconds after which who has been busy all the time leaves the store to others, and for how many."""
 
 
 class Busy(Exception):
     """Another process is writing, and who holds the turn must not wait for it: nothing has been done."""
+
+
+class Courtesy:
+    """When to leave the store to others: whoever works without a pause leaves it free for a moment now and then.
+
+    Without that, those who wait for it, and try again each half millisecond, would hardly ever find it free.
+
+    Parameters
+    ----------
+    now, sleep
+        Give the time that passes, in seconds, and wait for some of it.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._now, self._sleep = now, sleep
+        self._left = self._busy_since = float("-inf")
+
+    def give_way(self) -> None:
+        """Wait for a moment, if the store was not left free for one in all the last time; before it is locked."""
+        now = self._now()
+        if now - self._left >= _MOMENT:
+            self._busy_since = now
+        elif now - self._busy_since >= _BUSY:
+            self._sleep(_MOMENT)
+            self._busy_since = now
+
+    def left(self) -> None:
+        """Take note that the store was left just now."""
+        self._left = self._now()
 
 
 class Entry:

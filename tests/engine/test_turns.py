@@ -11,7 +11,7 @@ from tests.children import until
 
 import aiflow as af
 from aiflow.deferring import deferred
-from aiflow.turns import Busy, Entry, Turns
+from aiflow.turns import Busy, Courtesy, Entry, Turns
 
 
 def nothing() -> None:
@@ -85,6 +85,37 @@ def test_the_main_thread_does_not_wait_for_other_processes_inside_a_turn() -> No
     assert turns.submit(Entry(lambda: 7)).result == 7
     assert held == [True, False]
     turns.close()
+
+
+class Passing:
+    """Time that a test lets pass, and how long was slept."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+
+@pytest.mark.parametrize(
+    ("works", "rests", "gives"),
+    [(0.002, 0.0, True), (0.002, 0.0005, True), (0.002, 0.0011, False), (0.05, 0.0, True), (0.05, 0.002, False)],
+)
+def test_who_is_busy_all_the_time_leaves_the_store_free_for_one_millisecond_in_twenty(
+    works: float, rests: float, gives: bool
+) -> None:
+    time = Passing()
+    courtesy = Courtesy(lambda: time.now, time.sleep)
+    busy = 0.0
+    for _ in range(int(2.0 / (works + rests))):
+        courtesy.give_way()
+        time.now += works
+        busy += works + rests
+        courtesy.left()
+        time.now += rests
+    turns = max(0.02, works)
+    assert time.slept == pytest.approx(0.001 * busy / turns if gives else 0.0, rel=0.15)
 
 
 def in_thread(act: Callable[[], object]) -> threading.Thread:

@@ -2,14 +2,18 @@
 
 import asyncio
 import gc
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.children import child, until
 from tests.events import deeds
+from tests.faults import watch
 
 import aiflow as af
+from aiflow.testing import ManualClock, project_for_tests
 
 
 def test_following_gives_events_as_they_come(project: af.Project) -> None:
@@ -113,6 +117,31 @@ def test_events_of_another_process_are_seen_in_order_and_need_no_event_of_our_ow
         assert other.end() == 5
     project.publish("near", 5)
     until(lambda: seen[-1] == ("near", 5))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows of the others")
+def test_what_others_wrote_is_read_before_the_store_is_locked_and_who_is_alone_reads_nothing(tmp_path: Path) -> None:
+    did: list[str] = []
+    clock = ManualClock()
+    with project_for_tests(tmp_path, clock, "events") as project:
+        watch(project, before=lambda sql: did.append("reads" if "FROM events" in sql else sql.split()[0]))
+        project.publish("first")
+        did.clear()
+        project.publish("alone")
+        assert did[:2] == ["BEGIN", "PRAGMA"]
+        assert "reads" not in did
+        with child(deeds.publish_on_command, str(tmp_path)) as other:
+            other.hear()
+            for key in ("far", "farther"):
+                other.tell(key)
+                other.hear()
+            clock.advance(1)  # the others are looked for now and then only
+            did.clear()
+            assert project.publish("near").offset == 5
+            assert did[:4] == ["reads", "BEGIN", "PRAGMA", "reads"]
+            clock.advance(1)
+            assert project.publish("nearer").offset == 6
+        assert [e.key for e in project.events.list()] == ["first", "alone", "far", "farther", "near", "nearer"]
 
 
 def test_an_event_of_another_process_starts_a_job_here(project: af.Project) -> None:

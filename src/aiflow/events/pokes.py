@@ -49,11 +49,7 @@ class Pokes:
 
     def poke(self, now: float) -> None:
         """Wake whoever else works in this home; `now` in seconds. Costs next to nothing if nobody does."""
-        if not _IS_THERE or 0 <= now - self._poked < _POKE_EACH:
-            return
-        if not 0 <= now - self._named < _NAMES_EACH:
-            self._named, self._names = now, self._others()
-        if not self._names:
+        if not _IS_THERE or 0 <= now - self._poked < _POKE_EACH or not self.has_others(now):
             return
         self._poked = now
         if self._out is None:
@@ -62,6 +58,12 @@ class Pokes:
         for name in self._names:
             with suppress(OSError):  # it is gone, does not listen, or was poked enough
                 self._out.sendto(b"!", name)
+
+    def has_others(self, now: float) -> bool:
+        """Tell whether somebody else works in this home, or did a moment ago; looked up now and then only."""
+        if not 0 <= now - self._named < _NAMES_EACH:
+            self._named, self._names = now, self._others()
+        return bool(self._names)
 
     def _others(self) -> list[bytes]:
         try:
