@@ -47,6 +47,9 @@ class Clock(Protocol):
         """Forget that engine."""
 
 
+_AWAKE = 0.0003
+"""Seconds before an appointment that are spent awake: the kernel wakes a sleeper a fifth of a millisecond late."""
+
 # Time that the machine sleeps counts: CLOCK_BOOTTIME on Linux and CLOCK_MONOTONIC on macOS, where time.monotonic omits it.
 _STEADY = next((getattr(time, name) for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC") if hasattr(time, name)), None)
 
@@ -69,8 +72,19 @@ class SystemClock:
     elapsed = staticmethod(time.monotonic if _STEADY is None else partial(time.clock_gettime, _STEADY))
 
     def wait(self, condition: threading.Condition, until: float | None) -> None:
-        """Wait on `condition` until notified or `until`, whichever comes first."""
-        condition.wait(None if until is None else max(0.0, until - time.time()))
+        """Wait on `condition` until notified or `until`, whichever comes first; it is free in the last moment before `until`."""
+        if until is None:
+            condition.wait()
+            return
+        left = until - time.time()
+        if left > _AWAKE and condition.wait(left - _AWAKE):
+            return
+        condition.release()
+        try:
+            while 0 < until - time.time() <= _AWAKE:  # else somebody has set the clock
+                time.sleep(0)  # other threads may want the interpreter
+        finally:
+            condition.acquire()
 
     def attach(self, wake: object) -> None:
         """Nothing to do: the machine's clock moves by itself."""

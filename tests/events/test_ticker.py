@@ -158,6 +158,29 @@ def test_a_timer_is_called_on_a_thread_of_the_tickers_own_when_its_time_comes() 
     ticker.close()
 
 
+def test_the_machines_clock_waits_until_it_is_time_and_others_may_have_the_lock_meanwhile() -> None:
+    clock, condition = SystemClock(), threading.Condition()
+    for delay in (0.0, 0.0001, 0.002):
+        until_then = clock.now() + delay
+        with condition:
+            clock.wait(condition, until_then)
+        assert clock.now() >= until_then
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            with condition:
+                condition.notify()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with condition:
+        clock.wait(condition, clock.now() + 1000)
+        clock.wait(condition, None)
+    over.set()
+    asking.join()
+
+
 def test_looking_happens_only_while_somebody_watches() -> None:
     looks = threading.Semaphore(0)
     ticker = Ticker(SystemClock(), looks.release, interval=0.001)
