@@ -16,13 +16,17 @@ from tests.children import Fork, fork, fork_together, until
 from tests.faults import watch
 
 import aiflow as af
+from aiflow.store.checking import named_blobs
 
 # --- killed at each commit --------------------------------------------------------------------------------------------
 
 
 def _acts(project: af.Project) -> list[Any]:
-    """Give a life of a model, one change of the metadata after the other."""
-    knn = project.models
+    """Give a life of a model, and of a dataset and an artifact, one change of the metadata after the other."""
+    knn, data, artifacts = project.models, project.datasets, project.artifacts
+    folder = project.home.parent / f"{project.home.name}-files"
+    folder.mkdir(exist_ok=True)
+    (folder / "1").write_text("n\n1\n")
     return [
         lambda: knn.register("knn", description="first"),
         lambda: knn.get("knn").log([1]),
@@ -37,6 +41,13 @@ def _acts(project: af.Project) -> list[Any]:
         lambda: knn.delete("knn"),
         lambda: knn.register("knn"),
         lambda: knn.get("knn").log([4]),
+        lambda: data.register("iris", uri=folder, format="csv"),
+        lambda: data.get("iris").log(),
+        lambda: artifacts.log(af.Artifact("report", uri=folder)),
+        lambda: (folder / "2").write_text("more") and artifacts.get("report").log(),
+        lambda: data.get("iris").log(),
+        lambda: artifacts.delete("report"),
+        lambda: artifacts.log("report", folder),
     ]
 
 
@@ -46,10 +57,15 @@ def _state(home: Path) -> Any:
         models = [[m.name, m.description] for m in project.models.list()]
         rows = project._store.rows("SELECT model, number, stage FROM model_versions ORDER BY id")
         stages = project._store.rows("SELECT number, stage, before FROM model_stages ORDER BY id")
-        said = [[e.key, e.type, e.value] for e in project.events.list(types=["MODEL_*", "METADATA_CHANGED"])]
-        for number, hash_ in project._store.rows("SELECT number, hash FROM model_versions"):
-            assert project._store.blobs.exists(hash_), f"version {number} has lost its object"
-    return [models, rows, stages, said]
+        said = [
+            [e.key, e.type, e.value] for e in project.events.list(types=["MODEL_*", "METADATA_CHANGED", "*T_CHANGED"])
+        ]
+        data = project._store.rows("SELECT dataset, number, hash FROM dataset_versions ORDER BY id")
+        made = project._store.rows("SELECT artifact, number, hash, deleted IS NULL FROM artifact_versions ORDER BY id")
+        for blob, whose in named_blobs(project._store).items():
+            assert project._store.blobs.exists(blob), f"{whose} is lost"
+        names = [[one.name for one in view.list()] for view in (project.datasets, project.artifacts)]
+    return [models, rows, stages, said, data, made, names]
 
 
 def _live(home: Path, at: int, after: bool) -> int:
@@ -98,6 +114,7 @@ def die_at_each_commit(folder: str) -> list[int]:
                 assert fork(_state, home) == states[at if after else at - 1], f"killed at commit {at}"
                 invariants.check(home)
                 shutil.rmtree(home)
+                shutil.rmtree(f"{home}-files")
     return [*kills, len(states) - 1]
 
 
@@ -148,6 +165,24 @@ def watch_deployed(home: str, count: int) -> dict[str, int]:
             seen.add(deployed[0].number)
             looks += 1
     return {"looks": looks, "seen": len(seen)}
+
+
+def log_at_once(home: str, folder: str, count: int) -> list[list[int]]:
+    """Let `count` processes log the same, then each something of its own; give the numbers that they got."""
+    with af.Project("registry", home=home) as project:
+        project.datasets.register("iris", uri=f"{folder}/same", format="csv")
+        project.artifacts.register("report")
+
+    def act(number: int) -> Any:
+        own = Path(folder, f"own-{number}")
+        with af.Project("registry", home=home) as project:
+            iris, report = project.datasets.get("iris"), project.artifacts.get("report")
+            numbers = {iris.log().number for _ in range(10)}
+            numbers |= {report.log(f"{folder}/same").number for _ in range(10)}
+            own.write_text(f"{number}")
+            return [*sorted(numbers), report.log(own).number]
+
+    return fork_together(count, act)
 
 
 # --- live models ------------------------------------------------------------------------------------------------------

@@ -416,3 +416,21 @@ def test_what_is_so_already_is_no_version_of_a_dataset_of_that_name_that_was_del
         project.start(waits)
         run_until_idle(project)
         assert [one.result("hears") for one in project.executions.list()] == [2, 2]
+
+
+def test_a_relative_uri_that_is_said_later_begins_where_the_one_before_did(
+    project: af.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    project.datasets.register("iris", uri="iris.csv")
+    far = project.datasets.register("far", uri="s3://x")
+    monkeypatch.chdir(tmp_path)
+    assert project.datasets.update("iris", uri="other.csv").path == tmp_path / "a" / "other.csv"
+    assert project.datasets.update("far", uri="near.csv").path == tmp_path / "near.csv"
+    monkeypatch.chdir("/")
+    assert project.datasets.get("far").path == tmp_path / "near.csv"
+    assert project.datasets.update("far", uri="s3://x").path is None
+    assert project.datasets.get("far").uri == far.uri
+    with pytest.raises(af.ParameterError, match="no field 'uri'"):
+        project.models.register("knn") and project.models.update("knn", uri="x")

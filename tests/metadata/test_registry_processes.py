@@ -1,5 +1,6 @@
 """The registry of models when processes die in it, and when many of them change it at once."""
 
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -33,6 +34,22 @@ def test_of_eight_processes_that_deploy_at_once_one_version_is_deployed_always(t
         assert numbers == list(range(1, 8 + 8 * 5 + 1)), "each that was logged has a number of its own"
         _check_story(project, [e.value for e in project.events.list("knn", types="MODEL_*")])
     invariants.check(home)
+
+
+def test_of_eight_processes_that_log_the_same_content_at_once_one_makes_the_version(tmp_path: Path) -> None:
+    (tmp_path / "same").write_text("n\n1\n")
+    found = alone(deeds.log_at_once, str(tmp_path / "home"), str(tmp_path), 8, timeout=120)
+    with af.Project("registry", home=tmp_path / "home") as project:
+        assert [v.number for v in project.datasets.get("iris").versions()] == [1]
+        report = project.artifacts.get("report")
+        texts = [v.read_text() for v in report.versions()]
+        assert all(one != next_one for one, next_one in itertools.pairwise(texts)), "only new content is new"
+        assert sorted(set(texts)) == sorted(["n\n1\n", *map(str, range(8))])
+        assert [v.number for v in report.versions()] == list(range(1, len(texts) + 1))
+        assert len({numbers[-1] for numbers in found}) == 8
+        told = [(e.key, e.value["number"]) for e in project.events.list(types="*T_CHANGED")]
+        assert sorted(told) == [("iris", 1), *(("report", n + 1) for n in range(len(texts)))]
+    invariants.check(tmp_path / "home")
 
 
 def _check_story(project: af.Project, told: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from aiflow.graph.artifact import Artifact
 from aiflow.graph.change import Change, Who, registration
 from aiflow.graph.dataset import Dataset
 from aiflow.graph.model import Model
+from aiflow.graph.place import folder_for
 from aiflow.graph.version import Version
 from aiflow.graph.versions import use_of
 from aiflow.ledger.book import decoded
@@ -175,6 +176,8 @@ class Registry(Generic[R]):
             said = {field: fields.get(field, row[field]) for field in self._known}
             checked = self.declared(row["name"], **said).fields()
             fields = {field: checked.get(field, value) for field, value in fields.items()}
+            if "uri" in fields and "uri" in checked:  # one that is relative begins where the one before did
+                fields["folder"] = folder_for(fields["uri"], row["folder"] or folder_now())
         change = Change("update", {"kind": self.kind, "name_or_id": name, "fields": fields})
         return self._made(do(self._project, change)[0])
 
