@@ -6,7 +6,6 @@ Knows nothing of stores or turns: it asks what it shows for its attributes, and 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiflow.errors import AIFlowError
 from aiflow.graph.execution import JobStatus
 from aiflow.graph.palette import PAINTS
-from aiflow.graph.params import mask
+from aiflow.graph.params import shown
 
 if TYPE_CHECKING:
     from aiflow.execution import Execution, JobExecution
@@ -28,7 +27,6 @@ _T = TypeVar("_T")
 _MOST_ROWS, _MOST_ERRORS = 200, 20
 _LONGEST_VALUE, _LONGEST_TRACEBACK = 200, 6_000
 
-_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]*@")
 _STAGES = {
     "GENERATED": "QUEUED", "VALIDATED": "RUNNING", "DEPLOYED": "SUCCESS", "DEPRECATED": "SKIPPED", "DELETED": "STOPPED"
 }  # fmt: skip
@@ -120,22 +118,15 @@ def registered_html(
     """
     said = ", ".join(f'<span class="soft">{_text(word)}</span> {_fact(fact)}' for word, fact in facts.items() if fact)
     some, more = _first(versions[::-1], _MOST_ROWS)
-    shown = [show(one) for one in some]
-    rows = [[_version_cell(head, value) for head, value in one.items()] for one in shown]
-    table = _table(shown[0], rows) if shown else '<p class="soft">no versions</p>'
+    told = [show(one) for one in some]
+    rows = [[_version_cell(head, value) for head, value in one.items()] for one in told]
+    table = _table(told[0], rows) if told else '<p class="soft">no versions</p>'
     head = f'<p><span class="soft">{_text(kind)}</span> <strong>{_text(name)}</strong></p>'
     return _view([head, f"<p>{said}</p>" if said else "", table, _more(more, "version")])
 
 
 def _fact(fact: Any) -> str:
-    if not isinstance(fact, Mapping):
-        return _text(_without_password(str(fact)))
-    hidden = {k: _without_password(v) if isinstance(v, str) else v for k, v in mask(fact).items()}
-    return _value(hidden)
-
-
-def _without_password(text: str) -> str:
-    return _PASSWORD.sub(r"\1***@", text)
+    return _value(shown(fact)) if isinstance(fact, Mapping) else _text(shown(str(fact)))
 
 
 def _version_cell(head: str, value: Any) -> str:

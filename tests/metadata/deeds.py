@@ -272,7 +272,9 @@ class Predicting:
             first = max(bisect_right(offsets, before) - 2, 0)
             last = bisect_right(offsets, after)
             allowed = [n for _, n in rows[first:last]]
-            assert number in allowed, f"knn:{number} answered between offsets {before} and {after}, not one of {allowed}"
+            assert number in allowed, (
+                f"knn:{number} answered between offsets {before} and {after}, not one of {allowed}"
+            )
 
 
 def predict_all_the_while(home: str, last: int, count: int) -> dict[str, int]:

@@ -162,7 +162,9 @@ def test_the_old_object_is_let_go_of(knn: Any, live: af.LiveModel) -> None:
 # --- when something is wrong ------------------------------------------------------------------------------------------
 
 
-def test_before_any_version_is_deployed_a_call_says_so_and_later_ones_are_answered(knn: Any, live: af.LiveModel) -> None:
+def test_before_any_version_is_deployed_a_call_says_so_and_later_ones_are_answered(
+    knn: Any, live: af.LiveModel
+) -> None:
     knn.log(Numbered(1))
     for ask in (lambda: live.predict(), lambda: live.version, lambda: live.pinned(), lambda: live()):
         with pytest.raises(af.NotFound, match="no deployed version of model 'knn'") as refused:
@@ -223,7 +225,9 @@ def test_an_object_that_is_damaged_is_not_loaded(knn: Any, live: af.LiveModel) -
 def test_to_open_one_whose_object_cannot_be_loaded_is_refused(project: af.Project, knn: Any) -> None:
     Broken.is_broken = True
     knn.log(Broken(1), stage="DEPLOYED")
-    with pytest.raises(af.StoreError, match="knn:1, which is deployed, could not be loaded, and nothing answers yet: .*'gone'"):
+    with pytest.raises(
+        af.StoreError, match="knn:1, which is deployed, could not be loaded, and nothing answers yet: .*'gone'"
+    ):
         project.models.live("knn")
     with pytest.raises(af.NotFound, match="no model 'knm'; did you mean 'knn'"):
         project.models.live("knm")

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiflow.cli.formats import Table
 from aiflow.cli.prune import size
+from aiflow.graph.params import shown
 
 __all__ = ["artifact_table", "data_record", "dataset_table"]
 
@@ -26,7 +27,9 @@ def data_record(found: Any) -> Record:
 
 
 def _fields(thing: Any, hidden: str) -> Record:
-    return {n: getattr(thing, n) for n in type(thing).__dataclass_fields__ if n != hidden and not n.startswith("_")}
+    return {
+        n: shown(getattr(thing, n)) for n in type(thing).__dataclass_fields__ if n != hidden and not n.startswith("_")
+    }
 
 
 def dataset_table(rows: list[Record]) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -18,8 +19,9 @@ from typing import Any
 
 from aiflow.errors import ParameterError, suggest
 
-__all__ = ["Secret", "bind", "bind_call", "hide", "is_secret_name", "json_text", "mask", "stored"]
+__all__ = ["Secret", "bind", "bind_call", "hide", "is_secret_name", "json_text", "mask", "shown", "stored"]
 
+_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]*@")
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_key", "private_key", "credential")
 
 
@@ -64,6 +66,19 @@ def is_secret_name(name: str) -> bool:
 def mask(params: Mapping[str, Any]) -> dict[str, Any]:
     """Give the parameters as they may be shown."""
     return {k: "***" if is_secret_name(k) and not _is_reference(v) else v for k, v in params.items()}
+
+
+def shown(value: Any) -> Any:
+    """Give what was said of something as it may be shown: without passwords in uris, and what is secret by its name.
+
+    Examples
+    --------
+    >>> shown({"connection": "postgres://ada:lovelace@db/iris", "token": "x"})
+    {'connection': 'postgres://ada:***@db/iris', 'token': '***'}
+    """
+    if isinstance(value, Mapping):
+        return {k: shown(v) if isinstance(v, str | Mapping) else v for k, v in mask(value).items()}
+    return _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
 
 
 def _is_reference(value: Any) -> bool:
