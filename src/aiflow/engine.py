@@ -43,6 +43,8 @@ from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
 from aiflow.replaying import replay
 from aiflow.runners.base import Ended, Failure, Runner, failure_of
+from aiflow.runners.calling import finish
+from aiflow.runners.performed import Outcome
 from aiflow.snapshots import Snapshots
 from aiflow.store import lineage, log
 from aiflow.store.connection import DatabaseError, is_locked
@@ -52,6 +54,7 @@ from aiflow.telling import Telling
 from aiflow.tracing import reused, trace
 from aiflow.turns import Busy, Courtesy, Entry, Turns
 from aiflow.values.codec import Stored
+from aiflow.withholding import Withheld
 
 __all__ = ["SHOWN_EACH", "SILENT", "Engine"]
 
@@ -63,6 +66,7 @@ SHOWN_EACH, SILENT = 15.0, 60.0
 _UNRECORDED = "how it ended could not be recorded"
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
 _TIMER = str(EventType.TIMER_FIRED)
+_MODELS = frozenset(str(t) for t in EventType if t.startswith("MODEL_"))
 
 
 class _Unhandled(Exception):
@@ -113,6 +117,7 @@ class Engine:
         self.record = Recorder(store)
         self.courtesy = Courtesy()
         self.items = Items(self)
+        self.withheld = Withheld(self)
         self.telling: Telling | None = None
         self.noticing = Noticing()
         self._foreign = 0  # how many of the events of this turn are of other processes
@@ -166,6 +171,8 @@ class Engine:
                 live.has_moved = True
                 if live.flows is not None:
                     self.items.let_go(live)
+                if live.withheld:
+                    self.withheld.tidy(live)
             if self.record.head >= self.snapshots.due:
                 self.snapshots.keep_next()
             self.record.flush()
@@ -299,6 +306,11 @@ class Engine:
         if state.outbox or state.ready:
             self._fresh.append(live)
 
+    def wake(self, live: Live) -> None:
+        """Have what is ready in an execution looked at; only inside a turn."""
+        self._touched[live.execution_id] = live
+        self._fresh.append(live)
+
     def ask(self, live: Live, command: Command) -> None:
         """Have one more thing done after the commit; only inside a turn."""
         live.state.commands.append(command)
@@ -323,6 +335,8 @@ class Engine:
                 else:
                     self.step(live, event)
             return
+        if event.type in _MODELS:
+            self.withheld.hear(event)
         own = None
         if event.type == _TIMER:  # a tick is for whoever armed the timer; others may listen
             own = self.lives.get(event.execution_id or "")
@@ -351,6 +365,9 @@ class Engine:
             if not job.ticketed:
                 job.ticketed = True
                 vertex = live.plan.vertices[index]
+                if vertex.node.job.role is not None and self.withheld.holds(live, index):
+                    job.ticketed = False
+                    continue
                 self.performer.runner(vertex.runner)
                 self.admission.offer(Ticket(live, index, vertex.runner, vertex.limits, not vertex.flows))
 
@@ -434,12 +451,15 @@ class Engine:
         live.timers.clear()
         self.audience.remove(live)
         self.folders.release(live)
+        self.withheld.forget(live)
 
     # --- what workers bring -----------------------------------------------------------------------------------------
 
     def report(self, work: JobWork, ended: Ended) -> bool:
         """Take the end of an attempt; tell whether the caller held the turn itself."""
         stored = None
+        if type(ended.value) is Outcome:  # a plugin's runner gives what the function has returned
+            ended = finish(ended.value, work.options, work.asked_outputs)
         if ended.outcome == "SUCCESS":
             stored = ended.stored
             if stored is None and work.options.persist and ended.gives is None:
@@ -527,8 +547,10 @@ class Engine:
         given = self.change_now(Who(work.live.namespace, key.execution_id, key.job, key.number), ended.changes)
         if ended.gives is None:
             return None
-        kind = ended.changes[ended.gives].gives
-        ended.value = version_of(kind or "", given[ended.gives], str(self.store.home))
+        numbers = (ended.gives,) if isinstance(ended.gives, int) else ended.gives
+        home = str(self.store.home)
+        versions = [version_of(ended.changes[n].gives or "", given[n], home) for n in numbers]
+        ended.value = versions[0] if isinstance(ended.gives, int) else versions
         ended.stored = None
         return self.store.codec.encode(ended.value, f"the value of job {key.job!r}")
 
@@ -839,6 +861,7 @@ class Engine:
             self.admission.release(live.tickets.pop(key))
         self._fresh.append(live)
         self.admission.forget(live)
+        self.withheld.forget(live)
 
     def _taken_over(self, live: Live, event: Event) -> None:
         if event.value.get("owner") == self.store.owner_id:

@@ -212,7 +212,7 @@ class Execution:
     def jobs(self) -> list[JobExecution]:
         """All executions of jobs, in the order in which they started; each with its latest attempt."""
         rows = self._project._store.rows(
-            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started, ended, job, number",
+            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started IS NULL, started, ended, job, number",
             (self.id,),
         )
         return [_job_of(r, self.id, self._project) for r in rows]

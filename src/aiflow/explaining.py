@@ -32,7 +32,12 @@ def why(execution: Execution, job: str) -> str:
     definition = next(n for n in execution.definition["nodes"] if n["name"] == job)
     latest = execution.job(job)
     live = execution.live
-    if latest is None or (live is not None and latest.status.is_ended and live.is_to_begin(job)):
+    has_begun = latest is not None and latest.started is not None
+    if (
+        latest is None
+        or not (has_begun or latest.status.is_ended)
+        or (live is not None and latest.status.is_ended and live.is_to_begin(job))
+    ):
         return "\n".join([_not_yet(execution, job, definition), *_consumed(execution, job)])
     if latest.status is JobStatus.SKIPPED:
         told = f"{job} number {latest.number} was skipped: {latest.reason}"
@@ -127,6 +132,7 @@ def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
     else:
         lines += _progress(live, job)
     lines += _answers(execution, job)
+    lines += [f"  {one.label}" for one in execution.jobs if one.job == job and one.status == "QUEUED" and one.label]
     latest = {j.job: str(j.status) for j in execution.jobs}
     ups = [*definition.get("data", ()), *definition.get("after", ()), *definition.get("run_if", ())]
     lines += [

@@ -73,7 +73,7 @@ class Launcher:
         namespace = workflow.namespace or self.namespace
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)
         live.secrets.update(_secrets(bound))
-        live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
+        _adapt(live, workflow)
         self._give(live, part, given)
         trigger_id, live.cause = started_by or (None, None)
         engine, store = self._home.engine, self._store
@@ -230,7 +230,7 @@ class Launcher:
             plan, execution.id, execution.namespace, execution.context, _resolved(bound), self._store, workflow.name
         )
         live.secrets.update(_secrets(bound))
-        live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
+        _adapt(live, workflow)
         live.cause, live.first_offset = execution._event_offset, execution.first_offset
         live.snapshot = self._store.snapshot("executions", execution.id)
         self._give(live, part, given)
@@ -277,6 +277,12 @@ def _check_given_stream(plan: Plan, vertex: Vertex, is_given: bool) -> None:
             raise ParameterError(
                 f"{node.name} runs once for each item of {vertex.name}, and given items cannot start it: run {vertex.name} as well"
             )
+
+
+def _adapt(live: Live, workflow: Workflow | Block) -> None:
+    """Let an execution have what the options of its workflow say; nothing of this decides in the machine."""
+    live.on_failure, live.context_function = workflow.options.get("on_failure"), workflow.context_function
+    live.waits_for_models = workflow.options.get("wait_for_models") is not False
 
 
 _recent_provenance: dict[str, tuple[float, str]] = {}

@@ -6,8 +6,8 @@ that has the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from aiflow.errors import NotFound, ParameterError, RunnerError
 from aiflow.graph.event import Event, EventType
@@ -19,7 +19,7 @@ from aiflow.live import JobWork
 from aiflow.runners.base import Call
 from aiflow.runners.performed import Loaded, Performed
 
-__all__ = ["prepare"]
+__all__ = ["Finder", "prepare"]
 
 
 def prepare(work: JobWork, call: Call) -> Call:
@@ -42,6 +42,8 @@ def prepare(work: JobWork, call: Call) -> Call:
     spec, home = work.job.role, str(work.live.store.home)
     assert spec is not None
     function, args, kwargs = call
+    if not isinstance(spec.subject, Model) and spec.subject is not None:
+        raise RunnerError(f"jobs with the role {spec} cannot run yet")
     try:
         signature = work.job.signature
     except (TypeError, ValueError):  # a builtin that does not tell what it takes
@@ -49,8 +51,6 @@ def prepare(work: JobWork, call: Call) -> Call:
     reading = read_call(spec, signature, args, kwargs, chosen=_is_chosen(work, spec, call))
     if reading.problem:
         raise ParameterError(f"the call of {work.key.job} does not fit {work.job.name}{signature}: {reading.problem}")
-    if not isinstance(spec.subject, Model) and spec.subject is not None:
-        raise RunnerError(f"jobs with the role {spec} cannot run yet")
     version = _version(work, spec, reading) if spec.takes else None
     for name in spec.asks:
         _answer(work, spec, reading, name)
@@ -86,18 +86,23 @@ def _version(work: JobWork, spec: RoleSpec, reading: Reading) -> Version | None:
 
 
 def _said(value: Any) -> str:
-    return str(value) if isinstance(value, Version) else "None" if value is None else f"a {type(value).__name__}"
+    return (
+        str(value) if value is None or isinstance(value, Version) else f"something of the type {type(value).__name__}"
+    )
 
 
 def _choose(work: JobWork, spec: RoleSpec) -> ModelVersion:
-    found = of_events(work, spec) or latest(work, spec.name, spec.stages)
+    find, context = _finder(work), work.context
+    found = find.of_events(spec.name, context.event_offsets, context.cause) or find.latest(spec.name, spec.stages)
     if found is None:
-        raise NotFound(f"version of {spec.name!r} for {work.key.job} to work on", _stages_said(spec.stages))
+        raise _missing(find, spec.name, spec.stages, f"for {work.key.job}")
     return found
 
 
-def _stages_said(stages: Iterable[Iterable[Stage]]) -> str:
-    return " or ".join(str(s) for some in stages for s in some)
+def _missing(find: Finder, name: str, stages: Iterable[Iterable[Stage]], what_for: str) -> NotFound:
+    wanted = " or ".join(str(s) for some in stages for s in some)
+    rows = find.rows("SELECT number, stage FROM model_versions WHERE model = ? ORDER BY number DESC LIMIT 3", (name,))
+    return NotFound(f"version ({wanted}) {what_for} of model", name, [f"{name}:{n} ({stage})" for n, stage in rows])
 
 
 def _answer(work: JobWork, spec: RoleSpec, reading: Reading, name: str) -> None:
@@ -107,12 +112,13 @@ def _answer(work: JobWork, spec: RoleSpec, reading: Reading, name: str) -> None:
     if isinstance(given, ModelVersion) and isinstance(model, Model) and given.model == model.name:
         reading.put(name, Loaded(given))
     elif given is SLOT and name == "deployed":
-        found = work.chosen(name, lambda: latest(work, spec.name, ((Stage.DEPLOYED,),)))
+        found = work.chosen(name, lambda: _finder(work).latest(spec.name, ((Stage.DEPLOYED,),)))
         reading.put(name, None if found is None else Loaded(found))
     elif given is SLOT and name == "base" and model is not None:
-        found = work.chosen(name, lambda: latest(work, model.name, BASE_STAGES))
+        find = _finder(work)
+        found = work.chosen(name, lambda: find.latest(model.name, BASE_STAGES))
         if found is None and spec.base is not None:
-            raise NotFound(f"version of {model.name!r} as the base of {work.key.job}", _stages_said(BASE_STAGES))
+            raise _missing(find, model.name, BASE_STAGES, f"for {work.key.job} to start from")
         if found is None and reading.bound.signature.parameters[name].default is not reading.bound.signature.empty:
             del reading.bound.arguments[name]  # the first version has none
         else:
@@ -130,38 +136,53 @@ _MODEL_EVENTS = frozenset(
         EventType.MODEL_DEPRECATED,
     )
 )
-
-
-def of_events(work: JobWork, spec: RoleSpec) -> ModelVersion | None:
-    """Give the version in what started a job: of its own events the newest, else what started the execution."""
-    context = work.context
-    for offsets in (context.event_offsets, () if context.cause is None else (context.cause,)):
-        events: Sequence[Event] = work.port.events(offsets) if offsets else ()
-        numbers = [e.value["number"] for e in events if e.type in _MODEL_EVENTS and e.key == spec.name]
-        if numbers:
-            return _one(work, "model = ? AND number = ? AND stage <> 'DELETED'", (spec.name, numbers[-1]))
-    return None
-
-
-def latest(work: JobWork, name: str, stages: Iterable[Iterable[Stage]]) -> ModelVersion | None:
-    """Give the newest version in the first of these groups of stages that has any."""
-    for some in stages:
-        marks = ", ".join("?" * len(tuple(some)))
-        found = _one(work, f"model = ? AND stage IN ({marks}) ORDER BY number DESC LIMIT 1", (name, *map(str, some)))
-        if found is not None:
-            return found
-    return None
-
-
 _COLUMNS = (
     "id", "model", "number", "stage", "uri", "hash", "codec", "size", "type", "description", "properties", "execution_id",
     "job", "job_number", "created", "updated",
 )  # fmt: skip
 
 
-def _one(work: JobWork, clause: str, values: tuple[Any, ...]) -> ModelVersion | None:
-    store = work.live.store
-    row = store.row(f"SELECT {', '.join(_COLUMNS)} FROM model_versions WHERE {clause}", values)
-    if row is None:
+class Finder(NamedTuple):
+    """Finds versions of models.
+
+    Attributes
+    ----------
+    rows
+        Reads rows: of what is committed, or in the transaction of a turn.
+    events
+        Reads events by their offsets, likewise.
+    home
+        The home that has them.
+    """
+
+    rows: Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
+    events: Callable[[Iterable[int]], list[Event]]
+    home: str
+
+    def of_events(self, name: str, offsets: Iterable[int], cause: int | None) -> ModelVersion | None:
+        """Give the version in what started a job: of its own events the newest, else what started the execution."""
+        for some in (offsets, () if cause is None else (cause,)):
+            events = self.events(some) if some else ()
+            numbers = [e.value["number"] for e in events if e.type in _MODEL_EVENTS and e.key == name]
+            if numbers:
+                return self._one("model = ? AND number = ? AND stage <> 'DELETED'", (name, numbers[-1]))
         return None
-    return ModelVersion.of_row(decoded(dict(zip(_COLUMNS, row, strict=True))), str(store.home))
+
+    def latest(self, name: str, stages: Iterable[Iterable[Stage]]) -> ModelVersion | None:
+        """Give the newest version in the first of these groups of stages that has any."""
+        for some in stages:
+            wanted = tuple(map(str, some))
+            clause = f"model = ? AND stage IN ({', '.join('?' * len(wanted))}) ORDER BY number DESC LIMIT 1"
+            found = self._one(clause, (name, *wanted))
+            if found is not None:
+                return found
+        return None
+
+    def _one(self, clause: str, values: tuple[Any, ...]) -> ModelVersion | None:
+        rows = self.rows(f"SELECT {', '.join(_COLUMNS)} FROM model_versions WHERE {clause}", values)
+        return ModelVersion.of_row(decoded(dict(zip(_COLUMNS, rows[0], strict=True))), self.home) if rows else None
+
+
+def _finder(work: JobWork) -> Finder:
+    store = work.live.store
+    return Finder(store.rows, work.port.events, str(store.home))

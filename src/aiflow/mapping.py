@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 from aiflow.errors import ParameterError
-from aiflow.graph.job import Fixed
+from aiflow.graph.job import Fixed, JobOptions
 from aiflow.live import ElementWork, JobWork
 from aiflow.runners.base import Ended, Runner, failure_of
 from aiflow.runners.calling import finish, judge, perform, perform_async
+from aiflow.runners.performed import Outcome
 
 __all__ = ["MappedRun", "elements_of", "run_again", "run_here"]
 
@@ -23,7 +25,7 @@ class MappedRun:
     """One attempt of a mapped job. Elements that succeeded in an earlier attempt of this process are not run again."""
 
     def __init__(
-        self, work: JobWork, runner: Runner, width: int, done: Callable[[Any, Ended], Any], kept: dict[int, Any]
+        self, work: JobWork, runner: Runner, width: int, done: Callable[[Any, Ended], Any], kept: dict[int, Ended]
     ) -> None:
         self.work, self.runner, self.width, self.done, self.results = work, runner, width, done, kept
         self._guard = threading.Lock()
@@ -82,7 +84,9 @@ class MappedRun:
         with self._guard:
             self._running.pop(element.element, None)
             if ended.outcome == "SUCCESS":
-                self.results[element.element] = ended.stored if ended.stored is not None else (ended.value,)
+                if type(ended.value) is Outcome:  # a plugin's runner gives what the function has returned
+                    ended = finish(ended.value, JobOptions())
+                self.results[element.element] = ended
             elif self._failed is None:
                 which = f"element [{element.element}] (the {ordinal(element.element + 1)} of {self._count})"
                 ended.reason = f"{which}: {ended.reason or ended.error or ended.outcome}"
@@ -94,9 +98,16 @@ class MappedRun:
             return self._failed
         if len(self.results) < self._count:
             return Ended("STOPPED", reason="stopped before all elements ran")
-        store = self.work.live.store
-        values = [v[0] if type(v) is tuple else store.codec.decode(v) for _, v in sorted(self.results.items())]
-        return finish(values, self.work.options, self.work.asked_outputs)
+        ends = [ended for _, ended in sorted(self.results.items())]
+        decode = self.work.live.store.codec.decode
+        values = [ended.value if ended.stored is None else decode(ended.stored) for ended in ends]
+        whole = finish(values, self.work.options, self.work.asked_outputs)
+        whole.changes = tuple(change for ended in ends for change in ended.changes)
+        before = accumulate((len(ended.changes) for ended in ends), initial=0)
+        given = [at + ended.gives for at, ended in zip(before, ends, strict=False) if isinstance(ended.gives, int)]
+        if given and len(given) == len(ends):
+            whole.gives = tuple(given)
+        return whole
 
 
 def ordinal(number: int) -> str:

@@ -21,6 +21,7 @@ from aiflow.live import JobWork, Live
 from aiflow.mapping import MappedRun
 from aiflow.runners.base import Ended, Runner, failure_of
 from aiflow.runners.calling import finish, judge
+from aiflow.runners.performed import Performed
 from aiflow.turns import Entry
 from aiflow.values.fingerprint import cache_key
 
@@ -175,7 +176,11 @@ class Performer:
         """Look for the value of an equal call first (rule 37); on a worker, for hashing reads the inputs."""
         store = self.engine.store
         try:
-            work.cache_key = cache_key(work.load(), work.options.cache, store.codec)
+            call, role = work.load(), ""
+            performed = call.function
+            if isinstance(performed, Performed):
+                call, role = performed.compared(call.args, call.kwargs), str(performed.spec)
+            work.cache_key = cache_key(call, work.options.cache, store.codec, role)
             found = store.cached(work.cache_key)
             if found is None:
                 runner.start(work, self.engine.report)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.execution import _JOB_ROW, Execution, JobExecution, _job_of
+from aiflow.graph.change import Change, Who
 from aiflow.graph.condition import is_glob
+from aiflow.launching import folder_of
 from aiflow.table import Table
 
 if TYPE_CHECKING:
@@ -253,7 +255,15 @@ class Workflows:
         return found
 
     def register(self, workflow: Workflow) -> dict[str, Any]:
-        """Make a workflow known without running it."""
+        """Make a workflow known without running it, with the datasets, models and artifacts that its jobs work on.
+
+        Those of a workflow that has parameters without defaults are registered when it is started.
+
+        Raises
+        ------
+        Conflict
+            If one of them is registered differently; nothing is changed.
+        """
         from aiflow.turns import Entry
 
         project = self._project
@@ -263,5 +273,22 @@ class Workflows:
             "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "description = excluded.description, source = excluded.source, updated = excluded.updated"
         )
-        engine.submit(Entry(lambda: engine.record.write(sql, row)))
+        needed = _named_in(workflow)
+
+        def apply() -> None:
+            engine.change_now(Who(row[0]), needed)
+            engine.record.write(sql, row)
+
+        engine.submit(Entry(apply))
         return self.get(workflow.name)
+
+
+def _named_in(workflow: Workflow) -> list[Change]:
+    """Give the changes that register what the roles of a workflow's jobs name, as far as that can be known."""
+    from aiflow.graph.casting import registrations
+
+    try:
+        graph = workflow.graph
+    except ParameterError:  # a parameter that has no default
+        return []
+    return registrations(graph, folder_of(workflow.source))

@@ -46,7 +46,7 @@ def not_begun(execution: Execution, statuses: Mapping[str, str], admission: Admi
     if execution.status.is_ended:
         return [NotBegun(name, False, "did not run") for name in nodes if name not in statuses]
     live = execution.live
-    left = [name for name in nodes if name not in statuses or (live is not None and live.is_to_begin(name))]
+    left = [n for n in nodes if n not in statuses or (statuses[n] != "QUEUED" and live and live.is_to_begin(n))]
 
     def status_of(name: str) -> str | None:
         return statuses.get(name) if name in nodes else "SUCCESS"
@@ -96,7 +96,9 @@ def waits_for(live: Live, most: int = 8) -> str:
     vertices, runs = plan.vertices, state.runs()
     lines = [f"{vertices[i].name}{f' ({run.number})' if run.number > 1 else ''} ({run.status})" for i, run in runs]
     lines += [
-        f"{v.name} (QUEUED)" for v in vertices if not state.jobs[v.index].runs and machine.can_start(state, v.index)
+        f"{v.name} ({': '.join(['QUEUED', *live.withheld.get(v.index, ())[1:]])})"
+        for v in vertices
+        if not state.jobs[v.index].runs and machine.can_start(state, v.index)
     ]
     for vertex in vertices:
         conditions = [str(rule.condition) for rule in vertex.rules if rule.action is not Action.STOP]

@@ -188,10 +188,13 @@ def check_twenty(home: Path, looks: list[dict[str, Any]]) -> None:
     invariants.check(home, not_kept=("unkept",))
 
 
-def die_at_each_commit(folder: str, after: bool, workers: int, rains: bool = False) -> dict[str, Any]:
+def die_at_each_commit(folder: str, after: bool, workers: int, what: str = "twenty") -> dict[str, Any]:
     """Kill at the first commit, the second, … until the workflow survives."""
-    run: Any = rain_and_die if rains else run_and_die
-    check: Any = (lambda home, looks: check_rain(home)) if rains else check_twenty
+    run, check = {
+        "twenty": (run_and_die, check_twenty),
+        "rain": (rain_and_die, lambda home, looks: check_rain(home)),
+        "life": (live_and_die, lambda home, looks: check_life(home)),
+    }[what]
     stayed = Counter[str]()
     with tempfile.TemporaryDirectory(dir=folder) as root:
         for at in range(1, 500):
@@ -289,6 +292,74 @@ def _check_drops(home: Path) -> None:
         items = [e.value["item"] for e in project.events.list(types="STREAM_ITEM")]
         assert items == list(range(1, DROPS + 1))
         assert list(project.db["items"].rows) == []
+
+
+# --- the life of a model ----------------------------------------------------------------------------------------------
+
+MEAN = af.Model("mean")
+
+
+@af.train(MEAN)
+def fit(rows: list[float], base: float | None) -> float:
+    note()
+    return sum(rows)
+
+
+@af.evaluate(MEAN)
+def measure(model: float) -> dict[str, float]:
+    note()
+    return {"size": model}
+
+
+@af.model_validate(MEAN)
+def approve(model: float, deployed: float | None) -> bool:
+    note()
+    return deployed is None or model > deployed
+
+
+@af.push_model(MEAN)
+def push(version: af.ModelVersion) -> None:
+    note()
+
+
+@af.workflow
+def life() -> None:
+    """Three models: the first is deployed, the second takes its place, the third is not good enough."""
+    first = fit.options(name="fit1")([1.0])
+    pushed = push.options(name="push1")(approve.options(name="approve1")(first))
+    second = fit.options(name="fit2")([2.0]).after(pushed)
+    measured = measure(second).after(push.options(name="push2")(approve.options(name="approve2")(second)))
+    push.options(name="push3")(approve.options(name="approve3")(fit.options(name="fit3")([1.0]).after(measured)))
+
+
+def live_and_die(home: Path, at: int, after: bool, workers: int) -> int:
+    """Run the life of a model, and be killed at the n-th COMMIT; give how many there were."""
+    return run_and_die(home, at, after, workers, life)
+
+
+def check_life(home: Path) -> None:
+    """Each version is there once, with the next number, and has been said once; one is deployed."""
+    found = fork(recover, home)
+    (execution,) = found["executions"]
+    assert execution["status"] == "SUCCESS", execution
+    fork(_check_versions, home)
+    invariants.check(home)
+
+
+def _check_versions(home: Path) -> None:
+    with open_home(home) as project:
+        versions = project.models.get("mean").versions()
+        assert [(v.number, v.stage, v.job, v.load()) for v in versions] == [
+            (1, "DEPRECATED", "fit1", 1.0), (2, "DEPLOYED", "fit2", 2.0), (3, "GENERATED", "fit3", 1.0),
+        ]  # fmt: skip
+        said = [(e.type.removeprefix("MODEL_"), e.value["number"]) for e in project.events.list(types="MODEL_*")]
+        assert said == [
+            ("GENERATED", 1), ("VALIDATED", 1), ("DEPLOYED", 1), ("GENERATED", 2), ("VALIDATED", 2), ("DEPRECATED", 1),
+            ("DEPLOYED", 2), ("GENERATED", 3),
+        ]  # fmt: skip
+        assert [(m.value, m.number) for m in project.metrics.history("size", model="mean")] == [(2.0, 2)]
+        (execution,) = project.executions.list()
+        assert {j.job for j in execution.jobs if j.status == "SKIPPED"} == {"push3"}
 
 
 # --- at any moment --------------------------------------------------------------------------------------------------

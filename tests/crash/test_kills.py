@@ -27,7 +27,15 @@ def test_a_workflow_killed_at_its_nth_commit_goes_on_for_every_n(after: bool, wo
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_27_streams_killed_at_their_nth_commit_lose_no_item_and_use_none_twice_for_every_n(after: bool) -> None:
-    found = alone(deeds.die_at_each_commit, FOLDER, after, 3, True, timeout=170)
+    found = alone(deeds.die_at_each_commit, FOLDER, after, 3, "rain", timeout=170)
+    print(found)
+    assert found["kills"] >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_31_models_killed_at_their_nth_commit_have_each_version_once_for_every_n(after: bool) -> None:
+    found = alone(deeds.die_at_each_commit, FOLDER, after, 2, "life", timeout=170)
     print(found)
     assert found["kills"] >= 10
 

@@ -311,6 +311,12 @@ class Sim:
         return [v.name for v in self.plan.vertices if machine.can_start(self.state, v.index)]
 
     @property
+    def changing(self) -> list[MetadataCondition]:
+        """The conditions that a change of the metadata can meet."""
+        heard = (leaf for leaves in self.plan.by_key.values() for leaf, _ in leaves)
+        return [leaf for leaf in heard if isinstance(leaf, MetadataCondition)]
+
+    @property
     def questions(self) -> list[Ask]:
         """What functions of the user were asked and have not answered."""
         return [ask for ask in self.asked if asking.is_open(self.state, ask)]
@@ -443,9 +449,7 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
     running, startable = sim.running(), sim.startable()
     verbs = ["start"] * (3 * bool(startable)) + ["end"] * (3 * bool(running)) + ["come due"] * bool(sim.timers)
     verbs += ["arrive"] * (2 * bool(sim.plan.by_folder))
-    changing = [
-        leaf for leaves in sim.plan.by_key.values() for leaf, _ in leaves if isinstance(leaf, MetadataCondition)
-    ]
+    changing = sim.changing
     verbs += ["change"] * (2 * bool(changing))
     verbs += ["publish"] * (2 * bool(keys)) + ["answer"] * (3 * bool(sim.questions))
     verbs += ["tick"] * bool(sim.clocks and sim.status == "RUNNING")
@@ -462,12 +466,10 @@ def _happen(sim: Sim, choice: Choice, keys: Sequence[str], calm: bool) -> None:
         sim.start(choice.among(startable))
     elif verb == "end":
         job, number = choice.among(running)
-        sim.end(
-            job,
-            choice.among(("SUCCESS", "SUCCESS", "FAILED", "SKIPPED", "STOPPED")),
-            number,
-            truth=choice.among((True, False)),
-        )
+        outcome = choice.among(("SUCCESS", "SUCCESS", "SUCCESS", "REFUSED", "FAILED", "SKIPPED", "STOPPED"))
+        is_refused = outcome == "REFUSED" and not sim.plan.vertices[sim.plan.by_name[job]].stream
+        outcome = "SUCCESS" if outcome == "REFUSED" else outcome
+        sim.end(job, outcome, number, truth=choice.among((True, False)), is_refused=is_refused)
     elif verb == "come due":
         sim.come_due()
     elif verb == "answer":

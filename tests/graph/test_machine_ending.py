@@ -34,6 +34,86 @@ def one(**options):
     return Sim(w)
 
 
+# --- 38 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_38_what_depends_on_a_success_that_was_refused_is_skipped_with_its_reason():
+    @workflow
+    def w():
+        x = a()
+        c(b(x))
+        d().after(x)
+
+    sim = Sim(w)
+    sim.end("a", is_refused=True, reason="knn 2 was not validated")
+    assert sim.of_job("a")[-1].value["refused"] is True
+    assert (sim.changes("b"), sim.changes("c"), sim.changes("d")) == (["SKIPPED"],) * 3
+    assert {sim.reason(job) for job in "abcd"} == {"knn 2 was not validated"}
+    assert sim.status == "SUCCESS"
+
+
+def test_38_rules_on_the_success_of_a_job_fire_although_it_was_refused():
+    @workflow
+    def w():
+        x = a()
+        b().start_on(x.succeeded)
+        c().start_on(x.finished)
+        d().start_on(x.failed | x.skipped)
+
+    sim = Sim(w)
+    sim.end("a", is_refused=True)
+    assert sorted(job for job, _ in sim.running()) == ["b", "c"]
+
+
+def test_38_a_later_success_of_a_recurring_job_that_was_refused_runs_what_depends_on_it():
+    @workflow
+    def w():
+        b(a().start_on(event("go")))
+
+    sim = Sim(w, ends="never")
+    for is_refused in (True, False, True):
+        sim.publish("go")
+        sim.end("a", is_refused=is_refused, reason="no" if is_refused else None)
+    assert sim.story("b") == ["b SKIPPED", "b#2 RUNNING"]
+    sim.end("b")
+    assert sim.story("b")[2:] == ["b#2 SUCCESS", "b#3 SKIPPED"]
+
+
+def test_38_a_job_that_only_rules_start_waits_for_a_value_that_was_not_refused():
+    @workflow
+    def w():
+        b(a().start_on(event("go"))).start_on(event("now"))
+
+    sim = Sim(w)
+    sim.publish("go")
+    sim.end("a", is_refused=True)
+    sim.publish("now")
+    assert sim.story("b") == []
+    sim.publish("go")
+    sim.end("a")
+    assert sim.starts["b", 1].inputs == ((0, 2),)
+
+
+def test_38_a_stop_while_it_runs_makes_it_stopped_and_nothing_refused():
+    sim = one()
+    sim.ask("stop_job", "a")
+    sim.end("a", is_refused=True)
+    assert "refused" not in sim.of_job("a")[-1].value
+
+
+def test_38_resuming_keeps_what_was_refused_and_its_skips():
+    @workflow
+    def w():
+        b(a())
+        c()
+
+    sim = Sim(w)
+    sim.end("a", is_refused=True)
+    sim.end("c", "FAILED")
+    sim.ask("resume")
+    assert sim.running() == [("c", 2)]
+
+
 # --- 18 ---------------------------------------------------------------------------------------------------------------
 
 

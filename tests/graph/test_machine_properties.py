@@ -11,6 +11,7 @@ from aiflow.graph import machine
 from aiflow.graph.backlog import first_wanted
 from aiflow.graph.event import Draft
 from aiflow.graph.file import CHANGES
+from aiflow.graph.metadata import MetadataCondition
 
 quick = examples(25)
 ENDS = (None, None, None, "quiet", "never")
@@ -117,6 +118,16 @@ def test_15_a_job_that_was_asked_to_stop_ends_stopped_however_it_returns(drawn, 
 
 @quick
 @given(workflows(ends=ENDS), histories())
+def test_38_nothing_runs_on_an_end_that_was_refused(drawn, history):
+    sim = lived(drawn, history)
+    refused = {(e.key[4:], e.value["number"]) for e in sim.events if e.type == JOB and e.value.get("refused")}
+    names = [vertex.name for vertex in sim.plan.vertices]
+    for start in sim.starts.values():
+        assert not {(names[up], number) for up, number in start.inputs} & refused
+
+
+@quick
+@given(workflows(ends=ENDS), histories())
 def test_22_a_stopped_execution_ends_stopped_when_its_jobs_have_reported(drawn, history):
     sim = lived(drawn, history)
     assume(sim.status == "RUNNING")
@@ -155,8 +166,10 @@ def test_20_what_an_execution_still_waits_for_can_come(drawn, history):
         return
     starts = len(sim.starts)
     for outcome in ("SUCCESS", "FAILED", "STOPPED", "SKIPPED") * 3:
-        for key in (*KEYS, *sim.clocks, *FILES * bool(sim.plan.by_folder)):
-            if key in sim.clocks:
+        for key in (*KEYS, *sim.clocks, *FILES * bool(sim.plan.by_folder), *sim.changing):
+            if isinstance(key, MetadataCondition):
+                sim.change(key, execution_id=ME)
+            elif key in sim.clocks:
                 sim.tick(key)
             elif key in FILES:
                 sim.arrive(*key)
@@ -244,7 +257,7 @@ def test_34_resuming_keeps_what_succeeded_and_loses_no_place(drawn, history):
         sim.end(job, "STOPPED", number)
     assert sim.status == "STOPPED"
     taken = _taken_by_others(sim)  # these run again for those who have not taken all of them
-    kept = {job: n for job, n in sim.statuses().items() if n == "SUCCESS" and job not in taken}
+    kept = {job: n for job, n in sim.statuses().items() if n in ("SUCCESS", "REFUSED") and job not in taken}
     numbers = {v.name: sim.state.job(v.name).number for v in sim.plan.vertices}
     sim.ask("resume")
     skipped = {e.key[4:] for e, _ in sim.log if e.type == JOB and e.value["number"] > numbers[e.key[4:]]}

@@ -287,3 +287,12 @@ def predict_all_the_while(home: str, last: int, count: int) -> dict[str, int]:
             predicting.wait_for(last, count)
         predicting.check()
         return {"made": len(predicting.made), "versions": len(predicting.versions)}
+
+
+# --- for who waits ----------------------------------------------------------------------------------------------------
+
+
+def log_validated(home: str, value: float) -> str:
+    """Keep a version of the model knn that is VALIDATED."""
+    with af.Project(home=home) as project:
+        return str(project.models.get("knn").log(value, stage="VALIDATED"))

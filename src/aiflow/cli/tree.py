@@ -85,6 +85,8 @@ def _described(node: Node, parent: str) -> str:
     if len(parts) > _MOST_ALIKE:
         parts[3:-1] = [f"… {len(parts) - 4} more …"]
     notes = [node.name]
+    if node.job.role is not None:
+        notes.append(f"({node.job.role})")
     if node.mapped:
         notes.append("(for each)")
     if parts:

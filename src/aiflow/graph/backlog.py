@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiflow.graph.state import ExecutionState, JobState, Start
+from aiflow.graph.state import REFUSED, ExecutionState, JobState, Start
 
 __all__ = ["first_wanted"]
 
@@ -40,7 +40,7 @@ def _first_of(job: JobState, up: int, first: int) -> int:
         first = _first_in(job.left, up, first)
     if job.restart is not None:
         first = _first_in((job.restart,), up, first)
-    if job.used is not None and job.last != "SUCCESS":  # for `resume`
+    if job.used is not None and job.last not in ("SUCCESS", REFUSED):  # for `resume`
         first = _first_in((job.used,), up, first)
     return first
 

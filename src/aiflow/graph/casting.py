@@ -34,7 +34,7 @@ def check_role(node: Node, role: RoleSpec, args: tuple[Any, ...], kwargs: Mappin
             raise GraphError(f"{gives} is always kept, so persist=False makes no sense")
         if options.cache and role.role in (Role.WRITE_DATASET, Role.PUSH_MODEL):
             raise GraphError(f"{gives} does something each time it runs, so it cannot have cache={options.cache!r}")
-        if mapped:
+        if mapped and role.role is not Role.TRAIN:
             raise GraphError(f"{gives} cannot be mapped: call it once for each version")
     try:
         signature = node.job.signature

@@ -152,6 +152,11 @@ def _text(box: Box) -> str:
     return f"{text} ×{box.count}" if box.is_several else text
 
 
+def _more(box: Box) -> list[str]:
+    """Give what stands below the name: the role, and the status."""
+    return [text for text in (shorten(clean(box.role), _LONGEST), box.status_text if box.status else "") if text]
+
+
 def _nested(
     drawn: Picture,
     frame: int,
@@ -195,8 +200,8 @@ def _mermaid_text(text: str) -> str:
 
 def _mermaid_box(number: int, box: Box) -> str:
     opening, closing = _MERMAID_SHAPES[box.shape]
-    status = f"<br/>{box.status_text}" if box.status else ""
-    return f'n{number}{opening}"{_mermaid_text(_text(box))}{status}"{closing}'
+    more = "".join(f"<br/>{_mermaid_text(text)}" for text in _more(box))
+    return f'n{number}{opening}"{_mermaid_text(_text(box))}{more}"{closing}'
 
 
 def _mermaid_frame(number: int, label: str) -> tuple[str, str]:
@@ -231,7 +236,7 @@ def _dot_text(*lines: str) -> str:
 
 
 def _dot_box(number: int, box: Box) -> str:
-    label = _dot_text(_text(box), *([box.status_text] if box.status else []))
+    label = _dot_text(_text(box), *_more(box))
     hint = _dot_text(*(shorten(clean(line), 160) for line in box.hint.split("\n")))
     fill, edge = _PAINTS.get(_paint(box), ("", ""))
     colours = f', fillcolor="{fill}", color="{edge}"' if fill else ""

@@ -22,7 +22,7 @@ from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import stays_open, unreachable
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
-from aiflow.graph.state import IMPLIED, REQUESTED, ExecutionState, Feed, Firing, JobState, Run, Start, is_true
+from aiflow.graph.state import IMPLIED, REFUSED, REQUESTED, ExecutionState, Feed, Firing, JobState, Run, Start, is_true
 
 __all__ = ["Report", "can_start", "dispatch", "retry", "retry_delay", "settle", "step"]
 
@@ -30,10 +30,6 @@ _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_ST
 _ORDERED = (None, IfRunning.QUEUE, IfRunning.PARALLEL)
 _ENDING = "ENDING"
 """The status of a run whose end is decided and not in the log yet; nobody outside sees it."""
-
-
-_REFUSED = "REFUSED"
-"""How a job ended last whose success was refused: its status is SUCCESS, and what depends on it is skipped."""
 
 
 class Report(NamedTuple):
@@ -341,15 +337,15 @@ def _latest(state: ExecutionState, vertex: Vertex, up: int) -> int:
 def _outcome(event: Event) -> str:
     """Say how a job ended for those that depend on it: a success that was refused is none (rule 38)."""
     status: str = event.value["status"]
-    return _REFUSED if status == "SUCCESS" and event.value.get("refused") else status
+    return REFUSED if status == "SUCCESS" and event.value.get("refused") else status
 
 
 def _because(up: Vertex, status: str, event: Event) -> str:
     """Say why a dependant of `up` is skipped: what began it, however far up the graph."""
     reason = event.value.get("reason")
-    if reason and (event.value.get("inherited") or status == _REFUSED):
+    if reason and (event.value.get("inherited") or status == REFUSED):
         return str(reason)
-    verb = {"FAILED": "failed", "STOPPED": "was stopped", "SKIPPED": "was skipped"}[status]
+    verb = {"FAILED": "failed", "STOPPED": "was stopped", "SKIPPED": "was skipped", REFUSED: "was refused"}[status]
     return f"{up.name} {verb}" + (f" ({reason})" if reason and status == "SKIPPED" else "")
 
 

@@ -46,6 +46,7 @@ class Box:
     shape: Shape
     frame: int = -1
     count: int = 1
+    role: str = ""
     notes: tuple[str, ...] = ()
     hint: str = ""
     statuses: tuple[tuple[str, int], ...] = ()
@@ -265,6 +266,8 @@ def _box(nodes: Sequence[Node], frame: int, statuses: Mapping[str, str], in_a_ro
     shape = Shape.STREAM if node.job.is_stream else Shape.MAP if node.mapped else Shape.JOB
     counts = Counter(str(statuses[n.name]) for n in nodes if n.name in statuses)
     notes = [shape.value] if shape is not Shape.JOB else []
+    role = "" if node.job.role is None else str(node.job.role)
+    notes += [role] if role else []
     if node.options.runner not in (None, "thread"):
         notes.append(str(node.options.runner))
     if in_a_row:
@@ -279,6 +282,7 @@ def _box(nodes: Sequence[Node], frame: int, statuses: Mapping[str, str], in_a_ro
         shape=shape,
         frame=frame,
         count=len(nodes),
+        role=role,
         notes=tuple(notes),
         hint=_hint(node) if len(nodes) == 1 else _hint_of_many(nodes),
         statuses=tuple((s, counts[s]) for s in URGENCY if s in counts and s in tuple(JobStatus)),
@@ -294,6 +298,8 @@ def _hint(node: Node) -> str:
     function = getattr(node.job.function, "__name__", "")
     if function and function != node.name[len(node.body.prefix) :]:
         lines.append(f"job: {function}")
+    if node.job.role is not None:
+        lines.append(f"role: {node.job.role}")
     for option in fields(JobOptions):
         value = getattr(node.options, option.name)
         if option.name != "name" and value != getattr(_DEFAULTS, option.name):

@@ -129,13 +129,14 @@ class RoleSpec:
 
 
 class _Slot:
-    """Stands in a call for what aiflow puts there."""
+    """Stands in a call for what aiflow puts there, or for nothing."""
 
     def __repr__(self) -> str:
         return "…"
 
 
 SLOT: Any = _Slot()
+NOTHING: Any = _Slot()
 
 
 class Reading(NamedTuple):
@@ -147,12 +148,12 @@ class Reading(NamedTuple):
 
     @property
     def subject(self) -> Any:
-        """What is in the first place; None if nothing is."""
+        """What is in the first place; `NOTHING` if nothing is."""
         if self.first is None or self.first not in self.bound.arguments:
-            return None
+            return NOTHING
         value = self.bound.arguments[self.first]
         if self.bound.signature.parameters[self.first].kind is inspect.Parameter.VAR_POSITIONAL:
-            return value[0] if value else None
+            return value[0] if value else NOTHING
         return value
 
     def put(self, name: str | None, value: Any) -> None:
@@ -192,7 +193,7 @@ def read_call(
     ]
     problem = f"nothing is given for {' and '.join(missing)}" if missing else ""
     found = Reading(bound, first, problem)
-    if not problem and spec.takes and not spec.takes_anything and found.subject is None:
+    if not problem and spec.takes and not spec.takes_anything and found.subject is NOTHING:
         found = found._replace(problem="nothing is given in its place")
     return found
 

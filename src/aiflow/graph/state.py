@@ -15,6 +15,7 @@ from aiflow.graph.rule import Progress
 
 __all__ = [
     "IMPLIED",
+    "REFUSED",
     "REQUESTED",
     "ExecutionState",
     "Feed",
@@ -29,6 +30,9 @@ __all__ = [
 
 IMPLIED, REQUESTED = -1, -2
 """In `Start.rule`: started by its upstreams, or because somebody asked."""
+
+REFUSED = "REFUSED"
+"""In `JobState.last`: the status was SUCCESS, and what depends on the job is skipped all the same (rule 38)."""
 
 
 class Start(NamedTuple):

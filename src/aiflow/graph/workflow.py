@@ -86,6 +86,10 @@ class Workflow:
             raise ParameterError(
                 f"option 'if_running' {what} must be queue, ignore, parallel or merge, not {self.if_running!r}"
             )
+        if self.options.get("wait_for_models") not in (None, True, False):
+            raise ParameterError(
+                f"option 'wait_for_models' {what} must be True or False, not {self.options['wait_for_models']!r}"
+            )
         for key in ("context", "params"):
             function = self.options.get(key)
             if function is not None and not callable(function):

@@ -81,7 +81,8 @@ class Ended:
     changes
         What of the metadata changes with this end, if it is a success: all of it in the same transaction.
     gives
-        Which of the changes gives the value (a version, which has a number only then); or None.
+        Which of the changes gives the value (a version, which has a number only then), or which give the values of the
+        elements of a mapped job; or None.
     refused
         Why what depends on the job is skipped although it has succeeded; or None.
     """
@@ -96,7 +97,7 @@ class Ended:
     interrupted: bool = False
     state: str | None = None
     changes: tuple[Change, ...] = ()
-    gives: int | None = None
+    gives: int | tuple[int, ...] | None = None
     refused: str | None = None
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiflow.errors import ParameterError, StoreError
 from aiflow.graph.change import Change
+from aiflow.graph.metric import measures, number_of, subject_of
 from aiflow.graph.model import ModelVersion, Stage
 from aiflow.graph.role import Role, RoleSpec
 from aiflow.graph.version import Version
 from aiflow.graph.versions import use_of
+from aiflow.runners.base import Call
 from aiflow.runners.context import current_or_none
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
@@ -89,6 +92,9 @@ class Performed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Load the objects of models that are meant, call the function, and say what comes of it."""
+        context = current_or_none()
+        if context is not None and self.version is not None:
+            context.works_on = (self.version,)
         codec = self._codec()
         given = [one.version for one in (*args, *kwargs.values()) if type(one) is Loaded]
         used = dict.fromkeys(given if self.version is None else [self.version, *given])
@@ -96,6 +102,10 @@ class Performed:
         if inspect.iscoroutine(value):
             return self._after(value, codec, used)
         return self._with_uses(self.outcome(value, codec), used)
+
+    def compared(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        """Give the call as what tells whether it is equal to another one: versions stand for their objects."""
+        return Call(self.function, tuple(map(_version, args)), {k: _version(v) for k, v in kwargs.items()})
 
     async def _after(self, coming: Any, codec: Codec, used: Iterable[Version]) -> Outcome:
         return self._with_uses(self.outcome(await coming, codec), used)
@@ -117,6 +127,10 @@ class Performed:
 
 def _loaded(codec: Codec, value: Any) -> Any:
     return load_model(codec, value.version) if type(value) is Loaded else value
+
+
+def _version(value: Any) -> Any:
+    return value.version if type(value) is Loaded else value
 
 
 # --- what comes after the function, by role ---------------------------------------------------------------------------
@@ -152,6 +166,33 @@ def _pushed(job: Performed, value: Any, codec: Codec) -> Outcome:
     return Outcome(None, (_staged(_model(job), Stage.DEPLOYED),), 0)
 
 
+def _evaluated(job: Performed, value: Any, codec: Codec) -> Outcome:
+    if isinstance(value, Mapping):
+        return Outcome(value, _metrics(job, value))
+    if truth_of(value) is None and isinstance(value, Number):
+        raise ParameterError(
+            f"{job.__name__} returned {value!r}; a job with the role {job.spec} returns metrics with their names, such as "
+            f"{{'accuracy': {value!r}}}"
+        )
+    return Outcome(value)
+
+
+def _metrics(job: Performed, value: Mapping[Any, Any]) -> tuple[Change, ...]:
+    """Log what has a text for a name and a number for a value; what else is in a dict is only part of the job's value."""
+    numbers = [(name, number) for name, number in value.items() if isinstance(name, str) and _is_number(name, number)]
+    is_model = isinstance(job.version, ModelVersion)
+    subject = subject_of(job.version if is_model else None, None if is_model else job.version)
+    return (Change("log_metrics", {"metrics": measures(numbers), **subject._asdict()}),) if numbers else ()
+
+
+def _is_number(name: str, value: Any) -> bool:
+    try:
+        number_of(name, value)
+    except ParameterError:
+        return False
+    return True
+
+
 def _staged(version: ModelVersion, stage: Stage) -> Change:
     return Change("reach_stage", {"model": version.model, "number": version.number, "stage": str(stage)})
 
@@ -163,6 +204,8 @@ def _model(job: Performed) -> ModelVersion:
 
 _AFTER: Mapping[Role, Callable[[Performed, Any, Codec], Outcome]] = {
     Role.TRAIN: _trained,
+    Role.EVALUATE: _evaluated,
+    Role.MONITOR: _evaluated,
     Role.MODEL_VALIDATE: _validated,
     Role.PUSH_MODEL: _pushed,
 }

@@ -51,7 +51,7 @@ JOB_ENDED = """UPDATE job_executions SET status = ?, ended = ?, reason = ?, erro
     WHERE execution_id = ? AND job = ? AND number = ?"""
 JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, event_offset, attempt, execution_id, job, number)
     VALUES ('SKIPPED', ?, ?, ?, ?, 1, ?, ?, ?)
-    ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'SKIPPED', ended = excluded.ended, reason = excluded.reason"""
+    ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'SKIPPED', ended = excluded.ended, reason = excluded.reason, label = NULL"""
 
 ITEM_ADDED = "INSERT INTO items (execution_id, job, item, codec, value, blob, size) VALUES (?, ?, ?, ?, ?, ?, ?)"
 ITEMS_USED = "DELETE FROM items WHERE execution_id = ? AND job = ? AND item < ?"

@@ -49,7 +49,7 @@ class Stored(NamedTuple):
 
 
 class _Versions:
-    """Versions of datasets, models and artifacts, as what they say; their content is kept elsewhere."""
+    """Versions of datasets, models and artifacts, and lists of them, as what they say; their content is kept elsewhere."""
 
     name = "version"
 
@@ -57,14 +57,18 @@ class _Versions:
         self._home = home
 
     def handles(self, value: Any) -> bool:
-        return isinstance(value, Version)
+        some = value if type(value) is list and value else [value]
+        return all(isinstance(one, Version) for one in some)
 
     def dump(self, value: Any, file: Any) -> None:
-        file.write(json.dumps({"kind": value.kind, "row": value.to_row()}).encode())
+        one = value if type(value) is list else [value]
+        told = [{"kind": version.kind, "row": version.to_row()} for version in one]
+        file.write(json.dumps(told if type(value) is list else told[0]).encode())
 
     def load(self, file: BinaryIO) -> Any:
         told = json.load(file)
-        return version_of(told["kind"], told["row"], self._home)
+        found = [version_of(one["kind"], one["row"], self._home) for one in (told if type(told) is list else [told])]
+        return found if type(told) is list else found[0]
 
 
 class _Sink:

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from aiflow.graph.version import Version
 from aiflow.values.codec import Codec
 
 __all__ = ["cache_key", "code_hash"]
@@ -45,7 +46,9 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
         digest.update(repr(value).encode("utf-8", "backslashreplace"))
 
 
-def cache_key(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]], cache: Any, codec: Codec) -> str:
+def cache_key(
+    call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]], cache: Any, codec: Codec, role: str = ""
+) -> str:
     """Give the key under which the value of a call is found again.
 
     Parameters
@@ -54,14 +57,19 @@ def cache_key(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]], 
         The function, its arguments and keyword arguments.
     cache
         True: the hash of code and inputs; a function: its text, given the same arguments, stands for the inputs.
+    role
+        What the job does besides.
     """
     function, args, kwargs = call
     digest = hashlib.sha256(code_hash(function))
-    digest.update(f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}".encode())
+    digest.update(f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}{role}".encode())
     if callable(cache):
         digest.update(str(cache(*args, **kwargs)).encode("utf-8", "backslashreplace"))
         return digest.hexdigest()
     for value in (*args, *(kwargs[k] for k in sorted(kwargs))):
+        if isinstance(value, Version):  # what is in it counts, not how far it has come since
+            digest.update(f"{value.kind} {value.name} {getattr(value, 'hash', None) or value.number}".encode())
+            continue
         stored = codec.encode(value, "an input of a cached job")
         data = stored.blob or stored.data or ""
         digest.update(stored.codec.encode() + (data if isinstance(data, bytes) else data.encode()))
