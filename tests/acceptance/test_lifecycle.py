@@ -7,10 +7,10 @@ import threading
 from typing import Any
 
 import pytest
-from tests.acceptance.acts import PATIENCE, Gate, until
+from tests.acceptance.acts import PATIENCE, Gate, command_line, until
 
 import aiflow as af
-from aiflow.testing import run_until_idle
+from aiflow.testing import assert_replays, run_until_idle
 
 KNN = af.Model("knn")
 KILLED = -signal.SIGKILL
@@ -213,6 +213,34 @@ def test_a_count_of_arguments_that_fits_neither_reading_names_both(project):
 
 
 # ------------------------------------------------------------------------------------------------------------- waiting
+
+
+def test_38_what_waits_takes_no_worker_and_can_be_stopped(project):
+    @af.predict(KNN)
+    def answer(model, x):
+        return x
+
+    @af.job
+    def other(n):
+        return n
+
+    @af.workflow
+    def flow():
+        for n in range(6):
+            answer.options(name=f"answer_{n}")(n)
+        for n in range(3):
+            other.options(name=f"other_{n}")(n)
+
+    execution = project.start(flow)
+    until(
+        lambda: all(execution.job(f"other_{n}") and execution.job(f"other_{n}").status == "SUCCESS" for n in range(3))
+    )
+    execution.stop()
+    execution.wait(timeout=PATIENCE)
+    assert execution.status == "STOPPED"
+    log(project, "DEPLOYED")
+    run_until_idle(project)
+    assert execution.results("answer_0") == []
 
 
 def test_38_with_wait_for_models_false_it_fails_at_once_and_names_the_model(project):
@@ -421,6 +449,63 @@ def test_e9_every_batch_of_a_stream_is_trained_on_and_every_version_is_validated
 # ---------------------------------------------------------------------------------------------------------- live models
 
 
+def test_a_live_model_never_misses_and_never_mixes_over_many_deploys(project):
+    row = project.models.register(KNN)
+    for n in range(1, 51):
+        row.log(Multiplier(n))
+    row.deploy(1)
+    live = project.models.live("knn")
+    deployed, wrong, done = [1], [], threading.Event()
+    counted = [0, 0]
+
+    def predict(thread: int) -> None:
+        while not done.is_set():
+            before = deployed[0]
+            one, two = live.twins()
+            after = deployed[0]
+            counted[thread] += 1
+            if one != two or not before - 1 <= one <= after + 1:
+                wrong.append((before, one, two, after))
+
+    threads = [threading.Thread(target=predict, args=(thread,)) for thread in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(2, 51):
+            row.deploy(n)
+            deployed[0] = n
+            until(lambda: live.version.number == n, f"the live model swaps to {n}")  # noqa: B023
+            assert live.predict(2) == 2 * n
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+    assert min(counted) > 0
+    row.rollback()
+    until(lambda: live.predict(1) == 49)
+    assert live.version.number == 49
+
+
+def test_a_live_model_sees_a_deploy_and_a_rollback_of_another_process(project, tmp_path):
+    row = project.models.register(KNN)
+    row.log(Multiplier(1), stage="DEPLOYED")
+    row.log(Multiplier(2))
+    live = project.models.live("knn")
+    assert live.predict(3) == 3
+    command_line(tmp_path / "home", "model", "deploy", "knn:2")
+    until(lambda: live.predict(3) == 6)
+    assert live.version.number == 2
+
+
+def test_a_live_model_of_an_unknown_model_names_close_ones_and_without_a_deployed_one_says_so(project):
+    project.models.register(KNN)
+    with pytest.raises(af.NotFound, match="knn"):
+        project.models.live("kn")
+    with pytest.raises((af.AIFlowError, TimeoutError), match="knn"):
+        project.models.live("knn").predict(1)
+
+
 # --------------------------------------------------------------------------------------------------------------- deaths
 
 HEAD = """
@@ -474,3 +559,63 @@ DYING = (
         after(push(validate(version).after(score(version))))
 """
 )
+
+
+# --------------------------------------------------------------------------------------------------- examples, reduced
+
+
+def test_e8_a_batch_predictor_is_started_again_by_each_deployment(project):
+    log(project, "DEPLOYED")
+    seen: list[int] = []
+
+    @af.predict(KNN)
+    def answer(model):
+        seen.append(model["n"])
+        while not af.current().wait_stop(1.0):
+            pass
+
+    @af.workflow(ends="never")
+    def flow():
+        answer().restart_on(KNN.deployed)
+
+    execution = project.start(flow)
+    for n in (2, 3):
+        until(lambda: len(seen) == n - 1)  # noqa: B023
+        project.models.get("knn").log({"n": n}, stage="DEPLOYED")
+    until(lambda: len(seen) == 3)
+    execution.stop()
+    execution.wait(timeout=PATIENCE)
+    assert seen == [1, 2, 3]
+    assert_replays(execution)
+
+
+def test_a_refused_batch_of_a_stream_skips_its_push_and_the_next_one_goes_on(project):
+    @af.job
+    def batches():
+        yield from (5, 3, 7)
+
+    @af.train(KNN)
+    def fit(batch):
+        return {"n": batch}
+
+    @af.model_validate(KNN)
+    def validate(model, deployed):
+        return deployed is None or model["n"] > deployed["n"]
+
+    pushed: list[int] = []
+
+    @af.push_model(KNN)
+    def push(version):
+        pushed.append(version.number)
+
+    @af.workflow
+    def flow():
+        fitted = fit(batches())
+        push(validate(fitted))
+
+    execution = project.run(flow, timeout=PATIENCE)
+    runs = [(job.number, str(job.status)) for job in execution.jobs if job.job == "push"]
+    assert pushed[0] == 1
+    assert 3 in pushed
+    assert len(runs) == 3
+    assert stages(project)[2] == (3, "DEPLOYED")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.acts import PATIENCE, command_json, command_line, until
-from tests.children import alone, fork_together
+from tests.children import Fork, alone, fork_together
 
 import aiflow as af
 from aiflow.testing import ManualClock, project_for_tests, run_until_idle
@@ -748,3 +748,197 @@ def test_what_is_loaded_may_be_changed_without_changing_what_is_stored(project):
     except ValueError:
         pass  # read-only is an honest answer
     assert knn.latest().load()[0] == 0
+
+
+# ------------------------------------------------------------------------------------------------------- without a job
+
+
+def test_the_content_of_a_dataset_is_logged_without_a_workflow(project, tmp_path):
+    table = tmp_path / "table.csv"
+    row = project.datasets.register(af.Dataset("raw", uri=str(table), format="csv"))
+    with pytest.raises(af.NotFound, match=r"table\.csv"):
+        row.log()
+    for text in ("x\n1\n", "x\n1\n", "x\n2\n"):
+        table.write_text(text)
+        row.log()
+    assert sorted(v.number for v in row.versions()) == [1, 2]
+    assert changes(project, "DATASET_CHANGED") == [("DATASET_CHANGED", "raw", 1), ("DATASET_CHANGED", "raw", 2)]
+    assert list(row.latest().read()["x"]) == [2]
+    assert {event.execution_id for event in project.events.list(types=["DATASET_CHANGED"])} == {None}
+
+
+def test_content_that_does_not_fit_the_schema_is_refused_by_column_and_makes_no_version(project, tmp_path):
+    table = tmp_path / "table.csv"
+    row = project.datasets.register(
+        af.Dataset("raw", uri=str(table), format="csv", schema={"width": "float", "label": "str"})
+    )
+    for text in ("width,label\nwide,a\n", "label\na\n"):
+        table.write_text(text)
+        with pytest.raises(af.AIFlowError, match="width"):
+            row.log()
+    assert row.versions() == []
+    table.write_text("width,label\n1.5,a\n")
+    assert row.log().number == 1
+    assert project.events.count(types=["DATASET_CHANGED"]) == 1
+
+
+def test_numbers_of_datasets_and_artifacts_go_on_after_a_delete(project, tmp_path):
+    path = tmp_path / "file.txt"
+    for rows, kind in ((project.datasets, af.Dataset), (project.artifacts, af.Artifact)):
+        made = []
+        for text in "ab":
+            path.write_text(text)
+            made.append(rows.register(kind("thing", uri=str(path))).log().number)
+            rows.delete("thing")
+        assert made == [1, 2]
+
+
+# --------------------------------------------------------------------------------------------------- conditions as values
+
+
+def test_conditions_on_metadata_are_values(project):
+    knn, raw = af.Model("knn"), af.Dataset("raw", uri="/raw.csv")
+    assert knn.deployed == af.Model("knn").deployed
+    assert knn.deployed != knn.validated
+    assert (knn.metric("auc") < 0.9) == (af.Model("knn").metric("auc") < 0.9)
+    assert (knn.metric("auc") < 0.9) != (knn.metric("auc") <= 0.9)
+    assert "knn" in str(knn.deployed)
+    assert "auc" in str((knn.metric("auc") < 0.9) & raw.changed)
+    for wrong in (
+        lambda: knn.deployed and raw.changed,
+        lambda: not knn.deployed,
+        lambda: 0.1 < knn.metric("auc") < 0.9,
+    ):
+        with pytest.raises((af.AIFlowError, TypeError), match="&"):
+            wrong()
+
+
+def test_metrics_of_datasets_and_free_ones_meet_their_own_conditions_only(project):
+    raw = af.Dataset("raw", uri="/raw.csv")
+    project.datasets.register(raw)
+    project.models.register(af.Model("knn"))
+
+    @af.job
+    def note():
+        return True
+
+    @af.workflow(ends="never")
+    def flow():
+        note.options(name="of_data")().start_on(raw.metric("drift") > 0.5)
+        note.options(name="at_least")().start_on(af.metric("load") >= 2)
+        note.options(name="exactly")().start_on(af.metric("load") == 2)
+
+    execution = project.start(flow)
+    project.metrics.log("drift", 0.9, model="knn")
+    project.metrics.log("drift", 0.5, dataset="raw")
+    project.metrics.log("load", 1.5)
+    run_until_idle(project)
+    assert not any(execution.results(job) for job in ("of_data", "at_least", "exactly"))
+    project.metrics.log("drift", 0.51, dataset="raw")
+    project.metrics.log("load", 2)
+    run_until_idle(project)
+    assert [len(execution.results(job)) for job in ("of_data", "at_least", "exactly")] == [1, 1, 1]
+    execution.stop()
+
+
+def test_now_counts_the_newest_value_of_a_metric(project):
+    knn = af.Model("knn")
+    project.models.register(knn).log(1)
+    for value in (0.1, 0.95):
+        project.metrics.log("auc", value, model="knn")
+
+    @af.job
+    def note():
+        return True
+
+    @af.workflow(ends="quiet")
+    def flow():
+        note.options(name="low")().start_on((knn.metric("auc") < 0.5).now())
+        note.options(name="high")().start_on((knn.metric("auc") > 0.5).now())
+
+    execution = project.run(flow)
+    assert execution.results("high") == [True]
+    assert execution.results("low") == []
+
+
+# --------------------------------------------------------------------------------------------------------- many changes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_changes_of_a_model_agree_with_a_small_model_and_each_is_one_event(project, seed):
+    draw = random.Random(seed)
+    row = project.models.register(af.Model("knn"))
+    known: dict[int, str] = {}
+    for _ in range(60):
+        before, offset = dict(known), project.events.count()
+        number = draw.randint(1, len(known) + 1)
+        what = draw.choice(["log", "deploy", "deploy", "delete", "log deployed", "forget"])
+        if what == "log":
+            known[row.log(0).number] = "GENERATED"
+        elif what == "log deployed":
+            known = {n: "DEPRECATED" if stage == "DEPLOYED" else stage for n, stage in known.items()}
+            known[row.log(0, stage="DEPLOYED").number] = "DEPLOYED"
+        elif what == "forget":
+            if draw.random() < 0.2:
+                project.models.delete("knn")
+                row = project.models.register(af.Model("knn"))
+                known = dict.fromkeys(known, "gone")
+        elif known.get(number, "gone") in ("gone", "DELETED"):
+            with pytest.raises((af.NotFound, af.Conflict)):
+                row.deploy(number)
+        elif what == "deploy":
+            row.deploy(number)
+            if known[number] != "DEPLOYED":
+                known = {n: "DEPRECATED" if stage == "DEPLOYED" else stage for n, stage in known.items()}
+                known[number] = "DEPLOYED"
+        else:
+            row.delete(number)
+            known[number] = "DELETED"
+        here = {n: stage for n, stage in known.items() if stage not in ("gone", "DELETED")}
+        assert dict(versions_of(project)) == here, f"seed {seed}, after {what} {number}"
+        assert list(known) == list(range(1, len(known) + 1))  # never reused
+        if what != "forget":
+            changed = sum(known[n] != before.get(n) for n in known)
+            assert project.events.count() - offset == changed
+        deployed = [n for n, stage in known.items() if stage == "DEPLOYED"]
+        assert ([row.deployed.number] if row.deployed else []) == deployed
+
+
+def _deploy_for_ever(home: str, sign: str) -> None:
+    with af.Project("accept", home=home) as project:
+        row, n = project.models.get("knn"), 0
+        while True:
+            n += 1
+            row.log(n, stage="DEPLOYED") if n % 3 == 0 else row.deploy(1 + n % 3)
+            with open(sign, "a") as file:
+                file.write("x")
+
+
+def _deploy_and_be_killed(home: str, sign: str) -> int:
+    for after in (1, 2, 5, 9, 14):
+        path = Path(f"{sign}{after}")
+        started = Fork(_deploy_for_ever, home, str(path))
+        until(lambda: path.exists() and path.stat().st_size >= after)  # noqa: B023
+        started.kill()
+        assert started.wait().killed
+    return 0
+
+
+def test_a_process_that_is_killed_while_it_deploys_leaves_one_deployed_and_as_many_events_as_changes(tmp_path):
+    home = tmp_path / "home"
+    with af.Project("accept", home=home) as project:
+        knn = project.models.register(af.Model("knn"))
+        for n in range(3):
+            knn.log(n)
+        knn.deploy(1)
+    alone(_deploy_and_be_killed, str(home), str(tmp_path / "sign"))
+    with af.Project(home=home) as project:
+        told = changes(project)
+        [deployed] = project.models.get("knn").versions(stage="DEPLOYED")
+        ups = [number for type, _, number in told if type == "MODEL_DEPLOYED"]
+        downs = [number for type, _, number in told if type == "MODEL_DEPRECATED"]
+        assert ups[-1] == deployed.number
+        assert downs == ups[:-1]
+        assert [number for number, _ in versions_of(project)] == list(range(1, len(versions_of(project)) + 1))
+        for version in project.models.get("knn").versions():
+            version.load()

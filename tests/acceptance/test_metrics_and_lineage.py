@@ -200,6 +200,20 @@ def test_threads_that_log_at_once_lose_nothing(project):
     assert sorted((int(m.value), m.step) for m in history) == [(n, step) for n in range(6) for step in range(50)]
 
 
+def test_a_history_is_shown_as_text_and_as_a_picture_with_markup_escaped_and_nan_left_out(project):
+    name = "<script>alert(1)</script>"
+    for step, value in enumerate([0.1, math.nan, math.inf, 0.9]):
+        project.metrics.log(name, value, step)
+    history = project.metrics.history(name)
+    assert repr(history)
+    picture = next(
+        made for made in (getattr(history, show, lambda: None)() for show in ("_repr_html_", "_repr_svg_")) if made
+    )
+    assert "<svg" in picture
+    assert "<script>" not in picture
+    assert "nan" not in picture.lower().replace("not a number", "").split("<svg")[1].split("points=")[-1].split(">")[0]
+
+
 # ----------------------------------------------------------------------------------------------- without a workflow
 
 
