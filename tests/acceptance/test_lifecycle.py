@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.acceptance.acts import PATIENCE, Gate, command_line, until
+from tests.acceptance.acts import PATIENCE, Gate, command_line, until, write
 
 import aiflow as af
 from aiflow.testing import assert_replays, run_until_idle
@@ -81,6 +81,38 @@ def whole_life(runner: str) -> af.Workflow:
         answer([1, 2]).after(pushed)
 
     return life
+
+
+@pytest.mark.parametrize("runner", ["thread", "process", "inline"])
+def test_a_better_model_is_deployed_a_worse_one_is_not_and_never_are_two(project, runner):
+    life = whole_life(runner)
+    first = project.run(life, k=3)
+    assert isinstance(first.result("fit"), af.ModelVersion)
+    assert (first.result("fit").number, first.result("fit").execution_id) == (1, first.id)
+    assert first.result("fit").load() == {"k": 3}
+    assert first.result("answer") == [3, 6]
+    assert dict(project.models.get("knn").deployed.metrics) == {"accuracy": 0.3, "rows": 2}
+    worse = project.run(life, k=2)
+    assert worse.result("better") is None
+    assert worse.job("better").status == "SUCCESS"
+    for job in ("push", "answer"):
+        assert worse.job(job).status == "SKIPPED"
+    assert "knn 2 was not validated" in f"{worse.job('push').label} {worse.job('push').error} {worse.why('push')}"
+    third = project.run(life, k=5)
+    assert third.result("answer") == [5, 10]
+    assert stages(project) == [(1, "DEPRECATED"), (2, "GENERATED"), (3, "DEPLOYED")]
+    expected = [
+        ("GENERATED", 1),
+        ("VALIDATED", 1),
+        ("DEPLOYED", 1),
+        ("GENERATED", 2),
+        ("GENERATED", 3),
+        ("VALIDATED", 3),
+    ]
+    assert types(project)[:6] == expected
+    assert sorted(types(project)[6:]) == [("DEPLOYED", 3), ("DEPRECATED", 1)]
+    for execution in (first, worse, third):
+        assert_replays(execution)
 
 
 def test_events_that_jobs_cause_name_their_execution_and_reach_all(project):
@@ -163,6 +195,44 @@ def test_without_a_version_each_role_works_on_the_latest_of_the_stage_that_fits(
     ]
 
 
+def test_a_version_stands_for_the_model_also_when_another_job_passed_it_on_or_it_comes_by_name(project):
+    log(project, "GENERATED", "GENERATED", "DEPLOYED")
+
+    @af.job
+    def choose():
+        return af.current().project.models.get("knn").versions()[0]
+
+    @af.job
+    def pass_on(version):
+        return version
+
+    @af.evaluate(KNN)
+    def score(model, table, weight=1):
+        return {"n": model["n"] * weight * table}
+
+    @af.predict(KNN)
+    def answer(model, table):
+        return model["n"] * table
+
+    @af.workflow
+    def flow():
+        chosen = choose()
+        passed = pass_on(chosen)
+        score.options(name="direct")(chosen, 1)
+        score.options(name="passed")(passed, 1, 2)
+        score.options(name="named")(passed, table=1, weight=3)
+        answer.options(name="given")(passed, 10)
+        answer.options(name="left_out")(10)
+
+    execution = project.run(flow)
+    n = execution.result("choose").number
+    assert n != 3 or stages(project)[2][1] == "DEPLOYED"
+    assert execution.result("given") == 10 * n
+    assert execution.result("left_out") == 30
+    history = project.metrics.history("n", model=execution.result("choose"))
+    assert sorted(metric.value for metric in history) == [n, 2 * n, 3 * n]
+
+
 def test_a_job_that_an_event_started_works_on_the_version_of_that_event_and_not_on_the_newest(project, seen):
     row, pushed = log(project), []
 
@@ -215,6 +285,32 @@ def test_a_count_of_arguments_that_fits_neither_reading_names_both(project):
 # ------------------------------------------------------------------------------------------------------------- waiting
 
 
+def test_38_a_role_without_a_version_is_queued_says_what_it_waits_for_and_goes_on_when_there_is_one(project):
+    @af.predict(KNN)
+    def answer(model, x):
+        return model["n"] * x
+
+    @af.workflow
+    def flow():
+        answer(7)
+
+    execution = project.start(flow)
+    until(lambda: execution.job("answer") and execution.job("answer").label)
+    run_until_idle(project)
+    assert execution.job("answer").status == "QUEUED"
+    assert "waits for a version of knn" in execution.job("answer").label
+    assert execution.status == "RUNNING"
+    row = log(project, "GENERATED")  # predict works on a deployed one: this is none yet
+    run_until_idle(project)
+    assert execution.job("answer").status == "QUEUED"
+    row.deploy(1)
+    execution.wait(timeout=PATIENCE)
+    assert execution.status == "SUCCESS"
+    assert execution.result("answer") == 7
+    assert "waits" not in (execution.job("answer").label or "")
+    assert_replays(execution)
+
+
 def test_38_what_waits_takes_no_worker_and_can_be_stopped(project):
     @af.predict(KNN)
     def answer(model, x):
@@ -254,6 +350,24 @@ def test_38_with_wait_for_models_false_it_fails_at_once_and_names_the_model(proj
 
     with pytest.raises(af.ExecutionFailed, match="knn"):
         project.run(flow, timeout=PATIENCE)
+
+
+def test_38_base_waits_but_deployed_may_be_none(project):
+    base = af.Model("base")
+
+    @af.train(KNN, base=base)
+    def tune(base):
+        return [*base["l"], 1]
+
+    @af.workflow
+    def flow():
+        tune()
+
+    execution = project.start(flow)
+    until(lambda: execution.job("tune") and "waits for a version of base" in (execution.job("tune").label or ""))
+    project.models.get("base").log({"l": [0]}, stage="DEPLOYED")
+    execution.wait(timeout=PATIENCE)
+    assert execution.result("tune").load() == [0, 1]
 
 
 # ------------------------------------------------------------------------------------------------- refusals and failures
@@ -383,6 +497,24 @@ def built(role: Any) -> Any:
     return flow.graph
 
 
+def test_37_a_train_that_hits_the_cache_gives_the_old_version_and_no_event_and_push_may_not_be_cached(project):
+    @af.train(KNN, cache=True)
+    def fit(k):
+        return {"k": k}
+
+    @af.workflow
+    def flow(k: int):
+        fit(k)
+
+    versions = [project.run(flow, k=k).result("fit").number for k in (1, 1, 2)]
+    assert versions == [1, 1, 2]
+    assert types(project) == [("GENERATED", 1), ("GENERATED", 2)]
+    out = af.Dataset("out", uri="out.csv")
+    for role in (lambda: af.push_model(KNN, cache=True), lambda: af.write_dataset(out, cache=True)):
+        with pytest.raises(af.GraphError, match="cache"):
+            built(role)
+
+
 def test_another_declaration_of_a_dataset_is_a_conflict_before_anything_runs(project, tmp_path, seen):
     project.datasets.register(af.Dataset("raw", uri=str(tmp_path / "a.csv"), format="csv"))
 
@@ -406,6 +538,40 @@ def test_another_declaration_of_a_dataset_is_a_conflict_before_anything_runs(pro
 
 
 # --------------------------------------------------------------------------------------------------------------- events
+
+
+def test_a_metric_that_falls_starts_the_training_again_and_a_better_model_ends_that(project):
+    log(project, "DEPLOYED")
+
+    @af.monitor(KNN)
+    def watch(model, quality):
+        return {"auc": quality if model["n"] == 1 else 0.99}
+
+    @af.train(KNN)
+    def fit():
+        return {"n": 2}
+
+    @af.push_model(KNN)
+    def push(version):
+        return version.number
+
+    @af.job
+    def quality():
+        return af.current().event.value
+
+    @af.workflow(ends="never")
+    def flow():
+        watch(quality().start_on(af.event("quality")))
+        fitted = fit().start_on(KNN.metric("auc") < 0.9)
+        push(fitted)
+
+    execution = project.start(flow)
+    for value in (0.95, 0.5, 0.4, 0.3):
+        project.publish("quality", value)
+        run_until_idle(project)
+    execution.stop()
+    assert [metric.value for metric in project.metrics.history("auc", model="knn")] == [0.95, 0.5, 0.99, 0.99]
+    assert stages(project) == [(1, "DEPRECATED"), (2, "DEPLOYED")]
 
 
 def test_e9_every_batch_of_a_stream_is_trained_on_and_every_version_is_validated_and_pushed_once(project):
@@ -559,6 +725,22 @@ DYING = (
         after(push(validate(version).after(score(version))))
 """
 )
+
+
+def test_a_life_that_is_killed_in_every_job_has_each_version_event_and_metric_once(tmp_path):
+    home = tmp_path / "home"
+    flows = write(tmp_path / "flows.py", DYING)
+    command_line(home, "run", flows, code=KILLED)
+    for _ in range(5):
+        command_line(home, "run", "--resume", flows, code=KILLED)
+    command_line(home, "run", "--resume", flows)
+    with af.Project(home=home) as project:
+        assert stages(project) == [(1, "DEPLOYED")]
+        assert types(project) == [("GENERATED", 1), ("VALIDATED", 1), ("DEPLOYED", 1)]
+        assert [m.value for m in project.metrics.history("accuracy", model="knn")] == [0.5]
+        assert len(project.events.list(types=["METRIC_LOGGED"])) == 1
+        [execution] = project.executions.list()
+        assert execution.status == "SUCCESS"
 
 
 # --------------------------------------------------------------------------------------------------- examples, reduced

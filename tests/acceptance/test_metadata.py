@@ -623,6 +623,24 @@ def test_a_metric_condition_fires_for_each_value_that_fits_and_never_for_nan(pro
 # -------------------------------------------------------------------------------------------------------- command line
 
 
+def test_the_command_line_lists_models_datasets_and_artifacts_in_all_forms(tmp_path):
+    home = tmp_path / "home"
+    with af.Project("accept", home=home) as project:
+        project.models.register(af.Model("knn", description="neighbours")).log([1], stage="DEPLOYED")
+        project.datasets.register(af.Dataset("iris", uri="/data/iris.csv", format="csv"))
+        project.artifacts.register(af.Artifact("report", uri="/out/report.html", type="html"))
+    for what, name in (("models", "knn"), ("datasets", "iris"), ("artifacts", "report")):
+        rows = command_json(home, "list", what)
+        assert [row["name"] for row in rows] == [name]
+    assert command_json(home, "list", "models")[0]["description"] == "neighbours"
+    out, _ = command_line(home, "list", "models", "-o", "plain")
+    assert "knn" in out.split()
+    empty = tmp_path / "empty"
+    with af.Project("accept", home=empty):
+        pass
+    assert command_json(empty, "list", "artifacts") == []
+
+
 def test_the_command_line_shows_deploys_rolls_back_and_deletes_models(tmp_path):
     home = tmp_path / "home"
     with af.Project("accept", home=home) as project:
@@ -793,6 +811,22 @@ def test_numbers_of_datasets_and_artifacts_go_on_after_a_delete(project, tmp_pat
         assert made == [1, 2]
 
 
+def test_what_an_artifact_was_is_kept_though_its_file_is_gone_and_links_do_not_lead_out(project, tmp_path):
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "page.html").write_text("<p>1</p>")
+    row = project.artifacts.register(af.Artifact("report", uri=str(folder), type="html"))
+    first = row.log()
+    shutil.rmtree(folder)
+    assert first.read_text("page.html") == "<p>1</p>"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "page.html").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises((af.AIFlowError, OSError)):
+        row.log()
+    assert [v.number for v in row.versions()] == [1]
+
+
 # --------------------------------------------------------------------------------------------------- conditions as values
 
 
@@ -859,6 +893,33 @@ def test_now_counts_the_newest_value_of_a_metric(project):
     execution = project.run(flow)
     assert execution.results("high") == [True]
     assert execution.results("low") == []
+
+
+def test_a_workflow_that_starts_on_a_deployment_gets_number_and_stage_as_its_parameters(project):
+    from aiflow.testing import serving
+
+    knn = af.Model("knn")
+    row = project.models.register(knn)
+    row.log(0, stage="DEPLOYED")
+
+    @af.job
+    def note(number, stage):
+        return [number, stage]
+
+    @af.workflow(start_on=knn.deployed, if_running="queue")
+    def on_deploy(number: int = 0, stage: str = "?"):
+        note(number, stage)
+
+    with serving(project, on_deploy):
+        row.log(1, stage="DEPLOYED")
+        row.log(2)
+        row.deploy(1)
+        row.deploy(3)
+        row.deploy(3)
+        until(lambda: len(project.executions.list(workflow="on_deploy", status="SUCCESS")) == 3)
+        run_until_idle(project)
+    results = [execution.result("note") for execution in project.executions.list(workflow="on_deploy")]
+    assert sorted(tuple(result) for result in results) == [(n, "DEPLOYED") for n in (1, 2, 3)]
 
 
 # --------------------------------------------------------------------------------------------------------- many changes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.acts import command_json, command_line
 from tests.children import alone, fork_together
 
 import aiflow as af
@@ -343,3 +344,25 @@ def test_a_failed_job_makes_nothing_and_a_tracked_block_made_its_model(project, 
 
 
 # -------------------------------------------------------------------------------------------------------- command line
+
+
+def test_the_command_line_shows_compares_and_draws_metrics(tmp_path):
+    home = tmp_path / "home"
+    with af.Project("accept", home=home) as project:
+        row = project.models.register(KNN)
+        for number, value in ((1, 0.5), (2, math.nan)):
+            project.metrics.log("auc", value, 7, model=row.log(number))
+        for step in range(30):
+            project.metrics.log("loss", 1 / (step + 1), step)
+    shown = command_json(home, "metric", "show", "auc")
+    assert [row["value"] for row in shown] == [0.5, "NaN"]
+    assert [row["step"] for row in shown] == [7, 7]
+    compared = command_json(home, "metric", "compare", "auc", "--model", "knn")
+    assert [(row["number"], row["value"]) for row in compared] == [(1, 0.5), (2, "NaN")]
+    out, _ = command_line(home, "metric", "plot", "loss")
+    assert len(out.splitlines()) > 3
+    assert "loss" in out
+    assert "auc" in {row["name"] for row in command_json(home, "list", "metrics")}
+    _, err = command_line(home, "metric", "show", "acu", code=2)
+    assert "auc" in err
+    assert "Traceback" not in err
