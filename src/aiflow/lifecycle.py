@@ -18,6 +18,7 @@ from aiflow.ledger.book import decoded
 from aiflow.live import JobWork
 from aiflow.runners.base import Call
 from aiflow.runners.performed import Loaded, Performed
+from aiflow.runners.streamed import Followed, Streamed
 
 __all__ = ["Finder", "prepare"]
 
@@ -54,7 +55,10 @@ def prepare(work: JobWork, call: Call) -> Call:
     version = _version(work, spec, reading) if spec.takes else None
     for name in spec.asks:
         _answer(work, spec, reading, name)
-    return Call(Performed(function, spec, version, home), reading.bound.args, reading.bound.kwargs)
+    performed = Performed(function, spec, version, home)
+    if work.vertex.flows:
+        performed = Streamed(function, spec, version, home, work.vertex.stream)
+    return Call(performed, reading.bound.args, reading.bound.kwargs)
 
 
 def _is_chosen(work: JobWork, spec: RoleSpec, call: Call) -> bool:
@@ -73,7 +77,8 @@ def _is_chosen(work: JobWork, spec: RoleSpec, call: Call) -> bool:
 def _version(work: JobWork, spec: RoleSpec, reading: Reading) -> Version | None:
     """Find the version that a job works on, and put what the function gets of it into the first place."""
     found = reading.subject
-    if found is SLOT:
+    is_chosen = found is SLOT
+    if is_chosen:
         found = work.chosen("", lambda: _choose(work, spec))
     elif not spec.is_of(found):
         raise ParameterError(
@@ -81,7 +86,12 @@ def _version(work: JobWork, spec: RoleSpec, reading: Reading) -> Version | None:
             f"with @af.train({spec.name}) gives, or leave it out"
         )
     assert isinstance(found, ModelVersion)
-    reading.put(None, found if spec.role is Role.PUSH_MODEL else Loaded(found))
+    if spec.role is Role.PUSH_MODEL:
+        reading.put(None, found)
+    elif work.vertex.flows and (spec.role is Role.PREDICT or (spec.role is Role.MONITOR and is_chosen)):
+        reading.put(None, Followed(found))
+    else:
+        reading.put(None, Loaded(found))
     return found
 
 

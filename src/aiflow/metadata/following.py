@@ -15,7 +15,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from aiflow.errors import AIFlowError, NotFound, StoreError
+from aiflow.errors import AIFlowError, NotFound, Stopped, StoreError
 from aiflow.graph import version
 from aiflow.graph.event import Event, EventType
 from aiflow.graph.model import ModelVersion
@@ -62,6 +62,8 @@ class Follower:
         Set when a first object answers.
     problem
         Why what answers is not what is deployed, or None.
+    on_version
+        Called with each version that begins to answer, on the thread that has loaded it; or None.
     """
 
     def __init__(self, home: str, name: str, on_new_kind: Callable[[], None], project: Project | None = None) -> None:
@@ -73,6 +75,7 @@ class Follower:
         self.first = threading.Event()
         self.problem: AIFlowError | None = None
         self.is_closed = False
+        self.on_version: Callable[[ModelVersion], None] | None = None
         self._passed = 0  # up to where nobody needs to wait: what is deployed is large, or cannot be loaded
         self._told_at, self._retry_at = -inf, inf
         self._loading, self._changed = threading.Lock(), threading.Condition()
@@ -121,7 +124,7 @@ class Follower:
 
     def close(self) -> None:
         """Let go of the object, and hear of nothing any more; twice is fine."""
-        self.is_closed = True
+        self.is_closed, self.on_version = True, None
         if self._leave is not None:
             self._leave()
         with self._loading:
@@ -157,7 +160,7 @@ class Follower:
         """Have what is deployed answer, until nothing has happened meanwhile."""
         with self._loading:
             while self.seen != (told := self.told) and not self.is_closed:
-                found, self._retry_at = None, inf
+                found, before, self._retry_at = None, self.now[1], inf
                 try:
                     found = self._deployed()
                     if found is not None and found.size > LARGE and self.now[1] is not None:
@@ -168,6 +171,14 @@ class Follower:
                     self._tell(passed=told)
                     return
                 self._tell(seen=told)
+                if self.on_version is not None and found is not None and found != before:
+                    self._report(found, self.on_version)
+
+    def _report(self, found: ModelVersion, on_version: Callable[[ModelVersion], None]) -> None:
+        try:
+            on_version(found)
+        except (Exception, Stopped) as error:  # who wanted to know is gone, or the store cannot be written
+            logger.debug("That %s answers now could not be told: %s", found, error)
 
     def _tell(self, *, seen: int | None = None, passed: int | None = None) -> None:
         """Let those go on who wait for that."""

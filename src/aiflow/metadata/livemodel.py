@@ -118,6 +118,11 @@ class LiveModel:
             return f"the project is closed, and no deployment of {follower.name!r} is heard of any more"
         return None if follower.problem is None else str(follower.problem)
 
+    def _tell_of_versions(self, call: Callable[[ModelVersion], None]) -> None:
+        """Have something called with the version that answers now, and with each that will."""
+        self._follower.on_version = call
+        call(self.version)
+
     def close(self) -> None:
         """Let go of the object, and hear of deployments no more; twice is fine."""
         self._follower.close()

@@ -98,10 +98,16 @@ class Performed:
         codec = self._codec()
         given = [one.version for one in (*args, *kwargs.values()) if type(one) is Loaded]
         used = dict.fromkeys(given if self.version is None else [self.version, *given])
-        value = self.function(*(_loaded(codec, a) for a in args), **{k: _loaded(codec, v) for k, v in kwargs.items()})
+        value = self.function(
+            *(self.loaded(codec, a) for a in args), **{k: self.loaded(codec, v) for k, v in kwargs.items()}
+        )
         if inspect.iscoroutine(value):
             return self._after(value, codec, used)
         return self._with_uses(self.outcome(value, codec), used)
+
+    def loaded(self, codec: Codec, value: Any) -> Any:
+        """Give an argument as the function gets it: the object of a version that is meant."""
+        return load_model(codec, value.version) if type(value) is Loaded else value
 
     def compared(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
         """Give the call as what tells whether it is equal to another one: versions stand for their objects."""
@@ -123,10 +129,6 @@ class Performed:
         """Say what comes of what the function returned."""
         after = _AFTER.get(self.spec.role)
         return Outcome(value) if after is None else after(self, value, codec)
-
-
-def _loaded(codec: Codec, value: Any) -> Any:
-    return load_model(codec, value.version) if type(value) is Loaded else value
 
 
 def _version(value: Any) -> Any:
