@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -242,6 +243,40 @@ def test_a_file_that_does_not_fit_the_schema_is_refused_naming_column_and_row(
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(ParameterError, match=told):
         describe(tmp_path / "x.csv", "csv", {"n": "int", "x": "float"})
+
+
+def test_a_large_file_is_checked_as_strictly_as_a_small_one(tmp_path: Path, either: str) -> None:
+    path, schema = tmp_path / "large.csv", {"n": "int", "x": "float", "is_good": "bool"}
+    path.write_text("n,x,is_good,more\n" + f"1,2.5,true,{'abc def ' * 60}\n" * 9_000)
+    assert path.stat().st_size > 1 << 22
+    assert describe(path, "csv", schema)[2:] == (9_000, {**schema, "more": "str"})
+    for line, told in (
+        ("1_000,1,true,x", "column 'n' is 'int' by its schema, and row 9001 has '1_000'"),
+        ("2.0,1,true,x", "column 'n' is 'int' by its schema, and row 9001 has '2.0'"),
+        ("1,high,true,x", "column 'x' is 'float' by its schema, and row 9001 has 'high'"),
+        ("1,1,maybe,x", "column 'is_good' is 'bool' by its schema, and row 9001 has 'maybe'"),
+    ):
+        size = path.stat().st_size
+        with open(path, "a") as file:
+            file.write(line)
+        with pytest.raises(ParameterError, match=told):
+            describe(path, "csv", schema)
+        os.truncate(path, size)
+    with open(path, "a") as file:
+        file.write(",nan,,\n\n1\n1,2,true,x,and,more\n")
+    assert describe(path, "csv", schema).rows == 9_003
+
+
+def test_two_columns_of_one_name_are_two(tmp_path: Path, either: str) -> None:
+    (tmp_path / "x.csv").write_text("a,b,a\n1,2,3\n")
+    assert rows_of(read(tmp_path / "x.csv", "csv")) == [{"a": 1, "b": 2, "a.1": 3}]
+    assert describe(tmp_path / "x.csv", "csv").schema == {"a": "int", "b": "int", "a.1": "int"}
+
+
+def test_rows_that_end_with_a_comma_are_not_shifted(tmp_path: Path, either: str) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2,\n3,4,\n")
+    assert rows_of(read(tmp_path / "x.csv", "csv")) == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+    assert rows_of(read(tmp_path / "x.csv", "csv", {"a": "int"})) == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
 
 
 def test_more_columns_than_the_schema_names_are_no_mistake(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def dataset_change(
     schema: Mapping[str, Any] | None = None,
     told: Mapping[str, Any] | None = None,
     latest: DatasetVersion | None = None,
+    found: bool = False,
 ) -> Change:
     """Look at what is in a dataset now, and give the change that records it as a version.
 
@@ -48,6 +49,8 @@ def dataset_change(
         `hash` and `size` of what is elsewhere, as far as the caller knows them.
     latest
         The latest version, if the caller has it: what has not changed since is hashed, and not looked into again.
+    found
+        Whether it is recorded as what was found there, to be worked on; else as what was made.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def dataset_change(
     path = local_path(uri, folder)
     if path is None:
         _check_told(name, said)
-        return _dataset_change(name, uri=uri, format=format, schema=schema, **said)
+        return _dataset_change(name, found, uri=uri, format=format, schema=schema, **said)
     if said:
         raise ParameterError(f"dataset {name!r} is at {path}, which tells {' and '.join(said)} itself: leave them out")
     known = None
@@ -72,14 +75,14 @@ def dataset_change(
         known = Described(
             latest.hash, latest.size or 0, latest.rows, None if latest.schema is None else dict(latest.schema)
         )
-    found = describe(path, format, schema, known)
-    return _dataset_change(name, uri=os.path.abspath(path), format=format, **found._asdict())
+    described = describe(path, format, schema, known)
+    return _dataset_change(name, found, uri=os.path.abspath(path), format=format, **described._asdict())
 
 
-def _dataset_change(name: str, **fields: Any) -> Change:
+def _dataset_change(name: str, found: bool, **fields: Any) -> Change:
     schema = fields.pop("schema", None)
     given = {"hash": None, "size": None, "rows": None, "schema": None if schema is None else dict(schema)}
-    return Change("log_dataset", {"dataset": name, "fields": {**given, **fields}})
+    return Change("log_dataset", {"dataset": name, "fields": {**given, **fields}, "found": found})
 
 
 def _check_told(name: str, said: Mapping[str, Any]) -> None:
