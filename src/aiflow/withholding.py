@@ -90,7 +90,7 @@ class Withheld:
         find = self._finder()
         if role.takes == "model" and self._is_left_out(live, vertex, role, start):
             offsets = start.events if start.rule != IMPLIED else ()
-            if not (find.of_events(role.name, offsets, live.cause) or find.latest(role.name, role.stages)):
+            if not (find.of_events(role, offsets, live.cause) or find.latest(role.name, role.stages)):
                 return role.name
         if role.base is not None and not find.latest(role.base.name, BASE_STAGES) and _asks_for_base(node, role):
             return role.base.name

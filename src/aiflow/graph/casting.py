@@ -10,8 +10,7 @@ from typing import Any
 
 from aiflow.errors import GraphError
 from aiflow.graph.building import Graph, Node
-from aiflow.graph.change import Change
-from aiflow.graph.model import Model
+from aiflow.graph.change import Change, registration
 from aiflow.graph.role import Place, Role, RoleSpec, place_of
 
 __all__ = ["check_role", "registrations"]
@@ -69,11 +68,4 @@ def registrations(graph: Graph, folder: str) -> list[Change]:
                 known = found.setdefault((thing.kind, thing.name), [])
                 if all(thing.fields() != other.fields() for other in known):
                     known.append(thing)
-    changes = []
-    for (kind, name), things in found.items():
-        for thing in things:
-            fields = thing.fields()
-            if not isinstance(thing, Model):
-                fields["folder"] = folder
-            changes.append(Change("register", {"kind": kind, "name": name, "fields": fields}))
-    return changes
+    return [registration(thing, folder) for things in found.values() for thing in things]

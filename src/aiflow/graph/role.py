@@ -227,7 +227,8 @@ def place_of(
         if given.problem:
             raise GraphError(f"a call of {name} does not fit {name}{signature}: {given.problem}")
         return Place.NONE
-    if not given.problem and spec.role is Role.DATASET_VALIDATE:
+    is_asked = given.bound.arguments.get("dataset") is SLOT  # so the version has a place of its own
+    if not given.problem and (spec.role is Role.DATASET_VALIDATE or (spec.takes_anything and is_asked)):
         return Place.GIVEN
     chosen = read_call(spec, signature, args, kwargs, chosen=True)
     if not chosen.problem and args and gives(args[0]):

@@ -13,7 +13,7 @@ from aiflow.errors import ParameterError, Skip, Stopped
 from aiflow.graph.job import JobOptions
 from aiflow.runners.base import Call, Emitter, Ended, Failure, failure_of
 from aiflow.runners.context import JobContext, enter, leave
-from aiflow.runners.performed import Outcome
+from aiflow.runners.performed import Outcome, Performed
 
 __all__ = ["finish", "judge", "perform", "perform_async"]
 
@@ -98,10 +98,21 @@ def judge(error: BaseException, options: JobOptions, context: JobContext | None 
         return Ended("SKIPPED", reason=error.reason or "the job raised Skip")
     if isinstance(error, Stopped) and (context is None or context.stopping or context.is_over):
         return Ended("STOPPED", reason=str(error) or "the job raised Stopped")
-    failure = failure_of(error, skip_frames=1)
+    failure = failure_of(error, skip_frames=_frames_of_ours(error))
     ended = Ended("FAILED", error=failure, retryable=isinstance(error, options.retry_on), reason=str(failure)[:500])
     ended.interrupted = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
     return ended
+
+
+_OURS = (__name__, Performed.__module__)
+
+
+def _frames_of_ours(error: BaseException) -> int:
+    """Count the frames of a traceback that are about calling the user's function."""
+    count, trace = 0, error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
+        count, trace = count + 1, trace.tb_next
+    return count
 
 
 def finish(value: Any, options: JobOptions, asked: Sequence[int | str | None] = ()) -> Ended:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiflow.errors import ParameterError, StoreError
+from aiflow.graph.artifact import Artifact
 from aiflow.graph.change import Change
+from aiflow.graph.dataset import Dataset
 from aiflow.graph.metric import measures, number_of, subject_of
 from aiflow.graph.model import ModelVersion, Stage
+from aiflow.graph.place import local_path
 from aiflow.graph.role import Role, RoleSpec
 from aiflow.graph.version import Version
 from aiflow.graph.versions import use_of
@@ -23,6 +26,8 @@ from aiflow.runners.base import Call
 from aiflow.runners.context import current_or_none
 from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored
+from aiflow.values.contents import artifact_change, dataset_change
+from aiflow.values.data import write
 
 __all__ = ["Loaded", "Outcome", "Performed", "kept_model", "load_model"]
 
@@ -84,10 +89,14 @@ class Performed:
         What it works on, or None.
     home
         The home, whose blobs keep the objects of models.
+    folder
+        Where relative uris begin.
     """
 
-    def __init__(self, function: Callable[..., Any], spec: RoleSpec, version: Version | None, home: str) -> None:
-        self.function, self.spec, self.version, self.home = function, spec, version, home
+    def __init__(
+        self, function: Callable[..., Any], spec: RoleSpec, version: Version | None, home: str, folder: str = ""
+    ) -> None:
+        self.function, self.spec, self.version, self.home, self.folder = function, spec, version, home, folder
         self.__name__ = getattr(function, "__name__", repr(function))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -179,11 +188,52 @@ def _evaluated(job: Performed, value: Any, codec: Codec) -> Outcome:
     return Outcome(value)
 
 
+def _checked(job: Performed, value: Any, codec: Codec) -> Outcome:
+    if truth_of(value) is False:
+        of = f" ({job.version})" if job.version is not None else ""
+        raise ValueError(f"{job.__name__} returned False: the data of {job.spec.name!r}{of} are not as they should be")
+    return Outcome(value) if truth_of(value) else _evaluated(job, value, codec)
+
+
+def _written(job: Performed, value: Any, codec: Codec) -> Outcome:
+    dataset = job.spec.subject
+    assert isinstance(dataset, Dataset)
+    if job.spec.is_of(value):  # the function has recorded it itself
+        return Outcome(value)
+    if value is not None:
+        path = local_path(dataset.uri, job.folder)
+        if path is None:
+            raise ParameterError(
+                f"{job.__name__} returned {_kind(value)}, and dataset {job.spec.name!r} is at {dataset.uri!r}, where aiflow does not "
+                "write: write it in the function, and return None"
+            )
+        write(value, path, dataset.format, dataset.schema, f"the value that {job.__name__!r} returned")
+    change = dataset_change(dataset.name, dataset.uri, job.folder, dataset.format, dataset.schema)
+    return Outcome(None, (change,), 0)
+
+
+def _reported(job: Performed, value: Any, codec: Codec) -> Outcome:
+    artifact = job.spec.subject
+    assert isinstance(artifact, Artifact)
+    if job.spec.is_of(value):  # the function has recorded it itself
+        return Outcome(value)
+    if artifact.uri is None:
+        raise ParameterError(
+            f"artifact {artifact.name!r} was declared without a uri, so nobody knows where it is: af.Artifact({artifact.name!r}, uri=…)"
+        )
+    path = local_path(artifact.uri, job.folder)
+    return Outcome(None, (artifact_change(artifact.name, path, artifact.type, codec.blobs, artifact.uri),), 0)
+
+
+def _kind(value: Any) -> str:
+    return f"something of the type {type(value).__name__}"
+
+
 def _metrics(job: Performed, value: Mapping[Any, Any]) -> tuple[Change, ...]:
     """Log what has a text for a name and a number for a value; what else is in a dict is only part of the job's value."""
     numbers = [(name, number) for name, number in value.items() if isinstance(name, str) and _is_number(name, number)]
-    is_model = isinstance(job.version, ModelVersion)
-    subject = subject_of(job.version if is_model else None, None if is_model else job.version)
+    of = job.version or job.spec.subject
+    subject = subject_of(None, of) if job.spec.takes == "dataset" else subject_of(of)
     return (Change("log_metrics", {"metrics": measures(numbers), **subject._asdict()}),) if numbers else ()
 
 
@@ -206,6 +256,9 @@ def _model(job: Performed) -> ModelVersion:
 
 _AFTER: Mapping[Role, Callable[[Performed, Any, Codec], Outcome]] = {
     Role.TRAIN: _trained,
+    Role.WRITE_DATASET: _written,
+    Role.WRITE_ARTIFACT: _reported,
+    Role.DATASET_VALIDATE: _checked,
     Role.EVALUATE: _evaluated,
     Role.MONITOR: _evaluated,
     Role.MODEL_VALIDATE: _validated,

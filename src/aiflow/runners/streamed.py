@@ -39,16 +39,22 @@ class Streamed(Performed):
 
     Parameters
     ----------
-    function, spec, version, home
+    function, spec, version, home, folder
         See `Performed`.
     is_stream
         Whether it yields items.
     """
 
     def __init__(
-        self, function: Callable[..., Any], spec: RoleSpec, version: Version | None, home: str, is_stream: bool
+        self,
+        function: Callable[..., Any],
+        spec: RoleSpec,
+        version: Version | None,
+        home: str,
+        folder: str,
+        is_stream: bool,
     ) -> None:
-        super().__init__(function, spec, version, home)
+        super().__init__(function, spec, version, home, folder)
         self.is_stream = is_stream
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
