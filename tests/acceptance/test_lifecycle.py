@@ -465,6 +465,26 @@ def test_a_train_whose_process_dies_or_whose_value_cannot_be_stored_leaves_no_ve
     assert types(project) == []
 
 
+def test_numbers_that_are_none_fail_an_evaluation_whole_or_are_not_logged(project):
+    log(project, "GENERATED")
+
+    @af.evaluate(KNN)
+    def score(model):
+        return {"good": 1.0, "bad": "high"}
+
+    @af.workflow
+    def flow():
+        score()
+
+    try:
+        project.run(flow)
+    except af.ExecutionFailed as error:
+        assert "bad" in str(error)
+        assert project.events.list(types=["METRIC_LOGGED"]) == []
+    else:
+        assert [metric.name for metric in project.metrics.list()] == ["good"]
+
+
 def test_a_stopped_train_makes_no_version(project):
     gate = Gate()
 
@@ -612,7 +632,66 @@ def test_e9_every_batch_of_a_stream_is_trained_on_and_every_version_is_validated
     assert len(types(project)) == 5 + 3 + 3 + 2
 
 
+def test_a_training_stream_makes_a_version_of_each_item_that_it_yields(project):
+    @af.train(KNN)
+    def fit():
+        for n in (1, 2, 3):
+            yield {"n": n}
+
+    @af.evaluate(KNN)
+    def score(model):
+        return {"n": model["n"]}
+
+    @af.workflow
+    def flow():
+        score(fit())
+
+    project.run(flow, timeout=PATIENCE)
+    assert stages(project) == [(n, "GENERATED") for n in (1, 2, 3)]
+    for version in project.models.get("knn").versions():
+        assert dict(version.metrics) == {"n": version.number}
+
+
 # ---------------------------------------------------------------------------------------------------------- live models
+
+
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_e10_a_stream_predictor_takes_each_new_version_without_a_restart(project, runner):
+    row = project.models.register(KNN)
+    row.log(Multiplier(1), stage="DEPLOYED")
+    seen: list[list[int]] = []
+
+    @af.job
+    def ask(items: af.Stream):
+        for item in items:
+            seen.append(item)
+            yield item
+
+    @af.predict(KNN, runner=runner)
+    def answer(live):
+        import time
+
+        while not af.current().stopping:
+            yield [live.version.number, live.predict(10), af.current().attempt]
+            time.sleep(0.002)
+
+    @af.workflow(ends="never")
+    def flow():
+        ask(answer())
+
+    execution = project.start(flow)
+    for n in (1, 2, 3):
+        if n > 1:
+            row.log(Multiplier(n), stage="DEPLOYED")
+        until(lambda: seen and seen[-1][0] == n, f"version {n}")  # noqa: B023
+    execution.stop()
+    execution.wait(timeout=PATIENCE)
+    assert len([job for job in execution.jobs if job.job == "answer"]) == 1
+    assert {attempt for _, _, attempt in seen} == {1}
+    numbers = [number for number, _, _ in seen]
+    assert numbers == sorted(numbers)
+    assert sorted(set(numbers)) == [1, 2, 3]
+    assert all(value in (10 * number, 10 * (number + 1)) for number, value, _ in seen)  # it may swap between the two
 
 
 def test_a_live_model_never_misses_and_never_mixes_over_many_deploys(project):
@@ -771,6 +850,48 @@ def test_e8_a_batch_predictor_is_started_again_by_each_deployment(project):
     assert_replays(execution)
 
 
+def test_e13_the_preprocessing_never_restarts_and_the_stages_come_in_their_order(project):
+    gate = threading.Semaphore(0)
+
+    @af.transform
+    def preprocess():
+        for n in (1, 2, 3):
+            assert gate.acquire(timeout=PATIENCE)
+            yield n
+
+    @af.train(KNN)
+    def fit(batch):
+        return Multiplier(batch)
+
+    @af.model_validate(KNN)
+    def validate(model, deployed):
+        return deployed is None or model.k > deployed.k
+
+    @af.push_model(KNN)
+    def push(version): ...
+
+    @af.job
+    def followed():
+        return af.current().event.value["number"]
+
+    @af.workflow(ends="quiet")
+    def flow():
+        push(validate(fit(preprocess())))
+        followed().start_on(KNN.deployed)
+
+    execution = project.start(flow)
+    for n in (1, 2, 3):
+        gate.release()
+        until(lambda: len(execution.results("followed")) == n)  # noqa: B023
+    execution.wait(timeout=PATIENCE)
+    assert execution.status == "SUCCESS"
+    assert len([job for job in execution.jobs if job.job == "preprocess"]) == 1
+    assert execution.results("followed") == [1, 2, 3]
+    one = [stage for stage, number in types(project) if number == 2]
+    assert one == ["GENERATED", "VALIDATED", "DEPLOYED", "DEPRECATED"]
+    assert stages(project) == [(1, "DEPRECATED"), (2, "DEPRECATED"), (3, "DEPLOYED")]
+
+
 def test_a_refused_batch_of_a_stream_skips_its_push_and_the_next_one_goes_on(project):
     @af.job
     def batches():
@@ -801,3 +922,234 @@ def test_a_refused_batch_of_a_stream_skips_its_push_and_the_next_one_goes_on(pro
     assert 3 in pushed
     assert len(runs) == 3
     assert stages(project)[2] == (3, "DEPLOYED")
+
+
+# ---------------------------------------------------------------------------------------------------------- hard cases
+
+
+def test_a_version_that_is_deleted_before_its_push_is_not_deployed(project):
+    gate = Gate()
+    log(project, "DEPLOYED")
+
+    @af.train(KNN)
+    def fit():
+        return {"n": 2}
+
+    @af.job
+    def pause(version):
+        gate.stand()
+        return version
+
+    @af.push_model(KNN)
+    def push(version): ...
+
+    @af.workflow
+    def flow():
+        push(pause(fit()))
+
+    execution = project.start(flow)
+    gate.wait_for_one()
+    project.models.get("knn").delete(2)
+    gate.open()
+    execution.wait(timeout=PATIENCE)
+    assert execution.status == "FAILED"
+    assert "knn:2" in str(execution.job("push").error)
+    assert stages(project) == [(1, "DEPLOYED")]
+    assert types(project) == [("DEPLOYED", 1), ("GENERATED", 2), ("DELETED", 2)]
+
+
+def test_a_deployed_version_that_is_validated_again_stays_deployed(project):
+    log(project, "GENERATED", "DEPLOYED")
+    before = types(project)
+
+    @af.job
+    def deployed():
+        return af.current().project.models.get("knn").deployed
+
+    @af.model_validate(KNN)
+    def validate(model):
+        return model["n"] == 2
+
+    @af.workflow
+    def flow():
+        validate(deployed())
+
+    project.run(flow, check=False)
+    assert stages(project) == [(1, "GENERATED"), (2, "DEPLOYED")]
+    assert types(project) == before
+
+
+def test_what_is_predicted_with_is_what_was_deployed_when_the_job_began(project):
+    gate = Gate()
+    row = log(project, "DEPLOYED", "GENERATED")
+
+    @af.predict(KNN)
+    def answer(model):
+        gate.stand()
+        return model["n"]
+
+    @af.workflow
+    def flow():
+        answer()
+
+    execution = project.start(flow)
+    gate.wait_for_one()
+    row.deploy(2)
+    gate.open()
+    execution.wait(timeout=PATIENCE)
+    assert execution.result("answer") == 1
+    assert project.run(flow).result("answer") == 2
+
+
+def test_two_executions_that_push_at_once_leave_one_deployed_and_an_even_book(project):
+    @af.train(KNN)
+    def fit(k):
+        return k
+
+    @af.push_model(KNN)
+    def push(version): ...
+
+    @af.workflow(if_running="parallel", max_parallel=4)
+    def flow(k: int):
+        push(fit(k))
+
+    executions = [project.start(flow, k=k) for k in range(6)]
+    for execution in executions:
+        execution.wait(timeout=PATIENCE)
+        assert execution.status == "SUCCESS"
+    told = types(project)
+    ups = [number for type, number in told if type == "DEPLOYED"]
+    downs = [number for type, number in told if type == "DEPRECATED"]
+    assert sorted(ups) == [1, 2, 3, 4, 5, 6]
+    assert downs == ups[:-1]
+    assert [number for number, stage in stages(project) if stage == "DEPLOYED"] == [ups[-1]]
+
+
+def test_a_run_that_failed_at_its_push_and_is_resumed_pushes_the_version_that_was_trained(project, seen):
+    @af.train(KNN)
+    def fit():
+        seen.append("fit")
+        return {"n": 1}
+
+    @af.push_model(KNN)
+    def push(version):
+        seen.append(version.number)
+        if len(seen) == 2:
+            raise OSError("the shop is closed")
+
+    @af.workflow
+    def flow():
+        push(fit())
+
+    execution = project.run(flow, check=False)
+    assert execution.status == "FAILED"
+    assert stages(project) == [(1, "GENERATED")]
+    execution.resume()
+    until(lambda: execution.status == "SUCCESS")
+    assert seen == ["fit", 1, 1]
+    assert types(project) == [("GENERATED", 1), ("DEPLOYED", 1)]
+
+
+def test_a_part_of_a_life_runs_on_a_version_that_is_given(project):
+    row = log(project, "GENERATED", "GENERATED")
+
+    @af.train(KNN)
+    def fit():
+        return {"n": 99}
+
+    @af.evaluate(KNN)
+    def score(model):
+        return {"n": model["n"]}
+
+    @af.workflow
+    def flow():
+        score(fit())
+
+    project.run(flow, given={"fit": row.version(1)})
+    assert len(row.versions()) == 2
+    assert dict(row.version(1).metrics) == {"n": 1}
+
+
+def test_trainings_in_parallel_and_over_a_list_and_of_async_functions_each_make_a_version(project):
+    @af.train(KNN)
+    async def fit(k):
+        return {"k": k}
+
+    @af.evaluate(KNN)
+    def score(model):
+        return {"k": model["k"]}
+
+    @af.job
+    def numbers():
+        return [3, 4, 5]
+
+    @af.workflow
+    def flow():
+        score(fit(1))
+        score(fit.options(name="big", retries=1)(2))
+        fit.options(name="many").map(numbers())
+
+    execution = project.run(flow, timeout=PATIENCE)
+    values = sorted(version.load()["k"] for version in project.models.get("knn").versions())
+    assert values == [1, 2, 3, 4, 5]
+    assert [number for number, _ in stages(project)] == [1, 2, 3, 4, 5]
+    assert [version.load()["k"] for version in execution.result("many")] == [3, 4, 5]
+    assert execution.result("fit").metrics == {"k": 1}
+    assert execution.result("big").metrics == {"k": 2}
+
+
+def test_a_life_may_be_a_part_of_another_workflow(project):
+    life = whole_life("inline")
+
+    @af.workflow
+    def outer():
+        life(4)
+
+    execution = project.run(outer)
+    assert execution.result("life.answer") == [4, 8]
+    assert stages(project) == [(1, "DEPLOYED")]
+
+
+def test_models_are_those_of_the_home_and_a_change_through_one_project_is_seen_in_another(project, tmp_path):
+    with af.Project("other", home=tmp_path / "home") as other:
+        row = other.models.register(KNN)
+        row.log({"n": 1})
+        assert project.models.get("knn").id == row.id
+
+        @af.predict(KNN)
+        def answer(model):
+            return model["n"]
+
+        @af.workflow
+        def flow():
+            answer()
+
+        execution = project.start(flow)
+        until(lambda: execution.job("answer") and execution.job("answer").label)
+        row.deploy(1)
+        execution.wait(timeout=PATIENCE)
+        assert execution.result("answer") == 1
+
+
+def test_a_callback_that_hears_of_a_deployment_finds_it_done(project):
+    row = log(project, "DEPLOYED", "GENERATED", "GENERATED")
+    found: list[tuple[int, int, str]] = []
+
+    def heard(event: af.Event) -> None:
+        number = event.value["number"]
+        found.append((number, row.deployed.number, str(row.version(number).stage)))
+
+    with project.subscribe(heard, types=["MODEL_DEPLOYED"]):
+        for number in (2, 3):
+            row.deploy(number)
+            until(lambda: len(found) == number - 1)  # noqa: B023
+    assert found == [(2, 2, "DEPLOYED"), (3, 3, "DEPLOYED")]
+
+
+def test_markup_in_a_model_is_escaped_where_it_is_shown(project):
+    row = project.models.register(af.Model("<b>bold</b>", description="<script>alert(1)</script>"))
+    row.log(1, description="<img src=x>")
+    page = row._repr_html_()
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "<b>bold" not in page
