@@ -554,6 +554,14 @@ class Engine:
         ended.stored = None
         return self.store.codec.encode(ended.value, f"the value of job {key.job!r}")
 
+    def item_of(self, work: JobWork, outcome: Outcome) -> tuple[Any, Stored]:
+        """Do what changes of the metadata with an item, and give the item, which may be a version made only now; in a turn."""
+        ended = Ended("SUCCESS", outcome.value, changes=outcome.changes, gives=outcome.gives)
+        stored = self._make_changes(work, ended)
+        if stored is None and type(ended.value) is Stored:
+            stored = ended.value
+        return ended.value, stored or self.store.codec.encode(ended.value, f"an item of job {work.key.job!r}")
+
     def _note_origin(self, work: JobWork, origin: tuple[str, str, int]) -> None:
         """Note that the value of a run is that of an equal call."""
         execution_id, job, number, _ = work.key

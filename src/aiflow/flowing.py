@@ -13,9 +13,11 @@ from aiflow.errors import StoreError
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import ExecutionState
 from aiflow.graph.stream import Stream
+from aiflow.graph.versions import version_of
 from aiflow.runners.base import Ended, Failure
 from aiflow.runners.channel import Channel, ChannelStream, Mark
 from aiflow.runners.context import JobContext
+from aiflow.runners.performed import Outcome
 from aiflow.runners.piping import checked
 from aiflow.values.codec import Stored
 
@@ -189,10 +191,18 @@ class StreamOutlet:
 
     def accept(self, item: Any, state: str | None, truth: Any = None) -> bool:
         """Pass an item on without waiting; False if the next one should wait for room."""
-        if self._is_checked and type(item) is not Stored:
+        if (
+            self._is_checked
+            and type(item) is not Stored
+            and (type(item) is not Outcome or type(item.value) is not Stored)
+        ):
             item, truth = checked(item, self._options, self._vertex.asked_outputs)
         if self._context.is_over:
             self._context.refuse_to_go_on()
+        if type(item) is Outcome and (
+            self._lines or self._record is None
+        ):  # who takes it through memory has it at once
+            item = self._done(item)
         if self._record is not None and not self._record.add(item, state, truth, self._is_brisk()):
             self._context.refuse_to_go_on()
         self.state = state
@@ -202,6 +212,15 @@ class StreamOutlet:
         if not self._vertex.takes and self._lines and self._is_mark_due():
             self._mark(state)
         return not self.is_full
+
+    def _done(self, outcome: Outcome) -> Any:
+        """Have done what changes with an item, and give the item."""
+        given = self._context.change(*outcome.changes)
+        if outcome.gives is None:
+            return outcome.value
+        return version_of(
+            outcome.changes[outcome.gives].gives or "", given[outcome.gives], str(self._context.project.home)
+        )
 
     @property
     def is_full(self) -> bool:

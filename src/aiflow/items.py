@@ -12,6 +12,7 @@ from aiflow.graph.backlog import first_wanted
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.live import JobWork, Live
+from aiflow.runners.performed import Outcome
 from aiflow.store.store import ITEM_ADDED, ITEMS_COUNTED, ITEMS_USED, STATE_SAVED
 from aiflow.turns import Entry
 from aiflow.values.codec import Stored
@@ -56,7 +57,7 @@ class Items:
         yields it again.
         """
         stored = item
-        if type(item) is not Stored:
+        if type(item) is not Stored and type(item) is not Outcome:
             stored = self.engine.store.codec.encode(item, f"an item of job {work.key.job!r}")
         entry = Entry(lambda: self._take(work, item, stored, state, truth, before))
         return self.engine.turns.leave(entry, may_wait=may_wait)
@@ -82,6 +83,8 @@ class Items:
             return False
         if live.works.get((index, number)) is not work or live.state.status is not ExecutionStatus.RUNNING:
             return False
+        if type(item) is Outcome:
+            item, stored = engine.item_of(work, item)
         at = job.items + 1
         value: dict[str, Any] = {"number": number, "item": at}
         if truth is not None:

@@ -194,6 +194,7 @@ def die_at_each_commit(folder: str, after: bool, workers: int, what: str = "twen
         "twenty": (run_and_die, check_twenty),
         "rain": (rain_and_die, lambda home, looks: check_rain(home)),
         "life": (live_and_die, lambda home, looks: check_life(home)),
+        "school": (learn_and_die, lambda home, looks: check_school(home)),
     }[what]
     stayed = Counter[str]()
     with tempfile.TemporaryDirectory(dir=folder) as root:
@@ -360,6 +361,66 @@ def _check_versions(home: Path) -> None:
         assert [(m.value, m.number) for m in project.metrics.history("size", model="mean")] == [(2.0, 2)]
         (execution,) = project.executions.list()
         assert {j.job for j in execution.jobs if j.status == "SKIPPED"} == {"push3"}
+
+
+# --- a stream that trains ---------------------------------------------------------------------------------------------
+
+LESSONS = 6
+
+
+@af.train(MEAN)
+def learn(n: int) -> Iterator[float]:
+    """Train a model with each lesson; how far is known by nothing but the state."""
+    note()
+    state = af.current().state
+    for i in range(state.get("next", 1), n + 1):
+        state["next"] = i + 1
+        yield float(i)
+
+
+@af.monitor(MEAN)
+def worry(model: Any, n: int) -> Iterator[dict[str, float]]:
+    note()
+    state = af.current().state
+    for i in range(state.get("next", 1), n + 1):
+        state["next"] = i + 1
+        yield {"worry": float(i)}
+
+
+@af.job
+def report(metrics: dict[str, float]) -> None:
+    note()
+
+
+@af.workflow
+def school() -> None:
+    """Each version that a stream trains is approved and pushed; another stream logs metrics of the deployed one."""
+    push(approve(learn(LESSONS)))
+    report(worry(LESSONS))
+
+
+def learn_and_die(home: Path, at: int, after: bool, workers: int) -> int:
+    """Run the school, and be killed at the n-th COMMIT; give how many there were."""
+    return run_and_die(home, at, after, workers, school)
+
+
+def check_school(home: Path) -> None:
+    """Each lesson is one version, and each worry one metric, whatever was done again."""
+    found = fork(recover, home)
+    (execution,) = found["executions"]
+    assert execution["status"] == "SUCCESS", execution
+    fork(_check_lessons, home)
+    invariants.check(home)
+
+
+def _check_lessons(home: Path) -> None:
+    with open_home(home) as project:
+        versions = project.models.get("mean").versions()
+        assert [(v.number, v.load()) for v in versions] == [(i, float(i)) for i in range(1, LESSONS + 1)]
+        assert [str(v.stage) for v in versions] == ["DEPRECATED"] * (LESSONS - 1) + ["DEPLOYED"]
+        assert [m.value for m in project.metrics.history("worry")] == [float(i) for i in range(1, LESSONS + 1)]
+        told = [e.value["number"] for e in project.events.list(types="MODEL_GENERATED")]
+        assert told == list(range(1, LESSONS + 1))
 
 
 # --- at any moment --------------------------------------------------------------------------------------------------

@@ -41,6 +41,14 @@ def test_31_models_killed_at_their_nth_commit_have_each_version_once_for_every_n
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_27_streams_that_train_killed_at_their_nth_commit_make_each_version_once_for_every_n(after: bool) -> None:
+    found = alone(deeds.die_at_each_commit, FOLDER, after, 2, "school", timeout=170)
+    print(found)
+    assert found["kills"] >= 10
+
+
+@pytest.mark.slow
 def test_workflows_killed_at_random_moments_go_on() -> None:
     seed = int(os.environ.get("AIFLOW_SEED", random.randrange(2**31)))
     print("seed", seed)

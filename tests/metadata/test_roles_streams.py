@@ -115,8 +115,9 @@ def tally(model: Any, items: af.Stream[Any]) -> dict[str, int]:
     """Take a stream, and give one value at its end."""
     found: dict[str, int] = {}
     for item in items:
+        name = str(model.version)
+        found[name] = found.get(name, 0) + 1
         af.current().log_metric("seen", item, model="knn")
-        found[str(model.version)] = found.get(str(model.version), 0) + 1
     return found
 
 

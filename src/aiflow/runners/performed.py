@@ -39,14 +39,14 @@ class Loaded(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What comes of a job with a role.
+    """What comes of a job with a role, or of one item that it yields.
 
     Attributes
     ----------
     value
         The value; if `gives` says so, a version that has no number yet.
     changes
-        What of the metadata changes with its success.
+        What of the metadata changes with its success, or in the transaction that records the item.
     gives
         Which of the changes gives the value, or None.
     refused

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aiflow import errors
+from aiflow.graph.change import Change
 from aiflow.graph.job import JobOptions
 from aiflow.graph.stream import Stream
 from aiflow.runners.base import Call, Ended, RunnerHost, Work
 from aiflow.runners.calling import finish
 from aiflow.runners.channel import ChannelStream
 from aiflow.runners.context import JobContext
+from aiflow.runners.performed import Outcome
 from aiflow.runners.port import SocketPort, explained
 from aiflow.runners.wire import Frame
 from aiflow.values.codec import Codec, Stored
@@ -116,10 +118,13 @@ class SocketOutlet:
         if self._is_checked:
             item, truth = checked(item, self._options, self._asked)
         state = context.dump_state()
-        stored = self._codec.encode(item, f"an item of job {context.job!r}")
-        head, body = _packed(stored)
+        fields = {"key": context.key, "state": state, "truth": truth}
+        if type(item) is Outcome:
+            fields |= {"changes": item.changes, "gives": item.gives}
+            item = item.value
+        head, body = _packed(self._codec.encode(item, f"an item of job {context.job!r}"))
+        fields["stored"] = head[:-1]
         self._count += 1
-        fields = {"key": context.key, "stored": head[:-1], "state": state, "truth": truth}
         if self._count % self._window:
             self._port.tell("item", body, **fields)
         else:
@@ -142,7 +147,7 @@ def checked(item: Any, options: JobOptions, asked: Sequence[int | str | None]) -
     ended = finish(item, options, asked)
     if ended.error is not None:
         raise ValueError(ended.error.message.replace("returned", "yielded"))
-    return ended.value, ended.truth
+    return (item if type(item) is Outcome else ended.value), ended.truth
 
 
 def _packed(stored: Stored) -> tuple[list[Any], bytes]:
@@ -191,8 +196,10 @@ class Pipes:
         try:
             if head["op"] == "item" and self._outlet is not None:
                 codec, kind, blob, size = head["stored"]
-                stored = Stored(codec, None if blob is not None else _data(kind, bytes(frame.body)), blob, size)
-                self._outlet.accept(stored, head["state"], head["truth"])
+                item: Any = Stored(codec, None if blob is not None else _data(kind, bytes(frame.body)), blob, size)
+                if head.get("changes"):
+                    item = Outcome(item, tuple(Change(*change) for change in head["changes"]), head["gives"])
+                self._outlet.accept(item, head["state"], head["truth"])
             context.told_state = head["state"]
         except (Exception, errors.Stopped) as error:  # an engine's trouble is the asking job's
             return [({"op": "reply", "id": head.get("id", 0), "value": None, "error": explained(error)}, b"")]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from aiflow.graph.model import ModelVersion
 from aiflow.graph.role import RoleSpec
 from aiflow.graph.version import Version
-from aiflow.graph.versions import use_of, version_of
+from aiflow.graph.versions import use_of
 from aiflow.runners.context import JobContext, current
 from aiflow.runners.performed import Loaded, Performed
 from aiflow.values.codec import Codec
@@ -70,7 +70,7 @@ class Streamed(Performed):
                     context.change(use_of(one.version))
             value = self.function(*map(put, args), **{k: put(v) for k, v in kwargs.items()})
             if self.is_stream:
-                return self._items(iter(value), context, codec, stack.pop_all())
+                return self._items(iter(value), codec, stack.pop_all())
             if inspect.iscoroutine(value):
                 return self._end_of(value, codec, stack.pop_all())
             return self.outcome(value, codec)
@@ -91,9 +91,8 @@ class Streamed(Performed):
         with stack:
             return self.outcome(await coming, codec)
 
-    def _items(
-        self, items: Iterator[Any], context: JobContext, codec: Codec, stack: ExitStack
-    ) -> Generator[Any, None, Any]:
+    def _items(self, items: Iterator[Any], codec: Codec, stack: ExitStack) -> Generator[Any, None, Any]:
+        """Give items, or outcomes where the metadata changes with an item: whoever records it does both."""
         with stack:
             if (close := getattr(items, "close", None)) is not None:  # what stream=True was said of may have none
                 stack.callback(close)
@@ -102,8 +101,5 @@ class Streamed(Performed):
                     item = next(items)
                 except StopIteration as end:
                     return end.value
-                value, changes, gives, _ = self.outcome(item, codec)
-                given = context.change(*changes) if changes else []
-                if gives is not None:
-                    value = version_of(changes[gives].gives or "", given[gives], self.home)
-                yield value
+                outcome = self.outcome(item, codec)
+                yield outcome if outcome.changes else outcome.value
