@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -282,6 +283,48 @@ def test_a_count_of_arguments_that_fits_neither_reading_names_both(project):
     assert project.executions.list() == []
 
 
+def test_base_and_deployed_and_dataset_are_given_to_who_asks_by_name(project, tmp_path):
+    old, new = af.Model("old"), af.Model("new")
+    out = af.Dataset("out", uri=str(tmp_path / "out.csv"), format="csv", properties={"a": 1})
+    log(project, "DEPLOYED", model=old)
+
+    @af.train(new, base=old)
+    def tune(by, base):
+        return {"n": base["n"] + by}
+
+    @af.train(new, base=old)
+    def alone(by):
+        return {"n": by}
+
+    @af.model_validate(new)
+    def first(model, deployed):
+        return deployed is None
+
+    @af.model_validate(new)
+    def given(model, deployed=None):
+        return deployed == "mine"
+
+    @af.write_dataset(out)
+    def save(n, dataset):
+        Path(dataset.path if hasattr(dataset, "path") else dataset.uri).write_text(f"n\n{n}\n")
+        assert dataset.name == "out"
+
+    @af.workflow
+    def flow():
+        tuned = tune(10)
+        alone(5).after(tuned)
+        first(tuned)
+        given(tuned, deployed="mine")
+        save(1)
+
+    execution = project.run(flow)
+    assert execution.result("tune").load() == {"n": 11}
+    assert execution.result("alone").load() == {"n": 5}
+    assert execution.result("first").number == 1
+    assert execution.result("given").number == 1
+    assert len(project.datasets.get("out").versions()) == 1
+
+
 # ------------------------------------------------------------------------------------------------------------- waiting
 
 
@@ -533,6 +576,36 @@ def test_37_a_train_that_hits_the_cache_gives_the_old_version_and_no_event_and_p
     for role in (lambda: af.push_model(KNN, cache=True), lambda: af.write_dataset(out, cache=True)):
         with pytest.raises(af.GraphError, match="cache"):
             built(role)
+
+
+def test_a_dataset_is_validated_by_numbers_false_or_an_exception(project, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("x\n1\n2\n")
+    raw = af.Dataset("raw", uri=str(table), format="csv")
+
+    @af.read_dataset(raw)
+    def load(version):
+        return version
+
+    @af.dataset_validate(raw)
+    def check(rows, answer):
+        if answer == "raise":
+            raise ValueError("no table")
+        return {"True": True, "False": False, "None": None, "dict": {"rows": 2, "missing": float("nan")}}[answer]
+
+    @af.workflow
+    def flow(answer: str):
+        check(load(), answer)
+
+    for answer in ("raise", "False"):
+        with pytest.raises(af.ExecutionFailed, match="check"):
+            project.run(flow, answer=answer)
+    for answer in ("dict", "None", "True"):
+        project.run(flow, answer=answer)
+    assert project.metrics.latest("rows", dataset="raw").value == 2
+    missing = project.metrics.latest("missing", dataset="raw").value
+    assert missing != missing
+    assert len(project.metrics.history("rows", dataset="raw")) == 1
 
 
 def test_another_declaration_of_a_dataset_is_a_conflict_before_anything_runs(project, tmp_path, seen):
@@ -822,6 +895,40 @@ def test_a_life_that_is_killed_in_every_job_has_each_version_event_and_metric_on
         assert execution.status == "SUCCESS"
 
 
+def test_relative_uris_are_taken_from_the_folder_of_the_workflow_s_file(tmp_path):
+    home = tmp_path / "home"
+    folder = tmp_path / "elsewhere"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "in.csv").write_text("x\n1\n2\n")
+    flows = write(
+        folder / "flows.py",
+        """
+    import aiflow as af
+
+    raw = af.Dataset("raw", uri="data/in.csv", format="csv")
+    out = af.Dataset("out", uri="data/out.csv", format="csv")
+
+    @af.read_dataset(raw)
+    def load(version):
+        return [int(x) for x in version.read()["x"]]
+
+    @af.write_dataset(out)
+    def save(numbers):
+        return [{"x": 2 * n} for n in numbers]
+
+    @af.workflow
+    def doubling():
+        save(load())
+    """,
+    )
+    command_line(home, "run", flows)
+    assert (folder / "data" / "out.csv").read_text().split() == ["x", "2", "4"]
+    with af.Project(home=home) as project:
+        [version] = project.datasets.get("out").versions()
+        assert Path(version.path) == folder / "data" / "out.csv"
+        assert [int(x) for x in version.read()["x"]] == [2, 4]
+
+
 # --------------------------------------------------------------------------------------------------- examples, reduced
 
 
@@ -922,6 +1029,37 @@ def test_a_refused_batch_of_a_stream_skips_its_push_and_the_next_one_goes_on(pro
     assert 3 in pushed
     assert len(runs) == 3
     assert stages(project)[2] == (3, "DEPLOYED")
+
+
+def test_the_example_of_the_contract_runs_as_it_stands_in_a_project_of_its_own(project, tmp_path):
+    done = af.Artifact("report", uri=str(tmp_path / "out/report.html"), type="html")
+
+    @af.train(KNN)
+    def fit(k: int):
+        af.current().log_metric("loss", 0.25, step=1)
+        return Multiplier(k)
+
+    @af.evaluate(KNN)
+    def score(model, table):
+        return {"accuracy": model.predict(len(table))}
+
+    @af.write_artifact(done)
+    def report(version):
+        Path(tmp_path / "out").mkdir()
+        Path(tmp_path / "out/report.html").write_text(f"<p>{version}</p>")
+
+    @af.workflow
+    def flow(k: int = 2):
+        fitted = fit(k)
+        report(fitted).after(score(fitted, [1, 2, 3]))
+
+    execution = project.run(flow)
+    version = execution.result("fit")
+    assert f"{version}" == "knn:1"
+    assert (tmp_path / "out/report.html").read_text() == "<p>knn:1</p>"
+    assert project.metrics.latest("accuracy", model=version).value == 6
+    assert project.metrics.latest("loss").value == 0.25
+    assert project.metrics.latest("loss").step == 1
 
 
 # ---------------------------------------------------------------------------------------------------------- hard cases

