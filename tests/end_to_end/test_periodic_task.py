@@ -1,28 +1,15 @@
 """E16 of the parity list: jobs by cron and by interval, each with a follower; n ticks give n runs of each."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from typing import Any
+from tests.end_to_end.conftest import Example
 
 import aiflow as af
 from aiflow.testing import ManualClock, assert_replays
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "periodic_task.py"
-
-
-def loaded() -> Any:
-    spec = spec_from_file_location("periodic_task", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 def test_e16_n_ticks_give_n_runs_of_the_jobs_and_of_their_followers(
-    aiflow_project: af.Project, aiflow_clock: ManualClock
+    aiflow_project: af.Project, aiflow_clock: ManualClock, example: Example
 ) -> None:
-    execution = aiflow_project.start(loaded().periodic_task, interval=10)
+    execution = aiflow_project.start(example("periodic_task").periodic_task, interval=10)
     aiflow_clock.advance(300)
     runs = {name: len(execution.results(name)) for name in execution.job_names}
     assert runs == {"by_cron": 5, "tell_minute": 5, "by_interval": 30, "tell_tick": 30}

@@ -58,7 +58,7 @@ def far(model: int, n: int) -> dict[str, int]:
 @af.predict(knn)
 def keeps(model: int, n: int) -> str:
     af.current().log_metric("inside", n, model=knn)
-    return str(af.current().works_on[0])
+    return str(af.current().version)
 
 
 @pytest.fixture

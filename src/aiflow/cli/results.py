@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiflow.cli.formats import as_data, cell
 from aiflow.errors import AIFlowError
 from aiflow.graph.params import is_secret_name
+from aiflow.graph.version import Version
 from aiflow.values.codec import Stored
 
 if TYPE_CHECKING:
@@ -23,11 +24,20 @@ __all__ = ["Result", "masked", "results_of", "short"]
 
 _LONGEST = 80
 _LARGE = 1_000_000
+_BRIEF = (str, list, tuple, dict, set, frozenset, int, Version)
 _SHORTEST_SECRET = 4  # shorter texts occur by chance
 
 _ASSIGNED = re.compile(r"\b(\w{1,80})=(\S+)")
 
-_brief = reprlib.Repr()
+
+class _Brief(reprlib.Repr):
+    """Writes versions as they are written everywhere: ``knn:2``."""
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        return str(x) if isinstance(x, Version) else super().repr_instance(x, level)
+
+
+_brief = _Brief()
 _brief.maxstring = _brief.maxother = _LONGEST
 _brief.maxlevel, _brief.maxdict = 3, 8
 
@@ -92,9 +102,7 @@ def short(value: Any) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     try:
-        text = (
-            _brief.repr(value) if isinstance(value, str | list | tuple | dict | set | frozenset | int) else repr(value)
-        )
+        text = _brief.repr(value) if isinstance(value, _BRIEF) else repr(value)
     except Exception as error:  # a user's __repr__ may raise anything
         text = f"<{type(value).__qualname__}: its repr raised {type(error).__name__}>"
     text = cell(" ".join(text.split()))

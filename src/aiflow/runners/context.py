@@ -169,6 +169,14 @@ class JobContext:
         return found[0] if found else None
 
     @property
+    def version(self) -> Version | None:
+        """The version that a job with a role works on, of a model or a dataset; else None.
+
+        In a stream job that predicts or monitors, it is the one that is deployed at the time.
+        """
+        return self.works_on[0] if self.works_on else None
+
+    @property
     def scratch(self) -> Path:
         """A directory for files of this run."""
         path = self._scratch() if callable(self._scratch) else Path(self._scratch)
