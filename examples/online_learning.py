@@ -54,7 +54,9 @@ def push(version: af.ModelVersion) -> None:
 @af.predict(reader)
 def predict(model: Pipeline) -> str:
     answers = model.predict(PICTURES[NEW])
-    line = f"{af.current().version}: {''.join(map(str, answers[:20]))}…, {(answers == DIGITS[NEW]).mean():.1%} are right"
+    line = (
+        f"{af.current().version}: {''.join(map(str, answers[:20]))}…, {(answers == DIGITS[NEW]).mean():.1%} are right"
+    )
     print(line)
     return line
 

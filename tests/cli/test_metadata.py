@@ -71,3 +71,10 @@ def test_executions_are_compared_by_parameters_and_metrics(aiflow: Aiflow, shop:
         "no workflow or experiment 'serch'; did you mean 'search'?"
         in aiflow("execution", "compare", "--workflow", "serch", code=2).err
     )
+
+
+def test_a_version_that_a_job_returned_is_shown_as_it_is_written_everywhere(aiflow: Aiflow, shop: af.Project) -> None:
+    give = af.job(lambda version: version, name="give")
+    execution = shop.run(af.workflow(lambda: give(shop.models.get("knn").version(2)), name="giving"))
+    assert "knn:2" in aiflow("execution", "show", execution.id).out
+    assert aiflow("execution", "show", execution.id, "-o", "json").data["results"] == {"give": "knn:2"}

@@ -103,6 +103,17 @@ def test_a_metric_that_the_function_logs_itself_is_of_the_version_that_it_works_
     assert [(m.value, m.number) for m in project.metrics.history("inside", model=knn)] == [(5.0, 1)]
 
 
+def test_the_traceback_of_a_job_with_a_role_begins_in_the_users_function(still: af.Project) -> None:
+    def divide(model: int) -> Any:
+        return model / 0
+
+    dividing = af.evaluate(knn)(divide)
+    failed = still.run(af.workflow(lambda: dividing(fit(1)), name="flow"), check=False).job("divide")
+    assert failed is not None
+    first = failed.traceback.splitlines()[1]
+    assert "in divide" in first
+
+
 def test_nothing_is_logged_by_a_job_that_fails_afterwards(still: af.Project) -> None:
     @af.evaluate(knn, outputs=2)
     def wrong(model: Any) -> Any:

@@ -70,7 +70,7 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
 
 
 def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Result:
-    is_data = stored.codec == "json"
+    is_data = stored.codec in ("json", "version")  # reading these runs no code of anybody's
     if not is_data and (not unpickle or (stored.size or 0) > _LARGE):
         text = f"<{stored.codec}, {stored.size or 0:,} bytes>" if stored.codec else "<not kept>"
         return Result(text, text)
@@ -82,7 +82,7 @@ def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Re
         text = cell(f"<cannot be read: {type(error).__name__}: {error}>")
         return Result(text, text)
     text = short(value)
-    return Result(as_data(value) if is_data or _is_plain(value) else text, text)
+    return Result(as_data(value) if stored.codec == "json" or _is_plain(value) else text, text)
 
 
 def _is_plain(value: Any) -> bool:
