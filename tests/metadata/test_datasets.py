@@ -263,19 +263,6 @@ def test_a_folder_is_a_dataset(project: af.Project, tmp_path: Path) -> None:
         parts.log()
 
 
-def test_ten_thousand_files_in_a_folder_are_one_version(project: af.Project, tmp_path: Path) -> None:
-    for n in range(100):
-        folder = tmp_path / "many" / f"{n:02}"
-        folder.mkdir(parents=True)
-        for m in range(100):
-            (folder / f"{m:02}.txt").write_bytes(b"%d %d" % (n, m))
-    many = project.datasets.register("many", uri=tmp_path / "many", format="txt")
-    version = many.log()
-    assert (version.number, version.size) == (1, sum(len(b"%d %d" % (n, m)) for n in range(100) for m in range(100)))
-    (tmp_path / "many" / "50" / "50.txt").write_bytes(b"50 51")
-    assert many.log().number == 2
-
-
 def test_an_empty_file_is_a_version(project: af.Project, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     version = project.datasets.register("empty", uri=tmp_path / "empty.csv", format="csv").log()
@@ -416,6 +403,9 @@ def test_what_is_so_already_is_no_version_of_a_dataset_of_that_name_that_was_del
         project.start(waits)
         run_until_idle(project)
         assert [one.result("hears") for one in project.executions.list()] == [2, 2]
+        for one in project.executions.list():
+            one.stop()
+        run_until_idle(project)
 
 
 def test_a_relative_uri_that_is_said_later_begins_where_the_one_before_did(

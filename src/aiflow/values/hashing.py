@@ -164,10 +164,17 @@ def _link(root: Path, name: str) -> Part:
 
 
 def pieces(file: BinaryIO) -> Iterator[memoryview]:
-    """Read a file to its end; each piece is valid until the next one is asked for."""
+    """Read a file to its end; each piece is valid until the next one is asked for.
+
+    One that grows while it is read is left when there is more than there was: it might never end.
+    """
     buffer = memoryview(bytearray(_CHUNK))
+    expected, total = os.fstat(file.fileno()).st_size, 0  # 0 also where nobody knows, as in /proc
     while size := file.readinto(buffer):  # type: ignore[attr-defined]  # binary files have it
         yield buffer[:size]
+        total += size
+        if total > expected > 0:
+            return
 
 
 @contextmanager
