@@ -285,8 +285,13 @@ def test_a_file_that_is_replaced_between_two_readings_of_it_is_refused(tmp_path:
 def test_a_file_that_grows_as_fast_as_it_is_read_is_left_and_refused(tmp_path: Path) -> None:
     file = tmp_path / "log"
     file.write_bytes(b"0" * 1_000_000)
-    with pytest.raises(Conflict, match="changed while it was read"), steady(file) as reading:
-        for piece in pieces(reading):
-            with open(file, "ab") as writing:
-                writing.write(bytes(piece))
+
+    def read_and_write() -> None:
+        with steady(file) as reading:
+            for piece in pieces(reading):
+                with open(file, "ab") as writing:
+                    writing.write(bytes(piece))
+
+    with pytest.raises(Conflict, match="changed while it was read"):
+        read_and_write()
     assert file.stat().st_size < 5_000_000
