@@ -5,6 +5,7 @@ Knows nothing of what they do then: it is called while a turn is held, so a note
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 
@@ -12,6 +13,7 @@ from aiflow.graph.event import Event
 
 __all__ = ["Noticing"]
 
+logger = logging.getLogger(__name__)
 Note = Callable[[Event], None]
 
 
@@ -44,4 +46,7 @@ class Noticing:
         notes = self._notes
         for event in events:
             for note in notes.get(event.key, ()):
-                note(event)
+                try:
+                    note(event)
+                except Exception:  # no thread can be started, say: the turn is committed, and those who wait must hear of it
+                    logger.exception("Event %s (offset %d) could not be noted", event.key, event.offset)

@@ -143,11 +143,13 @@ def test_of_many_deployments_during_one_loading_the_newest_answers_in_the_end(kn
     assert live.predict() == (1, 1)
     knn.log(Slow(2), stage="DEPLOYED")
     assert Slow.begun.wait(60)
-    for number in range(3, 8):
+    threads = threading.active_count()
+    for number in range(3, 33):
         knn.log(Numbered(number), stage="DEPLOYED")
     assert live.predict() == (1, 1)
+    assert threading.active_count() < threads + 10, "nobody waits for the loading"
     Slow.go.set()
-    until(lambda: live.version.number == 7)
+    until(lambda: live.version.number == 32)
 
 
 def test_the_old_object_is_let_go_of(knn: Any, live: af.LiveModel) -> None:

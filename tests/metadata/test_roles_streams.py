@@ -11,6 +11,7 @@ from tests.children import until
 from tests.metadata.objects import Numbered
 
 import aiflow as af
+from aiflow.testing import simulate
 
 knn = af.Model("knn")
 arriving: queue.Queue[Any] = queue.Queue()
@@ -259,3 +260,29 @@ def test_a_stream_that_trains_and_one_that_predicts_run_side_by_side(project: af
     assert [item for item, _ in found] == list(range(len(found)))
     assert [number for _, number in found] == sorted(number for _, number in found)
     assert [(j.number, j.attempt) for j in execution.jobs if j.job == "score"] == [(1, 1)]
+
+
+def test_35_a_simulation_of_streams_that_train_and_predict_is_the_same_each_time() -> None:
+    @af.job
+    def questions() -> Iterator[int]:
+        for number in range(8):
+            af.current().wait_stop(1.0)
+            yield number
+
+    @af.train(knn)
+    def lessons() -> Iterator[Any]:
+        for number in range(3):
+            af.current().wait_stop(2.0)
+            yield Numbered(number)
+
+    @af.workflow
+    def both() -> None:
+        push(is_better(lessons()))
+        keep(score(questions()))
+
+    found = [simulate(both, seed=seed).execution.results("keep") for seed in (1, 1, 2)]
+    assert found[0] == found[1]
+    for answered in found:
+        assert [item for item, _ in answered] == list(range(8))
+        assert [number for _, number in answered] == sorted(number for _, number in answered)
+        assert answered[-1][1] == 2

@@ -76,7 +76,8 @@ class Follower:
         self.problem: AIFlowError | None = None
         self.is_closed = False
         self.on_version: Callable[[ModelVersion], None] | None = None
-        self._passed = 0  # up to where nobody needs to wait: what is deployed is large, or cannot be loaded
+        self._is_slow = False  # whether a large object is being loaded, for which nobody waits
+        self._failed = 0  # up to where what is deployed cannot be loaded
         self._told_at, self._retry_at = -inf, inf
         self._loading, self._changed = threading.Lock(), threading.Condition()
         self._engine: Engine | None = None
@@ -107,14 +108,14 @@ class Follower:
             self._told_at = self._elapsed()
             self.told += 1
             if self._engine is not None:
-                self._engine.later(self.catch_up)
+                self._engine.later(self.look)
 
     def begin_anew(self) -> None:
         """Go on in a forked child: its engine is another one, and whoever held the lock is not here."""
         if self._leave is not None:
             self._leave.detach()
         self._loading, self._changed = threading.Lock(), threading.Condition()
-        self._engine = self._leave = None
+        self._engine, self._leave, self._is_slow = None, None, False
         self.told += 1
 
     @property
@@ -142,37 +143,51 @@ class Follower:
 
     def hurry(self) -> None:
         """Let a call that comes right after a deployment have the new object, if that is small."""
-        if self._passed == self.told:
+        if self._is_slow:
+            return
+        if self._failed == self.told:
             if self._elapsed() < self._retry_at:
                 return
-            self._retry_at = inf
+            self._retry_at, self._failed = inf, 0
             if self._engine is not None:
-                self._engine.later(self.catch_up)
+                self._engine.later(self.look)
                 return
         if self._engine is None or self._project is None or self._project._shared.driver is not None:
             self.catch_up()  # nobody else would
             return
         left = self._told_at + PATIENCE - self._elapsed()
         with self._changed:
-            self._changed.wait_for(lambda: self.told in (self.seen, self._passed), max(0.0, left))
+            self._changed.wait_for(lambda: self._is_slow or self.told in (self.seen, self._failed), max(0.0, left))
+
+    def look(self) -> None:
+        """Have what is deployed answer, unless somebody is at it: who is looks again at the end; on a worker."""
+        while self.told not in (self.seen, self._failed) and not self.is_closed and self._loading.acquire(False):
+            try:
+                self._load_newest()
+            finally:
+                self._loading.release()
 
     def catch_up(self) -> None:
-        """Have what is deployed answer, until nothing has happened meanwhile."""
+        """Have what is deployed answer; it does when this returns, if it can."""
         with self._loading:
-            while self.seen != (told := self.told) and not self.is_closed:
-                found, before, self._retry_at = None, self.now[1], inf
-                try:
-                    found = self._deployed()
-                    if found is not None and found.size > LARGE and self.now[1] is not None:
-                        self._tell(passed=told)
-                    self._put(found)
-                except (Exception, SystemExit) as error:  # foreign code: __setstate__ of any class
-                    self._complain(found, error)
-                    self._tell(passed=told)
-                    return
-                self._tell(seen=told)
-                if self.on_version is not None and found is not None and found != before:
-                    self._report(found, self.on_version)
+            self._load_newest()
+
+    def _load_newest(self) -> None:
+        """Do that until nothing has happened meanwhile; the caller has `_loading`."""
+        while self.seen != (told := self.told) and not self.is_closed:
+            found, before, self._retry_at = None, self.now[1], inf
+            try:
+                found = self._deployed()
+                if found is not None and found.size > LARGE and before not in (None, found):
+                    self._tell(is_slow=True)
+                self._put(found)
+            except (Exception, SystemExit) as error:  # foreign code: __setstate__ of any class
+                self._complain(found, error)
+                self._tell(failed=told)
+                return
+            self._tell(seen=told)
+            if self.on_version is not None and found is not None and found != before:
+                self._report(found, self.on_version)
 
     def _report(self, found: ModelVersion, on_version: Callable[[ModelVersion], None]) -> None:
         try:
@@ -180,10 +195,10 @@ class Follower:
         except (Exception, Stopped) as error:  # who wanted to know is gone, or the store cannot be written
             logger.debug("That %s answers now could not be told: %s", found, error)
 
-    def _tell(self, *, seen: int | None = None, passed: int | None = None) -> None:
+    def _tell(self, *, seen: int = 0, failed: int = 0, is_slow: bool = False) -> None:
         """Let those go on who wait for that."""
         with self._changed:
-            self.seen, self._passed = seen or self.seen, passed or self._passed
+            self.seen, self._failed, self._is_slow = seen or self.seen, failed or self._failed, is_slow
             self._changed.notify_all()
 
     def _deployed(self) -> ModelVersion | None:
