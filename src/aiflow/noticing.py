@@ -48,5 +48,7 @@ class Noticing:
             for note in notes.get(event.key, ()):
                 try:
                     note(event)
-                except Exception:  # no thread can be started, say: the turn is committed, and those who wait must hear of it
+                except (
+                    Exception
+                ):  # no thread can be started, say: the turn is committed, and those who wait must hear of it
                     logger.exception("Event %s (offset %d) could not be noted", event.key, event.offset)
