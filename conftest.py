@@ -24,7 +24,7 @@ from tests.strategies import examples
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = (".md", "test_notebook.py", "test_machine_table.py")
+TOGETHER = (".md", "test_notebook.py", "test_digits_lifecycle.py", "test_machine_table.py")
 """The files whose tests share something costly, or each other's names: one process runs all of a file."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does that for what runs in the background
