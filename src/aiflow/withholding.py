@@ -123,9 +123,10 @@ class Withheld:
         known = live.values.get((up, number), live.given.get(up, SLOT))
         if known is not SLOT:
             return not role.is_of(known)
+        execution_id, number = live.given_from.get(up, (live.execution_id, number))
         row = self._engine.store.writer.execute(
             "SELECT codec FROM job_executions WHERE execution_id = ? AND job = ? AND number = ?",
-            (live.execution_id, value.name, number),
+            (execution_id, value.name, number),
         ).fetchone()
         return row is None or row[0] != "version"
 

@@ -299,3 +299,36 @@ def test_nothing_is_unpickled_by_looking(aiflow: Aiflow, tmp_path: Path) -> None
         assert not canary.exists()
         found.result("trap")
     assert canary.exists()  # who asks for the value gets what it does
+
+
+def test_38_what_waits_for_a_version_is_shown_so_and_versions_are_written_short(aiflow: Aiflow) -> None:
+    from aiflow.testing import project_for_tests, run_until_idle
+
+    knn = af.Model("knn")
+
+    @af.predict(knn)
+    def score(model: int) -> int:
+        return model
+
+    @af.train(knn)
+    def fit(n: int) -> int:
+        return n
+
+    @af.workflow
+    def life() -> None:
+        fit.options(name="one")(3).after(fit.map([1, 2]))
+        score()
+
+    with project_for_tests(".aiflow") as project:
+        execution = project.start(life)
+        run_until_idle(project)
+        shown = {line.split()[0]: line for line in aiflow("execution", "show", execution.id).out.splitlines() if line}
+        assert shown["score"].split() == ["score", "QUEUED", "1", "waits", "for", "a", "version", "of", "knn"]
+        assert "[knn:1, knn:2]" in shown["fit"]
+        assert "knn:3" in shown["one"]
+        results = {r["job"]: r for r in json.loads(aiflow("execution", "show", execution.id, "-o", "json").out)["jobs"]}
+        assert (results["score"]["status"], results["score"]["label"]) == ("QUEUED", "waits for a version of knn")
+        assert "waits for a version of knn" in aiflow("execution", "why", execution.id, "score").out
+        execution.stop()
+        run_until_idle(project)
+        assert "score" not in {j.job for j in execution.jobs}
