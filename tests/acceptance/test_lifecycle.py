@@ -1291,3 +1291,364 @@ def test_markup_in_a_model_is_escaped_where_it_is_shown(project):
     assert "<script>" not in page
     assert "<img" not in page
     assert "<b>bold" not in page
+
+
+# ----------------------------------------------------------------------------------------------------------------- data
+
+
+def table(path: Path, *numbers: float) -> af.Dataset:
+    """Write a table of one column x; gives its dataset."""
+    path.write_text("x\n" + "".join(f"{n}\n" for n in numbers))
+    return af.Dataset(path.stem, uri=str(path), format="csv")
+
+
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_a_version_of_a_dataset_is_passed_on_and_read_by_who_gets_it(project, tmp_path, runner):
+    raw = table(tmp_path / "raw.csv", 1, 2)
+    out = af.Dataset("out", uri=str(tmp_path / "out.csv"), format="csv")
+
+    @af.read_dataset(raw)
+    def load(version):
+        return version
+
+    @af.transform
+    def double(version):
+        return [{"x": int(2 * x)} for x in version.read()["x"]]
+
+    @af.write_dataset(out)
+    def save(rows):
+        return rows
+
+    @af.read_dataset(out)
+    def again(version):
+        return [version.number, *(int(x) for x in version.read()["x"])]
+
+    @af.workflow(runner=runner)
+    def flow():
+        again(save(double(load())))
+
+    assert project.run(flow).result("again") == [1, 2, 4]
+
+
+def test_a_reader_that_a_change_started_gets_the_version_of_that_change(project, tmp_path, seen):
+    path = tmp_path / "raw.csv"
+    raw = table(path, 1)
+    row = project.datasets.register(raw)
+
+    @af.read_dataset(raw)
+    def load(version):
+        seen.append((version.number, af.current().event.value["number"]))
+
+    @af.workflow(ends="never")
+    def flow():
+        load().start_on(raw.changed)
+
+    execution = project.start(flow)
+    for n in (1, 2, 2, 3):
+        table(path, n)
+        row.log()
+        run_until_idle(project)
+    execution.stop()
+    assert seen == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_drift_in_the_data_trains_and_deploys_a_new_model_which_the_live_one_follows(project, tmp_path):
+    path = tmp_path / "raw.csv"
+    raw = table(path, 1, 1, 1)
+    row = project.datasets.register(raw)
+    row.log()
+    project.models.register(KNN).log(Multiplier(1), stage="DEPLOYED")
+    live = project.models.live("knn")
+
+    @af.monitor(raw)
+    def watch(version):
+        values = [float(x) for x in version.read()["x"]]
+        return {"drift": abs(sum(values) / len(values) - project.models.get("knn").deployed.load().k)}
+
+    @af.train(KNN)
+    def fit():
+        values = [float(x) for x in project.datasets.get("raw").latest().read()["x"]]
+        return Multiplier(round(sum(values) / len(values)))
+
+    @af.push_model(KNN)
+    def push(version): ...
+
+    @af.workflow(ends="never")
+    def flow():
+        watch().start_on(raw.changed)
+        push(fit().start_on(raw.metric("drift") > 0.5))
+
+    execution = project.start(flow)
+    for numbers in ((1, 1, 2), (4, 4, 4), (4, 4, 5), (9, 9, 9)):
+        table(path, *numbers)
+        row.log()
+        run_until_idle(project)
+    execution.stop()
+    assert stages(project) == [(1, "DEPRECATED"), (2, "DEPRECATED"), (3, "DEPLOYED")]
+    until(lambda: live.version.number == 3)
+    assert live.predict(1) == 9
+    assert [m.dataset_number for m in project.metrics.history("drift", dataset="raw")] == [2, 3, 4, 5]
+
+
+def test_what_cannot_be_written_leaves_the_old_content_whole_and_no_litter(project, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    out = af.Dataset("out", uri=str(folder / "out.json"), format="json")
+
+    @af.write_dataset(out)
+    def save(good):
+        return [{"x": 1}] if good else [{"x": 1}, {"x": threading.Lock()}]
+
+    @af.workflow
+    def flow(good: bool):
+        save(good)
+
+    project.run(flow, good=True)
+    before = (folder / "out.json").read_bytes()
+    with pytest.raises(af.ExecutionFailed, match="save"):
+        project.run(flow, good=False)
+    assert (folder / "out.json").read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["out.json"]
+    assert len(project.datasets.get("out").versions()) == 1
+    assert project.events.count(types=["DATASET_CHANGED"]) == 1
+
+
+def test_writing_the_same_content_again_is_no_change(project, tmp_path):
+    out = af.Dataset("out", uri=str(tmp_path / "out.csv"), format="csv")
+
+    @af.write_dataset(out)
+    def save(n):
+        return [{"x": n}]
+
+    @af.workflow
+    def flow(n: int):
+        save(n)
+
+    numbers = [project.run(flow, n=n).result("save").number for n in (1, 1, 2)]
+    assert numbers == [1, 1, 2]
+    assert project.events.count(types=["DATASET_CHANGED"]) == 2
+
+
+def test_every_item_of_a_stream_is_written_as_a_version(project, tmp_path):
+    out = af.Dataset("out", uri=str(tmp_path / "out.csv"), format="csv")
+
+    @af.job
+    def batches():
+        yield from (1, 2, 3)
+
+    @af.write_dataset(out)
+    def save(n):
+        return [{"x": n}]
+
+    @af.workflow
+    def flow():
+        save(batches())
+
+    project.run(flow, timeout=PATIENCE)
+    assert sorted(version.number for version in project.datasets.get("out").versions()) == [1, 2, 3]
+    events = project.events.list(types=["DATASET_CHANGED"])
+    assert [event.value["number"] for event in events] == [1, 2, 3]
+
+
+def test_a_dataset_without_a_place_or_with_content_of_another_schema_fails_its_reader(project, tmp_path):
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("x\nnone\n")
+    for dataset, said in (
+        (af.Dataset("nowhere", format="csv", catalog={"name": "hive"}), "nowhere"),
+        (af.Dataset("wrong", uri=str(wrong), format="csv", schema={"x": "int"}), "x"),
+    ):
+
+        @af.read_dataset(dataset)
+        def load(version):
+            return version.read() is not None
+
+        @af.workflow(name=f"reading_{dataset.name}")
+        def flow():
+            load()
+
+        with pytest.raises(af.ExecutionFailed, match=said):
+            project.run(flow)
+        assert project.datasets.get(dataset.name).versions() == []
+
+
+DYING_DATA = (
+    HEAD
+    + """
+    out = af.Dataset("out", uri="out.csv", format="csv")
+    done = af.Artifact("report", uri="report.txt")
+
+    @af.write_dataset(out)
+    def save():
+        die_once("in save")
+        return [{"x": 1}]
+
+    @af.read_dataset(out)
+    def load(version):
+        die_once("in load")
+        return version
+
+    @af.write_artifact(done)
+    def report(version):
+        Path(__file__).with_name("report.txt").write_text(f"{version}")
+        die_once("in report")
+
+    @af.job
+    def last(written):
+        die_once("in last")
+
+    @af.workflow
+    def life():
+        last(report(load(save())))
+"""
+)
+
+
+def test_data_and_reports_of_a_life_that_is_killed_in_every_job_have_one_version_each(tmp_path):
+    home = tmp_path / "home"
+    flows = write(tmp_path / "flows.py", DYING_DATA)
+    command_line(home, "run", flows, code=KILLED)
+    for _ in range(3):
+        command_line(home, "run", "--resume", flows, code=KILLED)
+    command_line(home, "run", "--resume", flows)
+    with af.Project(home=home) as project:
+        events = project.events.list(types=["DATASET_CHANGED", "ARTIFACT_CHANGED"])
+        assert [(event.key, event.value["number"]) for event in events] == [("out", 1), ("report", 1)]
+        assert project.artifacts.get("report").latest().read_text() == "out:1"
+        assert len(project.datasets.get("out").versions()) == 1
+        jobs = [node.job for node in project.lineage.upstream("report:1") if isinstance(node, af.JobExecution)]
+        assert sorted(jobs) == ["load", "report", "save"]
+
+
+# ---------------------------------------------------------------------------------------------- waiting over a death
+
+WAITING = (
+    HEAD
+    + """
+    @af.job
+    def begin():
+        die_once("died")
+
+    @af.predict(knn)
+    def answer(model, x):
+        return model["n"] * x
+
+    @af.job
+    def note():
+        return af.current().event.value["number"]
+
+    @af.workflow
+    def waiting():
+        answer(7)
+        note.options(name="deployed")().start_on(knn.deployed)
+        note.options(name="three")().start_on(knn.generated.times(3))
+        begin()
+"""
+)
+
+
+def test_38_what_waited_for_a_version_when_its_process_died_finds_the_one_that_came_meanwhile(tmp_path):
+    home = tmp_path / "home"
+    flows = write(tmp_path / "flows.py", WAITING)
+    command_line(home, "run", flows, code=KILLED)
+    with af.Project(home=home) as project:
+        [execution] = project.executions.list()
+        assert execution.status == "INTERRUPTED"
+        row = project.models.register(KNN)
+        for n in (1, 2, 3, 4):
+            row.log({"n": n})
+        row.deploy(2)
+    command_line(home, "run", "--resume", flows)
+    with af.Project(home=home) as project:
+        [execution] = project.executions.list()
+        assert execution.result("answer") == 14
+        assert execution.results("deployed") == [2]
+        assert execution.results("three") == [3]
+
+
+# --------------------------------------------------------------------------------------------------------- wrong usage
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: af.train("knn"),
+        lambda: af.train(af.Dataset("raw", uri="raw.csv")),
+        lambda: af.read_dataset(KNN),
+        lambda: af.write_dataset("out.csv"),
+        lambda: af.write_artifact(KNN),
+        lambda: af.train(KNN, base="knn"),
+        lambda: af.push_model(lambda version: None),
+        lambda: af.train(KNN, retires=3),
+    ],
+    ids=range(8),
+)
+def test_a_role_of_the_wrong_thing_or_with_an_unknown_option_is_an_error_when_it_is_declared(project, wrong):
+    with pytest.raises((af.AIFlowError, TypeError)) as caught:
+        wrong()(lambda *args: None)
+    assert str(caught.value)
+
+
+def test_a_validation_that_says_nothing_validates_nothing(project):
+    log(project, "GENERATED")
+
+    @af.model_validate(KNN)
+    def forgot(model):
+        pass
+
+    @af.workflow
+    def flow():
+        forgot()
+
+    project.run(flow, check=False)
+    assert stages(project) == [(1, "GENERATED")]
+
+
+def test_a_version_of_another_model_is_an_input_like_any_other(project):
+    svm = af.Model("svm")
+    log(project, "GENERATED")
+
+    @af.train(svm)
+    def fit():
+        return {"n": 40}
+
+    @af.evaluate(KNN)
+    def compare(model, other):
+        return {"sum": model["n"] + other.load()["n"]}
+
+    @af.train(KNN)
+    def more():
+        return {"n": 2}
+
+    @af.workflow
+    def flow():
+        other = fit()
+        compare.options(name="left_out")(other)
+        compare.options(name="given")(more(), other)
+
+    project.run(flow)
+    row = project.models.get("knn")
+    assert row.version(2).metrics["sum"] == 42
+    history = project.metrics.history("sum", model="knn")
+    assert len(history) == 2
+    assert {metric.model for metric in history} == {"knn"}
+    assert dict(project.models.get("svm").version(1).metrics) == {}
+
+
+def test_the_same_model_twice_is_the_candidate_and_an_input(project):
+    row = log(project, "GENERATED", "GENERATED")
+
+    @af.job
+    def version(n):
+        return af.current().project.models.get("knn").version(n)
+
+    @af.model_validate(KNN)
+    def beats(model, rival):
+        return model["n"] > rival.load()["n"]
+
+    @af.workflow
+    def flow():
+        beats.options(name="up")(version.options(name="two")(2), version.options(name="one")(1))
+        beats.options(name="down")(version.options(name="eins")(1), version.options(name="zwei")(2))
+
+    project.run(flow)
+    assert [str(row.version(n).stage) for n in (1, 2)] == ["GENERATED", "VALIDATED"]

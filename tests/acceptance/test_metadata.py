@@ -1154,3 +1154,117 @@ def test_a_process_that_is_killed_while_it_deploys_leaves_one_deployed_and_as_ma
         assert [number for number, _ in versions_of(project)] == list(range(1, len(versions_of(project)) + 1))
         for version in project.models.get("knn").versions():
             version.load()
+
+
+# ---------------------------------------------------------------------------------------------------------- hard cases
+
+
+def test_a_hundred_and_fifty_versions_are_all_listed(project):
+    row = project.models.register(af.Model("knn"))
+    for n in range(150):
+        row.log(n)
+    assert len(row.versions()) == len(row.versions(stage="GENERATED")) == 150
+    assert row.latest().number == 150
+    assert row.latest(stage="GENERATED").load() == 149
+
+
+def _log_with_little_room(number: int, home: str) -> list[Any]:
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with af.Project("accept", home=home) as project:
+        row = project.models.get("knn")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, 8_000_000))
+        try:
+            row.log(os.urandom(20_000_000))
+        except (af.AIFlowError, OSError) as error:
+            said = type(error).__name__
+        else:
+            said = "nothing"
+        return [said, row.log("small").number]
+
+
+def _log_in_a_fork(home: str) -> Any:
+    return fork_together(1, _log_with_little_room, home)
+
+
+def test_a_model_for_which_there_is_no_room_makes_no_version_and_the_next_one_is_kept(tmp_path):
+    home = tmp_path / "home"
+    with af.Project("accept", home=home) as project:
+        project.models.register(af.Model("knn"))
+    [[said, number]] = alone(_log_in_a_fork, str(home))
+    assert said in ("StoreError", "OSError")
+    assert number == 1
+    with af.Project(home=home) as project:
+        assert changes(project) == [("MODEL_GENERATED", "knn", 1)]
+        assert project.models.get("knn").latest().load() == "small"
+    litter = [path for path in home.rglob("*") if path.is_file() and path.stat().st_size > 5_000_000]
+    assert litter == []
+
+
+@pytest.mark.parametrize(
+    "properties", [{"x": object()}, {1: "a", "1": "b"}, {"x": math.nan}, {"x": 2**70}, {"x": "\ud800"}, {"x": "a\0b"}]
+)
+def test_properties_come_back_as_they_were_or_are_refused(project, properties):
+    try:
+        project.models.register(af.Model("knn", properties=properties))
+    except (af.AIFlowError, TypeError, ValueError) as error:
+        assert str(error)
+        assert project.models.list() == []
+    else:
+        back = dict(project.models.get("knn").properties)
+        assert repr(back) == repr(properties)
+
+
+def test_general_conditions_see_changes_of_metadata_too(project):
+    row = project.models.register(af.Model("knn"))
+
+    @af.job
+    def note():
+        return [event.value["number"] for event in af.current().events]
+
+    @af.workflow(ends="never")
+    def flow():
+        note.options(name="typed")().start_on(af.event("knn", type="MODEL_DEPLOYED"))
+        note.options(name="glob")().start_on(af.event("k*", type="MODEL_GEN*", where=lambda e: e.value["number"] > 1))
+        note.options(name="third")().start_on(af.Model("knn").generated.times(3))
+        note.options(name="both")().start_on(af.Model("knn").deployed & af.Model("knn").deprecated)
+
+    execution = project.start(flow)
+    for n in range(3):
+        row.log(n)
+        run_until_idle(project)
+    row.deploy(1)
+    row.deploy(3)
+    run_until_idle(project)
+    results = {job: [list(value) for value in execution.results(job)] for job in ("typed", "glob", "third", "both")}
+    execution.stop()
+    assert results["typed"] == [[1], [3]]
+    assert results["glob"] == [[2], [3]]
+    assert results["third"] in ([[1, 2, 3]], [[3]])
+    assert len(results["both"]) == 1
+    assert results["both"][0][0] == 1  # the deprecated one; which of a change's two events is first is not said
+
+
+def test_a_hostile_result_is_not_executed_by_comparing_or_listing(tmp_path):
+    canary = tmp_path / "canary"
+    with af.Project("accept", home=tmp_path / "home") as project:
+
+        @af.job
+        def evil():
+            return Hostile(str(canary))
+
+        @af.workflow
+        def flow():
+            evil()
+
+        execution = project.run(flow)
+        if canary.exists():
+            canary.rmdir()
+    with af.Project(home=tmp_path / "home") as project:
+        assert str(project.executions.compare(execution.id))
+        assert project.jobs.list()
+        assert project.executions.get(execution.id)._repr_html_()
+        assert list(project.lineage.upstream(project.executions.get(execution.id).job("evil")))
+        assert not canary.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.acts import command_json, command_line
+from tests.acceptance.acts import command_json, command_line, until
 from tests.children import alone, fork_together
 
 import aiflow as af
@@ -524,3 +524,159 @@ def test_the_command_line_shows_compares_and_draws_metrics(tmp_path):
     _, err = command_line(home, "metric", "show", "acu", code=2)
     assert "auc" in err
     assert "Traceback" not in err
+
+
+# ---------------------------------------------------------------------------------------------------- lineage, hard cases
+
+
+def test_versions_of_a_stream_have_only_the_job_execution_that_made_them_behind_them(project):
+    @af.job
+    def batches():
+        yield from (1, 2, 3)
+
+    @af.transform
+    def clean(batch):
+        return batch
+
+    @af.train(KNN)
+    def fit(batch):
+        return batch
+
+    @af.workflow
+    def flow():
+        fit(clean(batches()))
+
+    project.run(flow)
+    for n in (1, 2, 3):
+        up = project.lineage.upstream(f"knn:{n}")
+        runs = {(node.job, node.number) for node in up if isinstance(node, af.JobExecution)}
+        assert runs == {("batches", 1), ("clean", n), ("fit", n)}
+        assert {name for name in names(up) if ":" in name} == {f"knn:{n}"}
+
+
+def test_lineage_goes_from_one_execution_to_the_next_over_the_data_that_both_know(project, tmp_path):
+    raw_table(tmp_path, 1)
+    raw = af.Dataset("raw", uri=str(tmp_path / "raw.csv"), format="csv")
+    mid = af.Dataset("mid", uri=str(tmp_path / "mid.csv"), format="csv")
+
+    @af.read_dataset(raw)
+    def load(version):
+        return [int(x) for x in version.read()["x"]]
+
+    @af.write_dataset(mid)
+    def save(rows):
+        return [{"x": x + 1} for x in rows]
+
+    @af.read_dataset(mid)
+    def again(version):
+        return [int(x) for x in version.read()["x"]]
+
+    @af.train(KNN)
+    def fit(rows):
+        return rows
+
+    @af.workflow
+    def first():
+        save(load())
+
+    @af.workflow
+    def second():
+        fit(again())
+
+    one, two = project.run(first), project.run(second)
+    up = project.lineage.upstream("knn:1")
+    assert names(up) == {"raw:1", "load", "save", "mid:1", "again", "fit", "knn:1"}
+    ran = {node.job: node.execution_id for node in up if isinstance(node, af.JobExecution)}
+    assert ran == {"load": one.id, "save": one.id, "again": two.id, "fit": two.id}
+    assert names(project.lineage.downstream("raw:1")) == names(up)
+
+
+def test_a_job_that_was_not_run_again_because_of_the_cache_is_no_gap_in_the_lineage(project, tmp_path):
+    raw_table(tmp_path, 1)
+    raw = af.Dataset("raw", uri=str(tmp_path / "raw.csv"), format="csv")
+
+    @af.read_dataset(raw)
+    def load(version):
+        return [int(x) for x in version.read()["x"]]
+
+    @af.transform(cache=True)
+    def clean(rows):
+        return rows
+
+    @af.train(KNN)
+    def fit(rows, k):
+        return [rows, k]
+
+    @af.workflow
+    def flow(k: int):
+        fit(clean(load()), k)
+
+    for k in (1, 2):
+        project.run(flow, k=k)
+    assert {"raw:1", "load", "clean", "fit", "knn:2"} <= names(project.lineage.upstream("knn:2"))
+
+
+def test_the_lineage_of_a_retried_and_of_a_resumed_life_is_that_of_one_that_went_well(project, tmp_path):
+    raw_table(tmp_path, 1)
+    raw = af.Dataset("raw", uri=str(tmp_path / "raw.csv"), format="csv")
+    broken = [True]
+
+    @af.read_dataset(raw)
+    def load(version):
+        return [1]
+
+    @af.transform(retries=1, retry_delay=0.0)
+    def clean(rows):
+        if af.current().attempt == 1:
+            raise OSError("once")
+        return rows
+
+    @af.train(KNN)
+    def fit(rows):
+        if broken.pop() if broken else False:
+            raise OSError("until resumed")
+        return rows
+
+    @af.workflow
+    def flow():
+        fit(clean(load()))
+
+    execution = project.run(flow, check=False)
+    assert execution.status == "FAILED"
+    assert "fit" not in names(project.lineage.downstream("raw:1")) or project.models.get("knn").versions() == []
+    execution.resume()
+    until(lambda: execution.status == "SUCCESS")
+    up = project.lineage.upstream("knn:1")
+    assert edges(up) == {("raw:1", "load"), ("load", "clean"), ("clean", "fit"), ("fit", "knn:1")}
+    assert len(up) == 5
+
+
+def test_two_sources_meet_in_one_model_and_a_read_that_did_not_feed_it_is_not_among_them(project, tmp_path):
+    datasets = []
+    for name in ("left", "right", "other"):
+        (tmp_path / f"{name}.csv").write_text("x\n1\n")
+        datasets.append(af.Dataset(name, uri=str(tmp_path / f"{name}.csv"), format="csv"))
+    readers = [af.read_dataset(dataset, name=f"load_{dataset.name}")(lambda version: 1) for dataset in datasets]
+
+    @af.train(KNN)
+    def fit(parts):
+        return parts
+
+    @af.workflow
+    def flow():
+        left, right, other = (reader() for reader in readers)
+        fit({"left": left, "rest": [right]}).after(other)
+
+    project.run(flow)
+    assert names(project.lineage.upstream("knn:1")) == {"left:1", "right:1", "load_left", "load_right", "fit", "knn:1"}
+    assert names(project.lineage.downstream("other:1")) == {"other:1", "load_other"}
+
+
+def test_lineage_draws_a_long_life_without_repeating_what_it_shares(project):
+    row = project.models.register(KNN)
+    for n in range(30):
+        with project.track("by hand", n=n) as experiment:
+            experiment.log_model(n, KNN)
+    assert len(project.lineage.upstream("knn:30")) == 2
+    assert len(project.lineage.downstream("knn:1")) == 1
+    assert row.latest().number == 30
