@@ -26,6 +26,7 @@ __all__ = [
     "hand_over",
     "nothing",
     "notices",
+    "pairs_of_rows",
     "publishers",
     "two_commits",
     "waits",
@@ -173,6 +174,35 @@ def waits(n: int, interval: float) -> list[float]:
             condition.wait(max(0.0, due - time.time()))
             out.append((time.time() - due) * 1e3)
     return out
+
+
+def pairs_of_rows(bench: Bench, n: int, size: int) -> float:
+    """Give how many pairs of rows a second go into two tables with the indexes that ours have, `size` pairs a commit."""
+    connection = _database(bench, "NORMAL")
+    for statement in _TWO_TABLES:
+        connection.execute(statement)
+    begun = now()
+    for first in range(0, n, size):
+        connection.execute("BEGIN IMMEDIATE")
+        numbers = range(first, first + size)
+        said = [(i, 0.0, "loss", '{"id":%d,"value":%r,"step":%d}' % (i, i * 0.1, i), "k3vqk3vqk3vq") for i in numbers]
+        values = [(i, "loss", i * 0.1, i, 0.0, "k3vqk3vqk3vq") for i in numbers]
+        connection.executemany("INSERT INTO said VALUES (?, ?, ?, ?, ?)", said)
+        connection.executemany("INSERT INTO measured VALUES (?, ?, ?, ?, ?, ?)", values)
+        connection.execute("COMMIT")
+    rate = n / (now() - begun)
+    connection.close()
+    return rate
+
+
+_TWO_TABLES = (
+    "CREATE TABLE said (id INTEGER PRIMARY KEY, t REAL, name TEXT, value TEXT, run TEXT)",
+    "CREATE INDEX said_by_name ON said (name, id)",
+    "CREATE INDEX said_by_run ON said (run, id)",
+    "CREATE TABLE measured (id INTEGER PRIMARY KEY, name TEXT, value REAL, step INTEGER, t REAL, run TEXT)",
+    "CREATE INDEX measured_by_name ON measured (name)",
+    "CREATE INDEX measured_by_run ON measured (run, name)",
+)
 
 
 def commits(bench: Bench, n: int, durability: str = "NORMAL", pause: float = 0.0) -> list[float]:

@@ -70,6 +70,7 @@ class _Reading:
             yield f"{key} has a row and no event"
         yield from self._values()
         yield from self._positions()
+        yield from self._metrics()
 
     def _log(self) -> Iterator[str]:
         offsets = [offset for (offset,) in self.ask("SELECT offset FROM events ORDER BY offset")]
@@ -91,6 +92,27 @@ class _Reading:
                     (told["status"], told["attempt"])
                 )
             self._stories.setdefault(execution, []).append((kind, key, told))
+
+    def _metrics(self) -> Iterator[str]:
+        said = {
+            offset: (key, value["value"], value["step"], value["model"], value["number"])
+            for offset, key, text in self.ask(  # with a context, it is for the `.now()` of an execution
+                "SELECT offset, key, value FROM events WHERE type = 'METRIC_LOGGED' AND context IS NULL"
+            )
+            for value in (json.loads(text),)
+            if value["id"] == offset  # else somebody has published it who knows nothing of rows
+        }
+        rows = {
+            row_id: (name, special if value is None else value, step, model, number)
+            for row_id, name, value, special, step, model, number in self.ask(
+                "SELECT id, name, value, special, step, model, model_number FROM metrics"
+            )
+        }
+        for offset in said.keys() ^ rows.keys():
+            yield f"a metric is {said.get(offset)} in the log and {rows.get(offset)} in its row, both at {offset}"
+        for offset in said.keys() & rows.keys():
+            if said[offset] != rows[offset]:
+                yield f"a metric is {said[offset]} in the log and {rows[offset]} in its row, both at {offset}"
 
     def _execution(
         self, name: str, status: str, epoch: int, ended: float | None, definition: str, first: int

@@ -47,6 +47,10 @@ class Audience:
         yield from ((self._by_key, key) for key in live.plan.by_key)
         yield from ((self._by_folder, folder) for folder in live.plan.by_folder)
 
+    def hears(self, key: str) -> bool:
+        """Tell whether anybody may hear of an event with this key, one of files excepted."""
+        return bool(self._with_patterns) or key in self._by_key
+
     def of(self, event: Event) -> list[Live]:
         """Give those that an event may concern, by its key and its context."""
         hearers: Mapping[str, Live] = self._by_key.get(event.key, {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -646,11 +646,15 @@ class Engine:
                 self._drain()
         return events
 
-    def say_now(self, drafts: Iterable[tuple[Draft, str]]) -> None:
-        """Append and route drafts, each with its value as JSON; only inside a turn. Their offsets follow each other."""
-        events = [self.record.append(draft, text) for draft, text in drafts]
-        for event in events:
-            self._route(event)
+    def say_now(self, draft: Draft, said: Iterable[tuple[str, Any, str]]) -> None:
+        """Append and route events like a draft, each with a key and a value of its own; only inside a turn.
+
+        Their offsets follow each other. With each value comes the same as JSON text.
+        """
+        hears = self.audience.hears
+        for event in self.record.append_many(draft, said):
+            if hears(event.key):
+                self._route(event)
         if self._fresh:
             self._drain()
 
@@ -702,13 +706,13 @@ class Engine:
         found: list[Any] = self.submit(Entry(lambda: self.change_now(who, changes))).result
         return found
 
-    def change_now(self, who: Who, changes: Iterable[Change]) -> list[Any]:
+    def change_now(self, who: Who, changes: Sequence[Change]) -> list[Any]:
         """Do changes of the metadata; only inside a turn."""
         self.record.flush()  # what this turn has written so far may be what they change
         book = Book(self.store.writer, self, who, self.record.now)
         found = [ledger.do(book, change) for change in changes]
         live = self.lives.get(who.execution_id or "")
-        if live is not None and not live.is_traced:
+        if live is not None and not live.is_traced and any(change.is_traced for change in changes):
             self._trace(live)
         return found
 

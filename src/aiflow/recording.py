@@ -58,15 +58,13 @@ class Recorder:
         events, self.events = self.events, []
         return events
 
-    def append(self, draft: Draft, text: str | None = None) -> Event:
-        """Give a draft its offset; only inside a turn. It is not routed yet. `text`: its value as JSON, if that is known."""
+    def append(self, draft: Draft) -> Event:
+        """Give a draft its offset; only inside a turn. It is not routed yet."""
         key, value, kind, namespace, sender, context, execution_id, time, dedupe_key = draft
         self.head = offset = self.head + 1
         if not time:
             time = self.now
-        if text is not None:
-            pass
-        elif kind == _ITEM and len(value) == 2:
+        if kind == _ITEM and len(value) == 2:
             text = '{"number":%d,"item":%d}' % (value["number"], value["item"])
         elif kind != _JOB:
             text = json_text(value, f"the value of event {key!r}")
@@ -80,6 +78,19 @@ class Recorder:
         event = Event(offset, key, value, kind, namespace, sender, context, execution_id, time)
         self.events.append(event)
         return event
+
+    def append_many(self, draft: Draft, said: Iterable[tuple[str, Any, str]]) -> list[Event]:
+        """Give offsets to events that are like a draft but for key and value; with each value comes the same as JSON text."""
+        _, _, kind, namespace, sender, context, execution_id, _, _ = draft
+        offset, time = self.head, self.now
+        rows, events = self._rows, []
+        for key, value, text in said:
+            offset += 1
+            rows.append((offset, time, key, kind, text, namespace, sender, context, execution_id, None))
+            events.append(Event(offset, key, value, kind, namespace, sender, context, execution_id, time))
+        self.head = offset
+        self.events += events
+        return events
 
     def write(self, sql: str, values: tuple[Any, ...]) -> None:
         """Have one statement done with the commit of this turn."""

@@ -118,6 +118,59 @@ def die_at_each_commit(folder: str) -> list[int]:
     return [*kills, len(states) - 1]
 
 
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+BATCH = 40
+
+
+def _measure(home: Path, at: int, after: bool) -> int:
+    """Log metrics one by one and in batches, in an experiment, and be killed at the n-th COMMIT, just before or just after."""
+    project = af.Project("registry", home=home)
+    count = [0]
+    assert project._shared.engine is not None
+
+    def look(sql: str, is_after: bool) -> None:
+        if sql == "COMMIT" and is_after == after:
+            count[0] += 1
+            if count[0] == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    watch(project, before=lambda sql: look(sql, False), after=lambda sql: look(sql, True))
+    with project.track("fit") as experiment:
+        for n in range(3):
+            experiment.log_metric("one", n, n)
+            experiment.log_metrics([("many", n, step) for step in range(BATCH)])
+    project.close()
+    return count[0]
+
+
+def _measured(home: Path) -> list[Any]:
+    with af.Project("registry", home=home) as project:
+        statuses = [str(e.status) for e in project.executions.list()]
+        return [project.metrics.count(name="one"), project.metrics.count(name="many"), statuses]
+
+
+def die_at_each_commit_of_metrics(folder: str) -> list[Any]:
+    """Kill just before and just after each commit: values and events of one call are there together, or not at all."""
+    found = []
+    with tempfile.TemporaryDirectory(dir=folder) as root:
+        for after in (False, True):
+            for at in range(1, 100):
+                home = Path(root, f"{after}-{at}")
+                outcome = Fork(_measure, home, at, after).wait()
+                assert not outcome.error, outcome.error
+                one, many, statuses = fork(_measured, home)
+                assert many % BATCH == 0, f"killed at commit {at}, {many} values are there"
+                assert one - many // BATCH in (0, 1)
+                invariants.check(home)
+                if not outcome.killed:
+                    found.append([one, many, statuses])
+                    break
+                assert set(statuses) <= {"INTERRUPTED", "SUCCESS"}, statuses
+                shutil.rmtree(home)
+    return found
+
+
 # --- at once ----------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.children import alone, fork_together
+from tests.faults import Disk
+from tests.metadata import deeds
 
 import aiflow as af
 
@@ -252,6 +254,33 @@ def test_processes_log_at_once_and_nothing_is_lost_or_mixed(project: af.Project)
         assert [m.step for m in losses if m.value == number] == list(range(20))
     assert project.metrics.history("batch").steps == list(range(10)) * 80
     assert [m.id for m in reversed(project.metrics.list(limit=None))] == [v["id"] for _, v in told(project)]
+
+
+def test_values_and_events_of_one_call_are_there_together_or_not_at_all_whenever_the_process_dies(
+    tmp_path: Path,
+) -> None:
+    whole = [3, 120, ["SUCCESS"]]
+    assert alone(deeds.die_at_each_commit_of_metrics, str(tmp_path), timeout=120) == [whole, whole]
+
+
+def test_a_full_disk_refuses_metrics_and_goes_on_when_there_is_room(project: af.Project) -> None:
+    project.metrics.log("x", 1)
+    disk = Disk(project)
+    disk.full = True
+    with pytest.raises(af.StoreError, match="could not be written: database or disk is full"):
+        project.metrics.log_many([("x", n) for n in range(100)])
+    disk.full = False
+    project.metrics.log("x", 2)
+    assert project.metrics.history("x").values == [1, 2]
+    assert [value["value"] for _, value in told(project)] == [1, 2]
+
+
+def test_numbers_of_metrics_are_not_used_again_after_the_log_was_pruned(aiflow_project: af.Project) -> None:
+    project = aiflow_project
+    project.metrics.log_many([("x", n) for n in range(5)])
+    project.prune(events=0)
+    assert project.metrics.log("x", 5).id > project.metrics.history("x")[-2].id
+    assert project.metrics.history("x").values == [0, 1, 2, 3, 4, 5]
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from aiflow.testing import project_for_tests
 
 RUN = "INSERT INTO job_executions (execution_id, job, number, attempt, status) VALUES ('gone', 'j', 1, 1, 'SUCCESS')"
 DAMAGE = {
+    "metrics: that of loss was logged at offset 99999": "INSERT INTO metrics (id, name, namespace, value, time) VALUES (99999, 'loss', 'n', 1, 0)",
     "job_executions: j number 1 belongs to execution gone, which is not there": RUN,
     "items: those of j belong to execution gone": "INSERT INTO items VALUES ('gone', 'j', 1, 'json', '1', NULL, 1)",
     "job_states: that of j belongs to execution gone": "INSERT INTO job_states VALUES ('gone', 'j', '{}')",

@@ -12,7 +12,7 @@ from aiflow.serving import Server
 from aiflow.store.connection import sqlite3
 from aiflow.testing import ManualClock, project_for_tests
 
-LARGE = ("events", "executions", "job_executions", "items", "failed_events", "cached_results")
+LARGE = ("events", "executions", "job_executions", "items", "failed_events", "cached_results", "metrics")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=5)
 FIRST_ROWS = ("SCAN executions USING INDEX executions_by_created", "SCAN failed_events")
 """In order, and only as many as are asked for."""
@@ -41,6 +41,16 @@ QUESTIONS: dict[str, Callable[[af.Project], Any]] = {
     "events of an execution": lambda p: p.executions.list()[0].events(),
     "a result": lambda p: p.executions.list(workflow="asked")[0].result("answer"),
     "why": lambda p: p.executions.list(workflow="asked")[0].why("answer"),
+    "a metric": lambda p: p.metrics.history("loss"),
+    "a metric of a version": lambda p: p.metrics.history("loss", model="knn:1"),
+    "a metric of a dataset": lambda p: p.metrics.history("loss", dataset="iris:1"),
+    "a metric of an execution": lambda p: p.metrics.history("loss", execution="x", job="train"),
+    "the newest value of a metric": lambda p: p.metrics.latest("loss", model="knn"),
+    "the names of metrics": lambda p: p.metrics.names(),
+    "the newest metrics of a version": lambda p: p.metrics.newest(model="knn:1"),
+    "the newest metrics of an execution": lambda p: p.metrics.newest(execution="x"),
+    "versions side by side": lambda p: p.metrics.compare("loss", model="knn"),
+    "executions side by side": lambda p: p.executions.compare(workflow="asked"),
     "triggers": lambda p: [(t.problem, t.executions) for t in p.triggers.list()],
 }
 
@@ -60,6 +70,8 @@ def asked(tmp_path: Path, clock: ManualClock) -> Iterator[af.Project]:
         answer()
 
     with project_for_tests(tmp_path, clock) as project:
+        project.models.register("knn").log([1])
+        project.metrics.log_many([("loss", 0.5, n) for n in range(20)], model="knn:1")
         project.run(workflow)
         with Server(project, [started]):
             for n in range(4):

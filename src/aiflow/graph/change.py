@@ -40,6 +40,11 @@ class Change(NamedTuple):
         """Of what kind the version is that it gives, if it gives one."""
         return _GIVES.get(self.op)
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether lineage may follow from it: of values of metrics, none does, and there are many of them."""
+        return self.op != "log_metrics"
+
 
 def registration(declared: Any, folder: str) -> Change:
     """Give the change that registers what was declared.

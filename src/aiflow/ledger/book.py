@@ -47,8 +47,8 @@ class Log(Protocol):
     def publish_now(self, drafts: Iterable[Draft]) -> list[Event]:
         """Append events, one after the other with what follows from it."""
 
-    def say_now(self, drafts: Iterable[tuple[Draft, str]]) -> None:
-        """Append events, each with its value as JSON, so that their offsets follow each other."""
+    def say_now(self, draft: Draft, said: Iterable[tuple[str, Any, str]]) -> None:
+        """Append events like a draft: key, value, and the value as JSON. Their offsets follow each other."""
 
 
 class Book:
@@ -110,8 +110,7 @@ class Book:
 
     def say_many(self, type: EventType, said: Iterable[tuple[str, Any, str]]) -> None:
         """Say many such things: key, value, and the value as JSON. The first gets `next_offset`, and the others follow it."""
-        kind = str(type)
-        self._log.say_now([(self._draft(key, kind, value), text) for key, value, text in said])
+        self._log.say_now(self._draft("", str(type), None), said)
 
     @property
     def next_offset(self) -> int:

@@ -45,6 +45,8 @@ _QUESTIONS = (
      "subscriptions: {0} stands at offset {1}, and the log ends at {2}"),
     (f"SELECT name, position, {_PRUNED} FROM subscriptions WHERE position < {_PRUNED}",
      "subscriptions: {0} needs the log from offset {1}, which was pruned up to {2}"),
+    (f"SELECT name, id FROM metrics m WHERE id > {_PRUNED} AND NOT EXISTS (SELECT 1 FROM events WHERE offset = m.id AND type = 'METRIC_LOGGED')",
+     "metrics: that of {0} was logged at offset {1}, and the log has it not"),
     (f"SELECT path, offset, {_HEAD} FROM files WHERE offset > {_HEAD}",
      "files: {0} was told at offset {1}, and the log ends at {2}"),
     (f"SELECT handler, offset, {_HEAD} FROM failed_events WHERE offset > {_HEAD}",
