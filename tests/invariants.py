@@ -71,6 +71,7 @@ class _Reading:
         yield from self._values()
         yield from self._positions()
         yield from self._metrics()
+        yield from self._lineage()
 
     def _log(self) -> Iterator[str]:
         offsets = [offset for (offset,) in self.ask("SELECT offset FROM events ORDER BY offset")]
@@ -208,3 +209,33 @@ class _Reading:
         for (offset,) in self.ask("SELECT offset FROM failed_events"):
             if not 1 <= offset <= self.head:
                 yield f"a failed event has the offset {offset}, and the log ends at {self.head}"
+
+    def _lineage(self) -> Iterator[str]:
+        nodes = {row[0]: row[1:] for row in self.ask("SELECT id, kind, name, number, execution_id FROM lineage_nodes")}
+        versions = {
+            (kind, *row[:2]): row[2:]
+            for kind in ("dataset", "model", "artifact")
+            for row in self.ask(f"SELECT {kind}, number, execution_id, job, job_number FROM {kind}_versions")
+        }
+        makers: dict[tuple[str, str, int], tuple[str, str, int]] = {}
+        for source, target in self.ask("SELECT source, target FROM lineage"):
+            if source not in nodes or target not in nodes:
+                yield f"lineage leads from {source} to {target}, and one of these is no node"
+                continue
+            (kind, name, number, execution), (to, *what) = nodes[source], nodes[target]
+            if to != "job":
+                key = (to, what[0], what[1])
+                if kind != "job" or key in makers:
+                    yield f"{key} was made by {nodes[source]}, and by {makers.get(key)}"
+                makers[key] = (execution, name, number)
+        for kind, name, number, execution in nodes.values():
+            if kind == "job" and (execution, name, number) not in self.rows:
+                yield f"lineage knows {name} number {number} of {execution}, which has no row"
+            if kind != "job" and (kind, name, number) not in versions:
+                yield f"lineage knows {kind} {name}:{number}, which is not there"
+        for (kind, name, number), by in versions.items():
+            maker = makers.get((kind, name, number))
+            if maker != by and (
+                maker is not None or (by[0] is not None and kind != "dataset")
+            ):  # one may have been found
+                yield f"{kind} {name}:{number} was recorded by {by}, and lineage says {maker}"

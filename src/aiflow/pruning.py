@@ -205,8 +205,15 @@ class Pruner:
             if self._stop.is_set():
                 return
             some = ids[at : at + _BATCH]
+            self._in_steps(self._unwanted.note_jobs, some)
             self._add("executions", self._step(partial(self._drop_executions, some)))
             self._finish_journal()
+
+    def _in_steps(self, act: Callable[[list[str], Any, int], int], ids: Iterable[str]) -> None:
+        """Do something for the lineage of executions, until nothing is left to do; most have none."""
+        traced = self._unwanted.traced(ids)
+        while traced and self._step(partial(act, traced)):
+            pass
 
     def _drop_executions(self, ids: list[str], writer: Any, rows: int) -> int:
         return len(self._unwanted.drop_executions(writer, ids))
@@ -218,6 +225,7 @@ class Pruner:
             return
         while count := self._step(unwanted.drop_parts):
             self._add("runs", count)
+        self._in_steps(unwanted.drop_lineage, unwanted.journal)
         for one in unwanted.journal:
             delete_files(unwanted.folders_of(one))
         self._step(lambda writer, _: unwanted.forget_journal(writer))

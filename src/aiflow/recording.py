@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from aiflow.graph.event import Draft, Event, EventType
@@ -110,7 +111,7 @@ class Recorder:
             offsets = value.get("events") or start.events
             cause = offsets[-1] if offsets else None
             if value["attempt"] == 1 and (live.is_traced or not takes_first_runs(live.state, vertex)):
-                taken = inputs(live, vertex, start, self._find_run)
+                taken = inputs(live, vertex, start, partial(self._find_run, live))
             text = noted(taken) if taken else None
             self._writes.append((JOB_RUNNING, (time, cause, value["attempt"], text, *key)))
             if taken and live.is_traced:
@@ -126,10 +127,12 @@ class Recorder:
                 (JOB_CHANGED, (status, storable(value.get("reason")), _error_text(ended, live.secrets), *key))
             )
 
-    def _find_run(self, start: Start, stream: str, item: int) -> int | None:
-        """Look in the log for the run of a stream in which an item was emitted that started something."""
+    def _find_run(self, live: Live, start: Start, stream: str, item: int) -> int | None:
+        """Look in the log for the run of a stream in which an item was emitted that something starts with."""
         self.flush()  # it may be of this turn
-        for event in log.by_offsets(self._store.writer, start.events):
+        writer = self._store.writer
+        newest = log.newest_item(writer, live.execution_id, stream)  # what a rule starts takes that one
+        for event in (*log.by_offsets(writer, start.events), *newest):
             if event.type == _ITEM and event.key == stream and event.value["item"] == item:
                 return int(event.value["number"])
         return None

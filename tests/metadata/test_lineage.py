@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import networkx
 import pytest
 from tests.children import until
+from tests.faults import Disk
 
 import aiflow as af
 from aiflow.graph.change import Change
+from aiflow.store.checking import dangling
 from aiflow.testing import ManualClock, project_for_tests, run_until_idle
 
 RUNNERS = pytest.mark.parametrize("runner", ["thread", "process", "inline"])
@@ -554,6 +557,126 @@ def test_a_copy_of_a_job_may_log_and_load_and_only_what_it_makes_is_recorded(pro
 def in_a_copy() -> int:
     found = models().version(1).load()
     return int(models().log([*found, 2]).number)
+
+
+def test_an_execution_that_another_process_goes_on_with_is_traced_on(tmp_path: Path) -> None:
+    @af.workflow(ends="never")
+    def long() -> None:
+        made = keep(load())
+        show(made).start_on(af.event("go"))
+
+    project = af.Project("shop", home=tmp_path)
+    project.models.register("knn")
+    execution = project.start(long)
+    until(lambda: execution.results("keep"))
+    project.close(detach=True)
+    with af.Project("shop", home=tmp_path) as project:
+        execution = project.executions.get(execution.id).resume()
+        project.publish("go")
+        until(lambda: execution.results("show"))
+        execution.stop().wait()
+        assert edges(project.lineage.downstream(execution)) == {"load > keep", "keep > knn:1", "keep > show"}
+
+
+def test_a_turn_that_fails_records_nothing_and_the_next_one_all(project: af.Project, knn: Any) -> None:
+    disk = Disk(project)
+
+    @af.job(retries=1, retry_delay=0)
+    def logs_twice(rows: Any) -> Any:
+        disk.full = af.current().attempt == 1
+        try:
+            return str(models().log(rows))
+        finally:
+            disk.full = False
+
+    @af.workflow
+    def unlucky() -> None:
+        show(logs_twice(load()))
+
+    execution = project.run(unlucky)
+    assert disk.refused
+    expected = {"load > logs_twice", "logs_twice > knn:1", "logs_twice > show"}
+    assert edges(project.lineage.downstream(execution)) == expected
+
+
+# --- what is pruned -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pruned(tmp_path: Path) -> Iterator[af.Project]:
+    """A project whose store will not have all that was in it."""
+    with af.Project("shop", home=tmp_path, workers=4) as project:
+        project.models.register("knn")
+        yield project
+
+
+def test_what_was_pruned_is_still_there_with_what_is_known_if_something_came_from_it(pruned: af.Project) -> None:
+    execution = pruned.run(life)
+    before = pruned.lineage.upstream("knn:1")
+    assert pruned.prune(executions=0).went["executions"] == 1
+    assert pruned.executions.list() == []
+    graph = pruned.lineage.upstream("knn:1")
+    assert edges(graph) == edges(before) == {"load > clean", "clean > fit", "fit > knn:1"}
+    then, now = ({x.job: x for x in one if isinstance(x, af.JobExecution)} for one in (before, graph))
+    assert now == then
+    for job, one in now.items():
+        told = (one.execution_id, one.number, one.attempt, one.status, one.started, one.ended)
+        was = then[job]
+        assert told == (execution.id, 1, 1, "SUCCESS", was.started, was.ended)
+        assert one.reason == "its execution was pruned"
+        assert graph.nodes[one]["workflow"] == "life"
+    assert edges(pruned.lineage.downstream("knn:1")) == set()
+    assert pruned.db["lineage_nodes"].count == 4
+    assert dangling(pruned._store) == []
+
+
+def test_pruning_forgets_jobs_from_which_nothing_came_however_long_the_way_to_them(pruned: af.Project) -> None:
+    pruned.models.get("knn").log(1)
+
+    @af.job
+    def looks_on(value: Any) -> Any:
+        return models().version(1).load()
+
+    @af.workflow
+    def idle() -> None:
+        value = load()
+        for _ in range(30):
+            value = looks_on(value)
+
+    for _ in range(3):
+        pruned.run(idle)
+    assert pruned.db["lineage"].count == 3 * 60
+    pruned.prune(executions=1)
+    assert pruned.db["lineage"].count == 60
+    pruned.prune(executions=0)
+    assert pruned.db["lineage"].count == 0
+    assert [row["kind"] for row in pruned.db["lineage_nodes"].rows] == ["model"]
+
+
+def test_old_runs_of_a_running_execution_are_pruned_and_those_that_made_something_are_known(pruned: af.Project) -> None:
+    @af.job
+    def sometimes(n: int) -> Any:
+        return str(models().log(n)) if n in (1, 15) else None
+
+    @af.workflow(ends="never")
+    def service() -> None:
+        sometimes(clean(numbers(20)))
+
+    execution = pruned.start(service)
+    until(lambda: len(execution.results("sometimes")) == 20)
+    pruned.prune(executions=5)
+    pruned.prune(executions=5)
+    graph = pruned.lineage.downstream(execution)
+    assert edges(pruned.lineage.upstream("knn:1")) == {
+        "numbers > clean#2",
+        "clean#2 > sometimes#2",
+        "sometimes#2 > knn:1",
+    }
+    runs = {one.number: one for one in graph if isinstance(one, af.JobExecution) and one.job == "clean"}
+    assert sorted(runs) == [2, *range(16, 21)]
+    assert (runs[2].reason, runs[16].reason) == ("its execution was pruned", None)
+    execution.stop().wait()
+    assert dangling(pruned._store) == []
 
 
 # --- how it is asked ----------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ DAMAGE = {
     "files: /x was told at offset 99": "INSERT INTO files VALUES ('n', 0, '/x', 1, 1, 1, 99)",
     "failed_events: me failed at offset 99": "INSERT INTO failed_events VALUES (1, 99, 'me', 'x', 0)",
     "by their offsets there should be": "DELETE FROM events WHERE offset = 3",
+    "lineage: 8 came from 7, and one of these is not there": "INSERT INTO lineage VALUES (7, 8, 0)",
+    "lineage_nodes: the version knn:1 of a model is not there": "INSERT INTO lineage_nodes (kind, name, number, execution_id) VALUES ('model', 'knn', 1, '')",
     "executions: the state of": "UPDATE executions SET snapshot = '{', snapshot_offset = 1",
 }
 

@@ -12,7 +12,10 @@ from aiflow.serving import Server
 from aiflow.store.connection import sqlite3
 from aiflow.testing import ManualClock, project_for_tests
 
-LARGE = ("events", "executions", "job_executions", "items", "failed_events", "cached_results", "metrics")
+LARGE = (
+    "events", "executions", "job_executions", "items", "failed_events", "cached_results", "metrics", "lineage", "lineage_nodes",
+    "l", "n", "s", "t", "j", "e", "v", "d", "model_stages", "model_versions",
+)  # fmt: skip
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=5)
 FIRST_ROWS = ("SCAN executions USING INDEX executions_by_created", "SCAN failed_events")
 """In order, and only as many as are asked for."""
@@ -51,6 +54,9 @@ QUESTIONS: dict[str, Callable[[af.Project], Any]] = {
     "the newest metrics of an execution": lambda p: p.metrics.newest(execution="x"),
     "versions side by side": lambda p: p.metrics.compare("loss", model="knn"),
     "executions side by side": lambda p: p.executions.compare(workflow="asked"),
+    "what a version came from": lambda p: p.lineage.upstream("knn"),
+    "what came of it": lambda p: p.lineage.downstream("knn:1"),
+    "what a job came from": lambda p: p.lineage.upstream(p.executions.list(workflow="asked_too")[0].job("answer")),
     "triggers": lambda p: [(t.problem, t.executions) for t in p.triggers.list()],
 }
 
@@ -59,7 +65,8 @@ QUESTIONS: dict[str, Callable[[af.Project], Any]] = {
 def asked(tmp_path: Path, clock: ManualClock) -> Iterator[af.Project]:
     @af.job(cache=True)
     def answer() -> int:
-        return 42
+        version = af.current().project.models.get("knn").log(42, stage="DEPLOYED")
+        return int(version.number)
 
     @af.workflow(name="asked")
     def workflow() -> None:

@@ -41,9 +41,11 @@ _PRUNED = (
 )
 _LATEST_THEN = "SELECT number FROM {0}_versions WHERE {0} = ? AND created <= ? ORDER BY number DESC LIMIT 1"
 _DEPLOYED_THEN = (
-    "SELECT number, (SELECT stage FROM model_stages WHERE (model, number) = (d.model, d.number) AND time <= ?2 ORDER BY id DESC LIMIT 1) "
-    "FROM model_stages d WHERE model = ?1 AND stage = 'DEPLOYED' AND time <= ?2 ORDER BY id DESC LIMIT 1"
+    "SELECT number, EXISTS (SELECT 1 FROM model_stages s WHERE s.model = d.model AND s.stage IN ('DEPRECATED', 'DELETED') "
+    "AND s.time >= d.time AND s.time <= ?2 AND s.number = d.number AND s.id > d.id) FROM model_stages d "
+    "WHERE d.model = ?1 AND d.stage = 'DEPLOYED' AND d.time <= ?2 ORDER BY d.time DESC, d.id DESC LIMIT 1"
 )
+"""The version that was deployed last by some time, and whether it was so no longer."""
 
 
 class Lineage:
@@ -155,44 +157,45 @@ class Lineage:
             return self._job_named(rest.strip())
         kinds, said = ([word], rest.strip()) if word in VERSIONS and rest else (list(VERSIONS), text)
         name, number = parted(said)
-        having = [kind for kind in kinds if self._numbers(kind, name)]
-        fitting = having if number is None else [kind for kind in having if number in self._numbers(kind, name)]
+        having = [kind for kind in kinds if self._has(kind, name)]
+        fitting = having if number is None else [kind for kind in having if self._has(kind, name, number)]
         if len(fitting) > 1:
-            kinds_said = " and ".join(f"{_a(kind)}" for kind in fitting)
             ways = " or ".join(repr(f"{kind} {said}") for kind in fitting)
-            raise ParameterError(f"{said!r} is {kinds_said}; say {ways}")
+            raise ParameterError(f"{said!r} is {' and '.join(map(_a, fitting))}; say {ways}")
         if not having:
-            known = [one for kind in kinds for one in self._names(kind)]
-            noun = f"{kinds[0]} with versions" if len(kinds) == 1 else "dataset, model or artifact with versions"
-            raise NotFound(noun, name, known)
+            noun = kinds[0] if len(kinds) == 1 else "dataset, model or artifact"
+            raise NotFound(f"{noun} with versions", name, [one for kind in kinds for one in self._names(kind)])
         kind = (fitting or having)[0]
         return self._then(kind, name, until) if number is None else self._version(kind, name, number)
 
     def _version(self, kind: str, name: str, number: int) -> Thing:
-        numbers = self._numbers(kind, name)
-        if number not in numbers:
-            raise NotFound(f"version of {_a(kind)}", f"{name}:{number}", [f"{name}:{n}" for n in numbers])
+        if not self._has(kind, name, number):
+            raise NotFound(f"version of {_a(kind)}", f"{name}:{number}", self._versions_of(kind, name))
         return Thing(kind, name, number)
 
     def _then(self, kind: str, name: str, until: float) -> Thing:
         """Find the version that a bare name means at a time: the deployed one of a model, else the latest."""
-        numbers = self._numbers(kind, name)
-        if not numbers:
+        if not self._has(kind, name):
             raise NotFound(f"{kind} with versions", name, self._names(kind))
         store, at = self._project._store, "" if until == inf else f" at {as_datetime(until):%Y-%m-%d %H:%M:%S} UTC"
-        if kind != "model":
+        if kind == "model":
+            row = store.row(_DEPLOYED_THEN, (name, until))
+            if row is None or row[1]:
+                noun = f"version that is deployed{at} of the model"
+                raise NotFound(noun, name, self._versions_of(kind, name))
+        else:
             row = store.row(_LATEST_THEN.format(kind), (name, until))
             if row is None:
-                raise NotFound(f"version{at} of {_a(kind)}", name, [f"{name}:{n}" for n in numbers])
-            return Thing(kind, name, row[0])
-        row = store.row(_DEPLOYED_THEN, (name, until))
-        if row is None or row[1] != "DEPLOYED":
-            raise NotFound(f"version that is deployed{at} of the model", name, [f"{name}:{n}" for n in numbers])
+                raise NotFound(f"version{at} of the {kind}", name, self._versions_of(kind, name))
         return Thing(kind, name, row[0])
 
-    def _numbers(self, kind: str, name: str) -> list[int]:
-        sql = f"SELECT number FROM {kind}_versions WHERE {kind} = ? ORDER BY number"
-        return [row[0] for row in self._project._store.rows(sql, (name,))]
+    def _has(self, kind: str, name: str, number: int | None = None) -> bool:
+        sql = f"SELECT 1 FROM {kind}_versions WHERE {kind} = ?{'' if number is None else ' AND number = ?'} LIMIT 1"
+        return self._project._store.row(sql, (name,) if number is None else (name, number)) is not None
+
+    def _versions_of(self, kind: str, name: str) -> list[str]:
+        sql = f"SELECT number FROM {kind}_versions WHERE {kind} = ? ORDER BY number DESC LIMIT 20"
+        return [f"{name}:{row[0]}" for row in self._project._store.rows(sql, (name,))]
 
     def _names(self, kind: str) -> list[str]:
         return [row[0] for row in self._project._store.rows(f"SELECT DISTINCT {kind} FROM {kind}_versions")]

@@ -9,6 +9,7 @@ import json
 from contextlib import suppress
 
 from aiflow.errors import StoreError
+from aiflow.graph.versions import VERSIONS
 from aiflow.store.leftovers import LIVE
 from aiflow.store.store import Store
 from aiflow.values.contents import blobs_in
@@ -29,6 +30,10 @@ _QUESTIONS = (
     ("SELECT key, execution_id, job, number FROM cached_results c WHERE NOT EXISTS (SELECT 1 FROM job_executions j "
      "WHERE (j.execution_id, j.job, j.number) = (c.execution_id, c.job, c.number))",
      "cached_results: {0:.12}… is the value of {2} number {3} of execution {1}, which is not there"),
+    ("SELECT source, target FROM lineage WHERE source NOT IN (SELECT id FROM lineage_nodes) OR target NOT IN (SELECT id FROM lineage_nodes)",
+     "lineage: {1} came from {0}, and one of these is not there"),
+    *((f"SELECT name, number FROM lineage_nodes WHERE kind = '{kind}' AND (name, number) NOT IN (SELECT {kind}, number FROM {kind}_versions)",
+       "lineage_nodes: the version {0}:{1} of a " + kind + " is not there") for kind in VERSIONS),
     ("SELECT id, definition FROM executions WHERE definition NOT IN (SELECT hash FROM documents)",
      "executions: the definition of {0} is not there ({1})"),
     ("SELECT id, provenance FROM executions WHERE provenance IS NOT NULL AND provenance NOT IN (SELECT hash FROM documents)",

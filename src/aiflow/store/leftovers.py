@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aiflow.store import lineage
 from aiflow.store.store import Store
 from aiflow.values.contents import blobs_in
 
@@ -169,6 +170,28 @@ class Unwanted:
                     return count
         return count
 
+    def traced(self, ids: Iterable[str]) -> list[str]:
+        """Give those executions that have to do with lineage."""
+        return [one for one in ids if lineage.is_known(self._store.reader(), one)]
+
+    def note_jobs(self, ids: Iterable[str], writer: Any, rows: int) -> int:
+        """Keep for the lineage what will be known of the jobs of executions that are going, of up to `rows` of them."""
+        count = 0
+        for one in ids:
+            count += lineage.note_jobs(writer, one, rows - count)
+            if count >= rows:
+                break
+        return count
+
+    def drop_lineage(self, ids: Iterable[str], writer: Any, rows: int) -> int:
+        """Delete from the lineage about `rows` jobs of executions which are gone, of those that nothing came from."""
+        count = 0
+        for one in ids:
+            count += lineage.forget_jobs(writer, one, rows - count)
+            if count >= rows:
+                break
+        return count
+
     def forget_journal(self, writer: Any) -> int:
         """All that was noted is deleted; give how much that was."""
         count = len(self.journal)
@@ -204,8 +227,11 @@ class Unwanted:
         """Delete the rows of the runs of a job up to a number."""
         key = (execution_id, job, until)
         writer.execute("DELETE FROM cached_results WHERE execution_id = ? AND job = ? AND number <= ?", key)
+        lineage.note_runs(writer, *key)
         sql = "DELETE FROM job_executions WHERE execution_id = ? AND job = ? AND number <= ?"
-        return int(writer.execute(sql, key).rowcount)
+        count = int(writer.execute(sql, key).rowcount)
+        lineage.forget_runs(writer, *key)
+        return count
 
     # --- events -----------------------------------------------------------------------------------------------------
 

@@ -101,9 +101,11 @@ def walk(store: Store, direction: str, ids: Iterable[int], until: float) -> list
 
 def find(store: Store, things: Iterable[Thing]) -> dict[Thing, int]:
     """Give the nodes of things; what nothing is recorded of is left out."""
-    sql = f"SELECT n.id FROM lineage_nodes n WHERE {_IS.format('n')}"
-    found = ((thing, store.row(sql, node(thing))) for thing in things)
-    return {thing: row[0] for thing, row in found if row is not None}
+    asked = list(things)
+    part = "json_extract(a.value, '$[{}]')"
+    key = ", ".join(map(part.format, range(4)))
+    sql = f"SELECT a.key, n.id FROM json_each(?) a JOIN lineage_nodes n ON (n.execution_id, n.kind, n.name, n.number) = ({key})"
+    return {asked[place]: one for place, one in store.rows(sql, (json.dumps([node(thing) for thing in asked]),))}
 
 
 def jobs_of(store: Store, execution_id: str) -> list[Thing]:
@@ -116,3 +118,56 @@ def things(store: Store, ids: Iterable[int]) -> dict[int, Thing]:
     """Give the things of nodes, in the order of their ids, which is that in which they came to be known."""
     sql = "SELECT id, kind, name, number, execution_id FROM lineage_nodes WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
     return {row[0]: Thing(*row[1:]) for row in store.rows(sql, (json.dumps(list(ids)),))}
+
+
+# --- forgetting -----------------------------------------------------------------------------------------------------
+
+_ROW = "j.execution_id = {0}.execution_id AND j.job = {0}.name AND j.number = {0}.number"
+_OUTDATED = (
+    f"SELECT n.id FROM lineage_nodes n JOIN job_executions j ON {_ROW.format('n')} WHERE n.execution_id = ? AND n.kind = 'job' "
+    "AND (n.status IS NOT j.status OR n.attempt IS NOT j.attempt)"
+)
+_NOTE = (
+    "UPDATE lineage_nodes SET (workflow, attempt, status, started, ended) = (SELECT e.workflow, j.attempt, j.status, j.started, j.ended "
+    f"FROM job_executions j LEFT JOIN executions e ON e.id = j.execution_id WHERE {_ROW.format('lineage_nodes')}) WHERE id IN "
+)
+_USELESS = (
+    "n.kind = 'job' AND NOT EXISTS (SELECT 1 FROM lineage l WHERE l.source = n.id) "
+    f"AND NOT EXISTS (SELECT 1 FROM job_executions j WHERE {_ROW.format('n')})"
+)
+
+
+def note_jobs(writer: Any, execution_id: str, rows: int) -> int:
+    """Keep, in a transaction, what will still be known of up to `rows` jobs of an execution when their rows are gone."""
+    return int(writer.execute(f"{_NOTE} ({_OUTDATED} LIMIT ?)", (execution_id, rows)).rowcount)
+
+
+def note_runs(writer: Any, execution_id: str, job: str, until: int) -> None:
+    """Keep, in a transaction, what will still be known of the runs of a job up to a number."""
+    writer.execute(f"{_NOTE} ({_OUTDATED} AND n.name = ? AND n.number <= ?)", (execution_id, job, until))
+
+
+def forget_jobs(writer: Any, execution_id: str, rows: int) -> int:
+    """Delete, in a transaction, up to about `rows` jobs of an execution that have no rows any more and that nothing came from."""
+    sql = f"SELECT n.id FROM lineage_nodes n WHERE n.execution_id = ? AND {_USELESS} LIMIT ?"
+    return _forget(writer, [row[0] for row in writer.execute(sql, (execution_id, rows)).fetchall()])
+
+
+def forget_runs(writer: Any, execution_id: str, job: str, until: int) -> int:
+    """Do the same for the runs of a job up to a number."""
+    sql = f"SELECT n.id FROM lineage_nodes n WHERE n.execution_id = ? AND n.name = ? AND n.number <= ? AND {_USELESS}"
+    return _forget(writer, [row[0] for row in writer.execute(sql, (execution_id, job, until)).fetchall()])
+
+
+def _forget(writer: Any, ids: list[int]) -> int:
+    """Delete jobs, and then those before them from which nothing else came."""
+    count, todo = 0, ids
+    while todo:
+        one = todo.pop()
+        before = writer.execute("SELECT source FROM lineage WHERE target = ?", (one,)).fetchall()
+        writer.execute("DELETE FROM lineage WHERE target = ?", (one,))
+        count += int(writer.execute("DELETE FROM lineage_nodes WHERE id = ?", (one,)).rowcount)
+        for (source,) in before:
+            if writer.execute(f"SELECT 1 FROM lineage_nodes n WHERE n.id = ? AND {_USELESS}", (source,)).fetchone():
+                todo.append(source)
+    return count

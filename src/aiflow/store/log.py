@@ -123,6 +123,12 @@ def by_offsets(connection: Any, offsets: Iterable[int]) -> list[Event]:
     return found
 
 
+def newest_item(connection: Any, execution_id: str, key: str) -> list[Event]:
+    """Read the newest item that a stream job of an execution has emitted, if there is one; `key` is that of the job."""
+    sql = f"{_SELECT} WHERE key = ? AND type <> 'JOB_STATUS_CHANGED' AND type = 'STREAM_ITEM' AND execution_id = ? ORDER BY offset DESC LIMIT 1"
+    return [event_of(row) for row in connection.execute(sql, (key, execution_id)).fetchall()]
+
+
 def offset_at(connection: Any, timestamp: float) -> int:
     """Give the offset of the last event before the first one that happened at `timestamp` or later; 0 if there is none.
 
