@@ -460,7 +460,7 @@ class Project:
         Returns
         -------
         Experiment
-            With `log_metric`, `log_metrics`, `log_model`, `set_result` and the `execution`.
+            With `log_metric`, `log_metrics`, `log_model`, `log_artifact`, `set_result` and the `execution`.
 
         Raises
         ------

@@ -124,6 +124,12 @@ CELLS = {
                     await asyncio.sleep(0.01)
         heard[0].value
     """,
+    "experiment": """
+        with project.track("cells", k=3) as experiment:
+            experiment.log_metrics([("loss", 1 / (n + 1), n) for n in range(5)])
+        project.metrics.history("loss")
+    """,
+    "compared": "project.executions.compare(workflow='cells')",
     "failure": """
         @af.job
         def divide(x):
@@ -271,3 +277,12 @@ def test_a_value_asked_for_too_early_is_explained(outputs: Outputs) -> None:
 def test_interrupting_a_cell_stops_the_execution_gracefully(outputs: Outputs) -> None:
     assert error(outputs, "interrupt").ename == "KeyboardInterrupt"
     assert value(outputs, "interrupted") == "('STOPPED', 'interrupted')"
+
+
+def test_an_experiment_is_tracked_in_a_cell_and_its_metric_is_a_picture_and_text(outputs: Outputs) -> None:
+    history = shown(outputs, "experiment")
+    assert history["text/html"].startswith("<svg ")
+    assert history["text/plain"].startswith("loss ")
+    compared = shown(outputs, "compared")
+    assert "<table>" in compared["text/html"]
+    assert "metrics.loss" in compared["text/plain"]

@@ -32,7 +32,7 @@ def test_a_block_is_an_execution_of_one_job(project: af.Project) -> None:
     assert_replays(execution)
 
 
-def test_what_is_logged_in_the_block_is_logged_by_its_job(project: af.Project) -> None:
+def test_what_is_logged_in_the_block_is_logged_by_its_job(project: af.Project, tmp_path: Path) -> None:
     knn = project.models.register("knn")
     with project.track("fit") as experiment:
         experiment.log_metric("loss", 0.5, 1)
@@ -43,10 +43,12 @@ def test_what_is_logged_in_the_block_is_logged_by_its_job(project: af.Project) -
         second = experiment.log_model([2], "knn", "VALIDATED", description="better")
         third = experiment.log_model([3], "tree")
         event = af.publish("done", 1)
+        (tmp_path / "report.txt").write_text("fine")
+        report = experiment.log_artifact("report", tmp_path / "report.txt")
     own = (experiment.id, "fit", 1)
     assert {(m.execution_id, m.job, m.job_number) for m in project.metrics.list()} == {own}
     assert project.metrics.history("loss", execution=experiment.execution).values == [0.5, 0.25, 0.125, 0.0625]
-    assert [(v.execution_id, v.job, v.job_number) for v in (first, second, third)] == [own] * 3
+    assert [(v.execution_id, v.job, v.job_number) for v in (first, second, third, report)] == [own] * 4
     assert (second.stage, second.description, third.model, third.number) == ("VALIDATED", "better", "tree", 1)
     assert (event.execution_id, event.context, event.sender) == (experiment.id, experiment.id, "fit")
     project.metrics.log("loss", 1)
@@ -218,7 +220,7 @@ def dies(home: str) -> None:
         input()
 
 
-def test_an_experiment_whose_process_died_is_interrupted_and_stays_so(project: af.Project) -> None:
+def test_33_an_experiment_whose_process_died_is_interrupted_and_stays_so(project: af.Project) -> None:
     @af.workflow(name="fit")  # of the same name, by chance
     def other() -> None:
         nested()
