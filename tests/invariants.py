@@ -72,6 +72,7 @@ class _Reading:
         yield from self._positions()
         yield from self._metrics()
         yield from self._lineage()
+        yield from self._models()
 
     def _log(self) -> Iterator[str]:
         offsets = [offset for (offset,) in self.ask("SELECT offset FROM events ORDER BY offset")]
@@ -239,3 +240,34 @@ class _Reading:
                 maker is not None or (by[0] is not None and kind != "dataset")
             ):  # one may have been found
                 yield f"{kind} {name}:{number} was recorded by {by}, and lineage says {maker}"
+
+    def _models(self) -> Iterator[str]:
+        """Each change of a stage is an event and a row of its own, in the same order; the versions are where these lead."""
+        told = [
+            (offset, key, value["number"], value["stage"], value["before"])
+            for offset, key, value in (
+                (o, k, json.loads(v))
+                for o, k, v in self.ask(
+                    "SELECT offset, key, value FROM events WHERE type LIKE 'MODEL|_%' ESCAPE '|' AND context IS NULL ORDER BY offset"
+                )
+            )
+        ]
+        if told != self.ask("SELECT offset, model, number, stage, before FROM model_stages ORDER BY id"):
+            yield "the stages of models are others than the log says"
+        stages: dict[str, dict[int, str]] = {}
+        for offset, model, number, stage, before in told:
+            own = stages.setdefault(model, {})
+            if own.get(number) != before:
+                yield f"at offset {offset}, {model}:{number} was {own.get(number)}, and the event says {before}"
+            if number not in own and number != len(own) + 1:
+                yield f"at offset {offset}, {model}:{number} follows {len(own)} versions"
+            own[number] = stage
+            if sum(one == "DEPLOYED" for one in own.values()) > 1:
+                yield f"at offset {offset}, more than one version of {model} is DEPLOYED"
+        rows = self.ask("SELECT model, number, stage, hash FROM model_versions ORDER BY model, number")
+        if [row[:3] for row in rows] != sorted((m, n, s) for m, own in stages.items() for n, s in own.items()):
+            yield "the versions of models are others than the log says"
+        for model, number, stage, blob in rows:
+            path = self.home / "blobs" / blob[:2] / blob[2:4] / blob if blob is not None else self.home
+            if stage != "DELETED" and not path.exists():
+                yield f"the object of {model}:{number} is missing"

@@ -25,7 +25,8 @@ DAMAGE = {
     "failed_events: me failed at offset 99": "INSERT INTO failed_events VALUES (1, 99, 'me', 'x', 0)",
     "by their offsets there should be": "DELETE FROM events WHERE offset = 3",
     "lineage: 8 came from 7, and one of these is not there": "INSERT INTO lineage VALUES (7, 8, 0)",
-    "lineage_nodes: the version knn:1 of a model is not there": "INSERT INTO lineage_nodes (kind, name, number, execution_id) VALUES ('model', 'knn', 1, '')",
+    "lineage_nodes: the version knn:9 of a model is not there": "INSERT INTO lineage_nodes (kind, name, number, execution_id) VALUES ('model', 'knn', 9, '')",
+    "model_versions: knn:1 is DEPLOYED, and its last change of stage says VALIDATED": "UPDATE model_versions SET stage = 'DEPLOYED'",
     "executions: the state of": "UPDATE executions SET snapshot = '{', snapshot_offset = 1",
 }
 
@@ -46,6 +47,7 @@ def test_a_row_that_names_what_is_not_there_is_told(tmp_path: Path, told: str, d
     with project_for_tests(tmp_path) as project:
         project.start(service).stop().wait()
         project.triggers.register(listens)
+        project.models.register("knn").log([1], stage="VALIDATED")
         execution = project.start(service)
         project._shared.await_records()
         assert dangling(project._store) == []

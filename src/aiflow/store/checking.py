@@ -56,6 +56,9 @@ _QUESTIONS = (
      "files: {0} was told at offset {1}, and the log ends at {2}"),
     (f"SELECT handler, offset, {_HEAD} FROM failed_events WHERE offset > {_HEAD}",
      "failed_events: {0} failed at offset {1}, and the log ends at {2}"),
+    ("SELECT v.model, v.number, v.stage, s.stage FROM model_versions v LEFT JOIN (SELECT model, number, stage, max(id) FROM model_stages "
+     "GROUP BY model, number) s USING (model, number) WHERE v.stage IS NOT s.stage",
+     "model_versions: {0}:{1} is {2}, and its last change of stage says {3}"),
     (f"SELECT count(*), max(offset) - min(offset) + 1 AS all_of_them FROM events WHERE offset > {_PRUNED} HAVING count(*) <> all_of_them",
      "events: there are {0}, and by their offsets there should be {1}"),
 )  # fmt: skip
