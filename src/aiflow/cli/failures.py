@@ -42,7 +42,8 @@ def say(text: str, colour: str = "") -> None:
     if colour and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
         text = f"\033[{_COLOURS[colour]}m{text}\033[0m"
     try:
-        print(text, file=stream, flush=True)
+        stream.write(text + "\n")  # at once, so that nothing gets between
+        stream.flush()
     except OSError:  # nobody reads it
         return
 

@@ -21,13 +21,19 @@ __all__ = ["CAP", "JobLog", "attach_log", "capture", "close_log", "log_of", "rel
 CAP = 10_000_000
 """Bytes that a job's log may have; the rest is counted and left out."""
 
+_LONGEST_BEGUN = 8_192
+"""Characters of a line that is not over yet which are held back; a terminal in itself does the same."""
+
 _guard = threading.Lock()
 
 
 class JobLog:
-    """The log file of one attempt: opened when something is written, closed when the attempt ends, never over `CAP`."""
+    """The log file of one attempt: opened when something is written, closed when the attempt ends, never over `CAP`.
 
-    __slots__ = ("_closed", "_file", "_lock", "_path", "_size", "cap", "lost", "secrets")
+    What is to be seen elsewhere, too, is passed on in whole lines, so that those of several jobs do not get mixed up.
+    """
+
+    __slots__ = ("_begun", "_closed", "_file", "_lock", "_path", "_size", "cap", "lost", "secrets")
 
     def __init__(self, path: Path | Callable[[], Path], cap: int = CAP, secrets: Collection[str] = ()) -> None:
         self._path, self.cap, self.secrets = path, cap, secrets
@@ -36,6 +42,7 @@ class JobLog:
         self._size = 0
         self._lock = threading.Lock()
         self._closed = False
+        self._begun: dict[Any, str] = {}  # stream -> a line of it that is not over yet
 
     @property
     def path(self) -> Path:
@@ -64,8 +71,30 @@ class JobLog:
                 self._size += len(raw)
                 self._file.write(raw)
 
+    def pass_on(self, stream: Any, text: str) -> None:
+        """Write text to a stream once its line is over."""
+        if not self._begun and text.endswith("\n"):
+            stream.write(text)
+            return
+        with self._lock:
+            text = self._begun.pop(stream, "") + text
+            end = len(text) if self._closed or len(text) > _LONGEST_BEGUN else text.rfind("\n") + 1
+            if end < len(text):
+                self._begun[stream] = text[end:]
+            if end:
+                stream.write(text[:end])
+
+    def flush(self, stream: Any) -> None:
+        """Write what a line of a stream begins with, though it is not over."""
+        with self._lock:
+            text = self._begun.pop(stream, "")
+            if text:
+                stream.write(text)
+
     def close(self) -> None:
         """Close the file; say in it how much was left out."""
+        for stream in tuple(self._begun):
+            self.flush(stream)
         if self._file is None:  # nothing was written: nothing to close, and no file
             self._closed = True
             return
@@ -120,12 +149,17 @@ class _Tee(io.TextIOBase):
 
     def write(self, text: str) -> int:
         log = current_log()
-        if log is not None:
+        if log is None:
+            self.stream.write(text)
+        else:
             log.write(text)
-        self.stream.write(text)
+            log.pass_on(self.stream, text)
         return len(text)
 
     def flush(self) -> None:
+        log = current_log()
+        if log is not None:
+            log.flush(self.stream)
         self.stream.flush()
 
     def writable(self) -> bool:
