@@ -261,20 +261,24 @@ class Starter:
         """Be done when the execution has ended; one that no process goes on with does not hold up the next start."""
         shared = self._project._shared
         live = shared.live(execution_id)
-        told = threading.Lock()
+        guard, told = threading.Lock(), threading.Event()
 
         def tell() -> None:
-            if told.acquire(False):
+            with guard:
+                if told.is_set():
+                    return
+                told.set()
                 work.context.is_resting = False
-                self._engine.later(partial(done, work, Ended("SUCCESS")))
+            self._engine.later(partial(done, work, Ended("SUCCESS")))
 
         if live is None or live.lost:
             tell()
             return
-        work.context.is_resting = True
         live.watchers.append(tell)
         if live.ended.is_set():
             tell()
+        with guard:  # not after it was told, not for a moment: all would seem to be at rest
+            work.context.is_resting = not told.is_set()
         shared.ring()
 
     def stop(self, work: Any) -> None:

@@ -219,19 +219,21 @@ class JobContext:
             if self.rest is not None:
                 self.rest(is_enough, None)
                 continue
-            nap = threading.Lock()
+            nap, guard = threading.Lock(), threading.Lock()
             nap.acquire()
 
-            def wake(nap: Any = nap) -> None:
-                self.is_resting = False  # now, not when its thread has come to it
-                with suppress(RuntimeError):  # it was woken already
-                    nap.release()
+            def wake(nap: Any = nap, guard: Any = guard) -> None:
+                with guard:
+                    self.is_resting = False  # now, not when its thread has come to it
+                    with suppress(RuntimeError):  # it was woken already
+                        nap.release()
 
             event.wakers.append(wake)
             try:
-                self.is_resting = True
                 register(wake)
                 if not is_enough():
+                    with guard:  # it does not rest once it was woken, not for a moment: all would seem to be at rest
+                        self.is_resting = nap.locked()
                     nap.acquire()
             finally:
                 self.is_resting = False

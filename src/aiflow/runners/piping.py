@@ -5,6 +5,7 @@ Knows nothing of executions; the keeper's side talks to the same lines as a job 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -184,10 +185,23 @@ class Pipes:
         self._host, self._work, self._streams, self._bell = host, work, streams, ring
         self._outlet = work.outlet
         self._waiting: list[dict[str, Any]] = []
+        self._guard, self._is_rung = threading.Lock(), False
 
     def _ring(self) -> None:
-        self._work.context.is_resting = False
+        with self._guard:
+            self._is_rung = True
+            self._work.context.is_resting = False
         self._bell()
+
+    def _waits(self, register: Callable[[Callable[[], None]], None], is_enough: Callable[[], bool]) -> bool:
+        """Wait for something, unless it is so already; the job does not rest once it was rung, not for a moment."""
+        self._is_rung = False
+        register(self._ring)
+        if is_enough():
+            return False
+        with self._guard:
+            self._work.context.is_resting = not self._is_rung
+        return True
 
     def handle(self, frame: Frame) -> list[Reply]:
         """Take an item, or the wish for some; give what there is to answer now."""
@@ -225,12 +239,9 @@ class Pipes:
 
     def _room(self, head: dict[str, Any]) -> Reply | None:
         outlet, context = self._outlet, self._work.context
-        if outlet is not None and outlet.is_full and not context.stopping:
-            context.is_resting = True
-            outlet.when_room(self._ring)
-            if not outlet.has_room():
-                return None
-            context.is_resting = False
+        must_wait = outlet is not None and outlet.is_full and not context.stopping
+        if outlet is not None and must_wait and self._waits(outlet.when_room, outlet.has_room):
+            return None
         return {"op": "reply", "id": head["id"], "value": None}, b""
 
     def _items(self, head: dict[str, Any]) -> Reply | None:
@@ -250,10 +261,7 @@ class Pipes:
             body += data
             ended = stream.takes_one
         if not rows and not stream.is_over:
-            context.is_resting = True
-            stream.when_item(self._ring)
-            if not stream.has_item and not stream.is_over:
+            if self._waits(stream.when_item, lambda: stream.has_item or stream.is_over):
                 return None
-            context.is_resting = False
             return self._items(head)
         return {"op": "reply", "id": head["id"], "value": rows, "ended": not rows}, bytes(body)
