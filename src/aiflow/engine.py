@@ -520,14 +520,15 @@ class Engine:
             ended.refused is not None,
         )
         draft = machine.settle(live.state, report, self.record.now)
+        if draft is not None and draft.value["status"] == "SUCCESS" and ended.changes:
+            stored = self._make_changes(work, ended) or stored
+            draft = machine.settle(live.state, report, self.record.now)  # a rule on what has changed may stop the job
         if draft is None:
             return
         status = draft.value["status"]
         if draft.value.get("reason") != reason:  # it ended otherwise than the runner saw it: by a timeout, say
             ended = Ended(status)
         if status == "SUCCESS":
-            if ended.changes:
-                stored = self._make_changes(work, ended) or stored
             if ended.stored is None:
                 live.keep(index, number, ended.value, work.options.persist)
             self.say(live, draft, ended, stored)

@@ -310,7 +310,7 @@ class JobWork:
     def chosen(self, place: str, choose: Callable[[], Any]) -> Any:
         """Give the version that was chosen for a place in its call; `choose` is asked once."""
         if place not in self._chosen:
-            self._chosen[place] = choose()
+            self._chosen.setdefault(place, choose())  # elements of a mapped job may ask at the same time
         return self._chosen[place]
 
     @property

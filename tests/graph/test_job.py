@@ -1,6 +1,7 @@
 """Jobs: plain functions outside of bodies, and options that are checked when they are given."""
 
 import asyncio
+import functools
 import pickle
 from datetime import timedelta
 
@@ -104,3 +105,8 @@ def test_a_job_of_a_module_can_be_sent_to_another_process():
 
 def test_fixed_keeps_its_value():
     assert fixed([1]).value == [1]
+
+
+def test_what_has_no_name_of_its_own_is_called_by_its_kind():
+    assert job(functools.partial(sorted, reverse=True)).name == "partial"
+    assert job(functools.partial(sorted, reverse=True), name="downwards")([1, 2]) == [2, 1]

@@ -13,7 +13,7 @@ import pytest
 import aiflow as af
 from aiflow.hooks import hookimpl, manager
 from aiflow.runners.base import Ended, RunnerHost, Work
-from aiflow.testing import project_for_tests
+from aiflow.testing import assert_replays, project_for_tests
 
 knn = af.Model("knn")
 RUNNERS = pytest.mark.parametrize("runner", ["thread", "process"])
@@ -262,6 +262,39 @@ async def later(value: int) -> int:
 async def awaited(model: int, n: int) -> int:
     await asyncio.sleep(0)
     return model + n
+
+
+def test_15_a_job_that_its_own_version_stops_is_stopped_and_the_version_is_there(still: af.Project) -> None:
+    @af.workflow
+    def own() -> None:
+        fit(1).stop_on(knn.generated)
+
+    execution = still.run(own, check=False)
+    (job,) = execution.jobs
+    assert (execution.status, job.status) == ("SUCCESS", "STOPPED")
+    assert str(still.models.get("knn").latest()) == "knn:1"
+    assert_replays(execution)
+
+
+def test_a_workflow_that_the_version_of_its_job_stops_is_stopped(still: af.Project) -> None:
+    @af.workflow(stop_on=knn.generated)
+    def once() -> None:
+        push(accept(fit(1), True))
+
+    execution = still.run(once, check=False)
+    assert (execution.status, {j.job: str(j.status) for j in execution.jobs}) == ("STOPPED", {"fit": "STOPPED"})
+    assert_replays(execution)
+
+
+def test_20_what_a_job_makes_starts_others_before_nothing_is_left_to_run(still: af.Project) -> None:
+    @af.workflow(ends="quiet")
+    def quiet() -> None:
+        fit(1)
+        push().start_on(knn.generated)
+
+    execution = still.run(quiet)
+    assert execution.result("push").stage == "DEPLOYED"
+    assert_replays(execution)
 
 
 # --- cache and map ----------------------------------------------------------------------------------------------------

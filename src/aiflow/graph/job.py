@@ -175,7 +175,7 @@ class Job:
         self.function = function
         self.role = role
         self.spec = options
-        self.name = options.name or function.__name__
+        self.name = options.name or str(getattr(function, "__name__", type(function).__name__))
         self.is_async = inspect.iscoroutinefunction(function)
         generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
         self.is_stream = generator if options.stream is None else bool(options.stream)
