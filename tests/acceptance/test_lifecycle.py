@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.acts import PATIENCE, Gate, command_line, until, write
+from tests.children import alone, fork_together
 
 import aiflow as af
 from aiflow.testing import assert_replays, run_until_idle
@@ -1652,3 +1653,92 @@ def test_the_same_model_twice_is_the_candidate_and_an_input(project):
 
     project.run(flow)
     assert [str(row.version(n).stage) for n in (1, 2)] == ["GENERATED", "VALIDATED"]
+
+
+DYING_STREAM = (
+    HEAD
+    + """
+    out = af.Dataset("out", uri="out.csv", format="csv")
+
+    @af.train(knn)
+    def fit():
+        state = af.current().state
+        for n in range(state.get("next", 0), 6):
+            if n == 3:
+                die_once("before its item")
+            state["next"] = n + 1
+            yield {"n": n}
+            if n == 4:
+                die_once("after its item")
+
+    @af.evaluate(knn)
+    def score(model):
+        if model["n"] == 2:
+            die_once("in score")
+        return {"n": model["n"]}
+
+    @af.write_dataset(out)
+    def save(scores):
+        return [scores]
+
+    @af.workflow
+    def streaming():
+        save(score(fit()))
+"""
+)
+
+
+def test_28_a_stream_of_trainings_that_is_killed_makes_a_version_of_each_item_once(tmp_path):
+    home = tmp_path / "home"
+    flows = write(tmp_path / "flows.py", DYING_STREAM)
+    command_line(home, "run", flows, code=KILLED)
+    for _ in range(2):
+        command_line(home, "run", "--resume", flows, code=KILLED)
+    command_line(home, "run", "--resume", flows)
+    with af.Project(home=home) as project:
+        row = project.models.get("knn")
+        versions = sorted(row.versions(), key=lambda version: version.number)
+        assert [version.load()["n"] for version in versions] == list(range(6))
+        assert types(project) == [("GENERATED", n) for n in range(1, 7)]
+        assert [dict(version.metrics) for version in versions] == [{"n": n} for n in range(6)]
+        assert project.events.count(types=["METRIC_LOGGED"]) == 6
+        assert [event.value["number"] for event in project.events.list(types=["DATASET_CHANGED"])] == list(range(1, 7))
+
+
+def _write_at_once(number: int, home: str, path: str) -> int:
+    with af.Project("accept", home=home) as project:
+        out = af.Dataset("out", uri=path, format="csv")
+
+        @af.write_dataset(out)
+        def save(n):
+            return [{"x": n}] * 1000
+
+        @af.workflow(name=f"writing_{number}")
+        def flow(n: int):
+            save(n)
+
+        for n in range(5):
+            execution = project.run(flow, n=100 * number + n, check=False)
+            assert execution.status == "SUCCESS" or "Conflict" in str(execution.job("save").error)
+    return number
+
+
+def _write_together(home: str, path: str) -> Any:
+    return fork_together(4, _write_at_once, home, path)
+
+
+def test_four_processes_that_write_one_dataset_at_once_never_tear_it_and_each_version_is_a_whole_content(tmp_path):
+    home, path = tmp_path / "home", tmp_path / "out.csv"
+    assert alone(_write_together, str(home), str(path)) == [0, 1, 2, 3]
+    with af.Project(home=home) as project:
+        versions = project.datasets.get("out").versions()
+        numbers = sorted(version.number for version in versions)
+        assert numbers == list(range(1, len(versions) + 1))
+        assert {version.rows for version in versions} == {1000}
+        told = [event.value["number"] for event in project.events.list(types=["DATASET_CHANGED"], limit=None)]
+        assert told == numbers
+        lines = path.read_text().split()
+        assert len(lines) == 1001
+        assert len(set(lines[1:])) == 1
+        assert len(numbers) > 4
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("out")] == ["out.csv"]

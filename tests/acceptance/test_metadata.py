@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.acts import PATIENCE, command_json, command_line, until
+from tests.acceptance.acts import PATIENCE, Gate, command_json, command_line, end, until
 from tests.children import Fork, alone, fork_together
 
 import aiflow as af
@@ -1268,3 +1268,98 @@ def test_a_hostile_result_is_not_executed_by_comparing_or_listing(tmp_path):
         assert project.executions.get(execution.id)._repr_html_()
         assert list(project.lineage.upstream(project.executions.get(execution.id).job("evil")))
         assert not canary.exists()
+
+
+# ------------------------------------------------------------------------------------------- rules, with metadata
+
+
+def test_14_metrics_that_come_while_the_job_runs_are_one_more_start_and_changes_are_each_their_own(project):
+    knn = af.Model("knn")
+    row = project.models.register(knn)
+    row.log(0)
+    gates = {"merged": Gate(), "queued": Gate()}
+    seen: dict[str, list[int]] = {"merged": [], "queued": []}
+
+    @af.job
+    def note():
+        name = af.current().job
+        seen[name].append(len(af.current().events))
+        gates[name].stand()
+
+    @af.workflow(ends="never")
+    def flow():
+        note.options(name="merged")().start_on(knn.metric("auc") < 0.9)
+        note.options(name="queued")().start_on(knn.generated)
+
+    execution = project.start(flow)
+    project.metrics.log("auc", 0.8, model="knn")
+    row.log(1)
+    for gate in gates.values():
+        gate.wait_for_one()
+    for n in range(3):
+        project.metrics.log("auc", 0.1 * n, model="knn")
+        row.log(n)
+    for gate in gates.values():
+        gate.open()
+    until(lambda: len(seen["queued"]) == 4 and len(seen["merged"]) >= 2)
+    run_until_idle(project)
+    end(execution)
+    assert seen == {"merged": [1, 3], "queued": [1, 1, 1, 1]}
+
+
+def test_5_a_metric_that_recovered_has_latched_and_6_only_what_matches_fires(project):
+    knn = af.Model("knn")
+    row = project.models.register(knn)
+    row.log(0)
+
+    @af.job
+    def note():
+        return af.current().event.key
+
+    @af.workflow(ends="never")
+    def flow():
+        note.options(name="both")().start_on((knn.metric("auc") < 0.9) & af.event("go"))
+        note.options(name="sticky")().start_on(knn.deployed.sticky() & af.event("go"))
+
+    execution = project.start(flow)
+    for value in (0.5, 0.95):
+        project.metrics.log("auc", value, model="knn")
+    row.deploy(1)
+    run_until_idle(project)
+    for _ in range(3):
+        project.publish("go")
+        run_until_idle(project)
+        project.metrics.log("auc", 0.99, model="knn")
+    run_until_idle(project)
+    end(execution)
+    assert execution.results("both") == ["go"]
+    assert execution.results("sticky") == ["go"] * 3
+
+
+def test_20_what_can_only_be_met_by_its_own_execution_ends_it_and_a_change_from_outside_is_waited_for(project):
+    knn = af.Model("knn")
+
+    @af.job
+    def note():
+        return True
+
+    @af.workflow
+    def ending():
+        note.options(name="first")()
+        note.options(name="own")().start_on(knn.deployed.own())
+
+    @af.workflow
+    def waiting():
+        note.options(name="first")()
+        note.options(name="deployed")().start_on(knn.deployed)
+
+    execution = project.run(ending, timeout=PATIENCE)
+    assert execution.status == "SUCCESS"
+    assert execution.job("own").status == "SKIPPED"
+    execution = project.start(waiting)
+    until(lambda: execution.results("first"))
+    run_until_idle(project)
+    assert execution.status == "RUNNING"
+    project.models.register(knn).log(1, stage="DEPLOYED")
+    execution.wait(timeout=PATIENCE)
+    assert execution.results("deployed") == [True]
