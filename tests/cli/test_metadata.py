@@ -46,6 +46,12 @@ def test_values_of_metrics_come_out_as_they_went_in(aiflow: Aiflow, shop: af.Pro
     ]
 
 
+def test_plain_lines_have_always_the_same_fields_and_nothing_else(aiflow: Aiflow, shop: af.Project) -> None:
+    free, of_model = (aiflow("metric", "show", name, "-o", "plain").out for name in ("loss", "accuracy"))
+    assert {len(line.split("\t")) for line in (free + of_model).splitlines()} == {7}
+    assert "4 values from 0.5 to inf" in aiflow("metric", "show", "loss").out
+
+
 def test_versions_are_compared_by_a_metric(aiflow: Aiflow, shop: af.Project) -> None:
     rows = aiflow("metric", "compare", "accuracy", "--model", "knn", "-o", "json").data
     assert [(row["number"], row["value"]) for row in rows] == [(1, 0.5), (2, 0.75)]

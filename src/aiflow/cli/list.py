@@ -212,7 +212,7 @@ def metrics(
         if execution is not None:
             filters["execution_id"] = project.executions.get(execution).id
         rows = [metric_record(m) for m in project.metrics.list(limit=limit or None, **filters)]
-        write(asked.output, rows, metric_table(rows, with_name=True))
+        write(asked.output, rows, metric_table(rows, asked.output, with_name=True))
 
 
 def _newest(

@@ -34,8 +34,8 @@ def metric_record(one: Any) -> Record:
     return {name: getattr(one, name) for name in _FIELDS}
 
 
-def metric_table(rows: list[Record], with_name: bool = False) -> Table:
-    """Lay values out for people; what none of them has is left out."""
+def metric_table(rows: list[Record], form: str, with_name: bool = False) -> Table:
+    """Lay values out for people; what none of them has is left out, but for programs that read it line by line."""
     columns: dict[str, Any] = {"METRIC": "name"} if with_name else {}
     columns["VALUE"] = lambda row: f"{row['value']:.6g}"
     wanted: dict[str, tuple[str, Any]] = {
@@ -43,7 +43,7 @@ def metric_table(rows: list[Record], with_name: bool = False) -> Table:
         "JOB": ("job", "job"), "EXECUTION": ("execution_id", "execution_id"),
     }  # fmt: skip
     columns |= {
-        heading: show for heading, (key, show) in wanted.items() if any(row[key] is not None for row in rows)
+        heading: show for heading, (key, show) in wanted.items() if form == "plain" or any(row[key] is not None for row in rows)
     }  # fmt: skip
     return Table(rows, {**columns, "TIME": "time"})
 
@@ -113,14 +113,17 @@ def show(
     with needs_home(asked) as project:
         found = _history(project, name, _asked(project, model, dataset, execution))
         rows = [metric_record(one) for one in (found[-limit:] if limit else found)]
-        write(asked.output, rows, metric_table(rows), Lines(_summary(found)))
+        parts: list[Table | Lines] = [metric_table(rows, asked.output)]
+        if asked.output != "plain" and (summary := _summary(found)):
+            parts.append(Lines(summary))
+        write(asked.output, rows, *parts)
 
 
 def _summary(found: MetricHistory) -> str:
     low, high = found.min, found.max
     if len(found) < 2 or low is None or high is None:
         return ""
-    return f"\n{len(found):,} values from {low.value:.6g} to {high.value:.6g}"
+    return f"{len(found):,} values from {low.value:.6g} to {high.value:.6g}"
 
 
 @metric.command(examples="metric compare accuracy --model knn\nmetric compare accuracy")
