@@ -849,11 +849,6 @@ DYING = (
         die_once("in fit")
         return {"n": 1}
 
-    @af.job
-    def between(version):
-        die_once("between")
-        return version
-
     @af.evaluate(knn)
     def score(model):
         die_once("in score")
@@ -868,14 +863,10 @@ DYING = (
     def push(version):
         die_once("in push")
 
-    @af.job
-    def after(pushed):
-        die_once("after push")
-
     @af.workflow
     def life():
-        version = between(fit())
-        after(push(validate(version).after(score(version))))
+        version = fit()
+        push(validate(version).after(score(version)))
 """
 )
 
@@ -884,7 +875,7 @@ def test_a_life_that_is_killed_in_every_job_has_each_version_event_and_metric_on
     home = tmp_path / "home"
     flows = write(tmp_path / "flows.py", DYING)
     command_line(home, "run", flows, code=KILLED)
-    for _ in range(5):
+    for _ in range(3):
         command_line(home, "run", "--resume", flows, code=KILLED)
     command_line(home, "run", "--resume", flows)
     with af.Project(home=home) as project:
@@ -1493,13 +1484,9 @@ DYING_DATA = (
         Path(__file__).with_name("report.txt").write_text(f"{version}")
         die_once("in report")
 
-    @af.job
-    def last(written):
-        die_once("in last")
-
     @af.workflow
     def life():
-        last(report(load(save())))
+        report(load(save()))
 """
 )
 
@@ -1508,7 +1495,7 @@ def test_data_and_reports_of_a_life_that_is_killed_in_every_job_have_one_version
     home = tmp_path / "home"
     flows = write(tmp_path / "flows.py", DYING_DATA)
     command_line(home, "run", flows, code=KILLED)
-    for _ in range(3):
+    for _ in range(2):
         command_line(home, "run", "--resume", flows, code=KILLED)
     command_line(home, "run", "--resume", flows)
     with af.Project(home=home) as project:

@@ -526,6 +526,15 @@ def test_the_command_line_shows_compares_and_draws_metrics(tmp_path):
     assert "Traceback" not in err
 
 
+def test_plain_output_of_a_metric_is_one_line_per_value_and_nothing_else(tmp_path):
+    home = tmp_path / "home"
+    with af.Project("accept", home=home) as project:
+        for value in (0.5, math.nan, 0.25):
+            project.metrics.log("auc", value)
+    out, _ = command_line(home, "metric", "show", "auc", "-o", "plain")
+    assert [line.split()[0].lower() for line in out.splitlines()] == ["0.5", "nan", "0.25"]
+
+
 # ---------------------------------------------------------------------------------------------------- lineage, hard cases
 
 
