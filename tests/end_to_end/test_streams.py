@@ -9,7 +9,7 @@ import pytest
 from tests import invariants
 
 import aiflow as af
-from aiflow.testing import assert_replays
+from aiflow.testing import assert_replays, simulate
 
 N = 40
 
@@ -287,6 +287,28 @@ def test_a_yield_blocks_while_too_many_items_wait(project: af.Project) -> None:
     execution = project.run(flow, timeout=60)
     assert execution.job("slow").number == 30
     assert most[0] <= 7
+
+
+def test_12_a_job_with_a_rule_takes_a_stream_from_its_own_start_on() -> None:
+    @af.job
+    def ticking() -> Iterator[int]:
+        for n in range(6):
+            af.current().wait_stop(10)
+            yield n
+
+    @af.job
+    def late(items: af.Stream) -> list[int]:
+        return list(items)
+
+    @af.workflow
+    def flow() -> None:
+        stream = ticking()
+        total(stream)
+        late(stream).start_on(af.event("now"))
+
+    execution = simulate(flow, [(35, "now", None)]).execution
+    assert execution.result("total") == 15
+    assert execution.result("late") == [3, 4, 5]
 
 
 def test_latest_gives_the_newest_item_only(project: af.Project) -> None:

@@ -286,3 +286,40 @@ def test_35_a_simulation_of_streams_that_train_and_predict_is_the_same_each_time
         assert [item for item, _ in answered] == list(range(8))
         assert [number for _, number in answered] == sorted(number for _, number in answered)
         assert answered[-1][1] == 2
+
+
+def test_a_stream_that_trains_gets_the_base_that_its_call_leaves_out() -> None:
+    first = af.Model("first")
+
+    @af.train(first)
+    def begin() -> Any:
+        return Numbered(40)
+
+    @af.job
+    def steps() -> Iterator[int]:
+        yield from (1, 2)
+
+    @af.train(knn, base=first)
+    def go_on(items: af.Stream[int], base: Any) -> Iterator[Any]:
+        for item in items:
+            yield Numbered(base.number + item)
+
+    @af.predict(knn)
+    def told(*, model: Any, items: af.Stream[int]) -> list[int]:
+        return [model.first() for _ in items]
+
+    @af.evaluate(knn)
+    def look(model: Any) -> dict[str, int]:
+        return {"number": model.number}
+
+    @af.workflow
+    def both() -> None:
+        begin()
+        version = go_on(steps())
+        look(version)
+        push(is_better(version))
+        told(items=steps())
+
+    execution = simulate(both).execution
+    assert execution.results("look") == [{"number": 41}, {"number": 42}]
+    assert set(execution.result("told")) <= {41, 42}

@@ -31,10 +31,12 @@ _ASSIGNED = re.compile(r"\b(\w{1,80})=(\S+)")
 
 
 class _Brief(reprlib.Repr):
-    """Writes versions as they are written everywhere: ``knn:2``."""
+    """Writes versions as they are written everywhere, ``knn:2``, and numbers of NumPy as numbers."""
 
     def repr_instance(self, x: Any, level: int) -> str:
-        return str(x) if isinstance(x, Version) else super().repr_instance(x, level)
+        if isinstance(x, Version):
+            return str(x)
+        return super().repr_instance(x.item() if _is_number(x) else x, level)
 
 
 _brief = _Brief()
@@ -88,7 +90,12 @@ def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Re
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return len(value) <= _LARGE and all(isinstance(v, str | bool | int | float | None) for v in value)
-    return isinstance(value, str | bool | int | float | os.PathLike) or getattr(value, "shape", None) == ()
+    return isinstance(value, str | bool | int | float | os.PathLike) or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether it is a number of NumPy or the like."""
+    return getattr(value, "shape", None) == ()
 
 
 def short(value: Any) -> str:
@@ -98,11 +105,15 @@ def short(value: Any) -> str:
     --------
     >>> short({"accuracy": 0.95}), len(short("x" * 1000)) <= 80
     ("{'accuracy': 0.95}", True)
+    >>> import numpy
+    >>> short([numpy.float64(0.5)])
+    '[0.5]'
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     try:
-        text = _brief.repr(value) if isinstance(value, _BRIEF) else repr(value)
+        is_brief = isinstance(value, _BRIEF) or _is_number(value)
+        text = _brief.repr(value) if is_brief else repr(value)
     except Exception as error:  # a user's __repr__ may raise anything
         text = f"<{type(value).__qualname__}: its repr raised {type(error).__name__}>"
     text = cell(" ".join(text.split()))

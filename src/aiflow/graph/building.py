@@ -15,7 +15,7 @@ from aiflow.errors import GraphError, NotFound, suggest
 from aiflow.graph.condition import Condition, StatusCondition, shown
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret
-from aiflow.graph.role import SLOT, Place
+from aiflow.graph.role import Place
 from aiflow.graph.rule import Action, Rule
 
 if TYPE_CHECKING:
@@ -332,7 +332,7 @@ class Body:
         if job.is_stream or job.stream_parameters or any(up.job.is_stream for up in found):
             from aiflow.graph.taking import check_streams
 
-            check_streams(node, args if node.place is not Place.CHOSEN else (SLOT, *args), kwargs, mapped)
+            check_streams(node, args, kwargs, mapped)
         self.nodes.append(node)
         self.names[name] = node
         return node

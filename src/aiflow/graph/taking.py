@@ -11,6 +11,7 @@ from typing import Any
 
 from aiflow.errors import GraphError
 from aiflow.graph.building import Node, Output, find_nodes
+from aiflow.graph.role import Place, read_call
 
 __all__ = ["check_asked", "check_streams"]
 
@@ -72,11 +73,19 @@ def _arguments(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         yield from (("", value) for value in (*args, *kwargs.values()))
         return
     parameters = node.job.signature.parameters
-    for name, value in node.job.signature.bind(*args, **kwargs).arguments.items():
+    for name, value in _bound(node, args, kwargs).items():
         kind = parameters[name].kind
         several = kind is inspect.Parameter.VAR_POSITIONAL or kind is inspect.Parameter.VAR_KEYWORD
         parts = value if kind is inspect.Parameter.VAR_POSITIONAL else value.values() if several else (value,)
         yield from ((name, part) for part in parts)
+
+
+def _bound(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the arguments of a call, which was checked before, by parameter."""
+    role, signature = node.job.role, node.job.signature
+    if role is None:
+        return signature.bind(*args, **kwargs).arguments
+    return read_call(role, signature, args, kwargs, chosen=node.place is Place.CHOSEN).bound.arguments
 
 
 def _stream_of(node: Node, name: str, value: Any) -> Node:
