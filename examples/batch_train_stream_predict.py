@@ -52,7 +52,8 @@ def camera(pause: float) -> Iterator[np.ndarray]:
 @af.predict(reader)
 def predict(model: af.LiveModel, pictures: af.Stream[np.ndarray]) -> Iterator[str]:
     for some in pictures:
-        yield f"{model.version}: {''.join(map(str, model.predict(some)))}"
+        pinned, version = model.pinned()  # the object and its name belong together
+        yield f"{version}: {''.join(map(str, pinned.predict(some)))}"
 
 
 @af.job

@@ -104,8 +104,8 @@ def push(version: af.ModelVersion) -> None:
 @af.predict(wide_and_deep)
 def predict(model: af.LiveModel, unknown: af.Stream[Cases]) -> Iterator[str]:
     for measures, _ in unknown:
-        found = model.predict(measures)
-        yield f"{model.version}: {found.sum()} of {len(found)} are benign"
+        pinned, version = model.pinned()
+        yield f"{version}: {pinned.predict(measures).sum()} of {len(measures)} are benign"
 
 
 @af.job

@@ -1,7 +1,5 @@
 """E13 of the parity list: batch and stream training, validation, deployment and prediction in one workflow."""
 
-from itertools import pairwise
-
 import pytest
 from tests.end_to_end.conftest import Example
 
@@ -25,7 +23,7 @@ def test_e13_versions_come_to_their_stages_in_order_and_prediction_follows_every
     assert all(stage == whole[: len(stage)] for stage in stages.values())
     assert len(stages) == 7  # one for each batch: none was missed while the base was trained
 
-    deployed = [event for event in project.events.list(types="MODEL_DEPLOYED")]
+    deployed = project.events.list(types="MODEL_DEPLOYED")
     runs = [job for job in execution.jobs if job.job == "predict"]
     assert len(runs) == len(deployed) >= 2
     for event, run, after in zip(deployed, runs, [*runs[1:], None], strict=True):
