@@ -107,7 +107,7 @@ class Live:
         self.mapped: dict[tuple[int, int], Any] = {}
         self._elements: dict[tuple[int, int], dict[int, Any]] = {}
         self.tickets: dict[tuple[int, int], Any] = {}
-        self.withheld: dict[int, tuple[str, str]] = {}  # starts that wait for a version: of which model, and in words
+        self.withheld: dict[int, Any] = {}  # starts that wait for a version of a model
         self.waits_for_models = True
         self.flows = Flows(plan) if plan.has_streams else None
         self.items: dict[tuple[int, int], Any] = {}  # those that batch jobs still want

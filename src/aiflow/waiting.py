@@ -96,7 +96,7 @@ def waits_for(live: Live, most: int = 8) -> str:
     vertices, runs = plan.vertices, state.runs()
     lines = [f"{vertices[i].name}{f' ({run.number})' if run.number > 1 else ''} ({run.status})" for i, run in runs]
     lines += [
-        f"{v.name} ({': '.join(['QUEUED', *live.withheld.get(v.index, ())[1:]])})"
+        f"{v.name} (QUEUED{f': {live.withheld[v.index].text}' if v.index in live.withheld else ''})"
         for v in vertices
         if not state.jobs[v.index].runs and machine.can_start(state, v.index)
     ]

@@ -6,15 +6,15 @@ is in the log, so a replay needs nothing of this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from aiflow.graph.building import Node
+from aiflow.graph.building import Node, Output
 from aiflow.graph.event import Event
+from aiflow.graph.machine import can_start
 from aiflow.graph.model import Model
 from aiflow.graph.plan import Vertex
 from aiflow.graph.role import BASE_STAGES, SLOT, Place, RoleSpec, read_call
 from aiflow.graph.state import IMPLIED, ExecutionState, Start
-from aiflow.graph.version import Version
 from aiflow.lifecycle import Finder
 from aiflow.live import Live
 from aiflow.store import log
@@ -22,11 +22,29 @@ from aiflow.store import log
 if TYPE_CHECKING:
     from aiflow.engine import Engine
 
-__all__ = ["Withheld"]
+__all__ = ["Held", "Withheld"]
 
 _HELD = """INSERT INTO job_executions (execution_id, job, number, attempt, status, label) VALUES (?, ?, ?, 1, 'QUEUED', ?)
     ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'QUEUED', label = excluded.label"""
 _DROPPED = "DELETE FROM job_executions WHERE execution_id = ? AND job = ? AND status = 'QUEUED' AND started IS NULL"
+
+
+class Held(NamedTuple):
+    """A start that waits for a version.
+
+    Attributes
+    ----------
+    model
+        Of which model.
+    text
+        That in words.
+    number
+        The number that the start will have.
+    """
+
+    model: str
+    text: str
+    number: int
 
 
 class Withheld:
@@ -49,14 +67,13 @@ class Withheld:
         if role is None or not live.waits_for_models:
             return False
         name = self._missing(live, vertex, role)
-        known = live.withheld.get(index)
         if name is None:
             live.withheld.pop(index, None)
             return False
-        if known is None or known[0] != name:
-            number = _next_start(live.state, index)[0]
-            text = f"waits for a version of {name}"
-            live.withheld[index] = name, text
+        number, text = _next_start(live.state, index)[0], f"waits for a version of {name}"
+        held = Held(name, text, number)
+        if live.withheld.get(index) != held:
+            live.withheld[index] = held
             self._lives[live.execution_id] = live
             self._engine.record.write(_HELD, (live.execution_id, vertex.name, number, text))
         return True
@@ -64,15 +81,13 @@ class Withheld:
     def hear(self, event: Event) -> None:
         """A version of a model has changed: let those look again that wait for one."""
         for live in list(self._lives.values()):
-            waiting = [index for index, (name, _) in live.withheld.items() if name == event.key]
+            waiting = [index for index, held in live.withheld.items() if held.model == event.key]
             if waiting and live.execution_id in self._engine.lives:
                 live.state.ready += waiting
                 self._engine.wake(live)
 
     def tidy(self, live: Live) -> None:
         """Forget what was dropped in this turn; before the commit."""
-        from aiflow.graph.machine import can_start
-
         for index in [i for i in live.withheld if not can_start(live.state, i)]:
             del live.withheld[index]
             self._engine.record.write(_DROPPED, (live.execution_id, live.plan.vertices[index].name))
@@ -107,7 +122,10 @@ class Withheld:
         )
 
     def _is_left_out(self, live: Live, vertex: Vertex, role: RoleSpec, start: Start) -> bool:
-        """Tell whether a start comes without a version; nothing of the user's is unpickled for that."""
+        """Tell whether a start comes without a version; nothing of the user's is unpickled for that.
+
+        Where only loading would tell, it is taken to bring one: without any, the job fails then.
+        """
         node = vertex.node
         if node.place is not Place.EITHER:
             return node.place is Place.CHOSEN
@@ -116,19 +134,23 @@ class Withheld:
         except (TypeError, ValueError):  # nothing is known of it
             return False
         value = read_call(role, signature, node.args, node.kwargs, chosen=False).subject
+        if node.mapped or type(value) is Output:
+            return False
         if type(value) is not Node:
-            return not isinstance(value, Version)
+            return not role.is_of(value)
         up = live.plan.by_name[value.name]
         number = next((n for index, n in start.inputs if index == up), live.state.jobs[up].success)
-        known = live.values.get((up, number), live.given.get(up, SLOT))
+        emits = live.plan.vertices[up].emits
+        known = (live.items if emits else live.values).get((up, number), live.given.get(up, SLOT))
         if known is not SLOT:
             return not role.is_of(known)
         execution_id, number = live.given_from.get(up, (live.execution_id, number))
+        table, column = ("items", "item") if emits else ("job_executions", "number")
         row = self._engine.store.writer.execute(
-            "SELECT codec FROM job_executions WHERE execution_id = ? AND job = ? AND number = ?",
+            f"SELECT codec FROM {table} WHERE execution_id = ? AND job = ? AND {column} = ?",
             (execution_id, value.name, number),
         ).fetchone()
-        return row is None or row[0] != "version"
+        return row is not None and row[0] != "version"
 
 
 def _next_start(state: ExecutionState, index: int) -> tuple[int, Start]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.children import alone, until
@@ -163,3 +164,72 @@ def test_38_what_waits_goes_on_waiting_in_the_process_that_resumes(tmp_path: Pat
         project.models.get("knn").log(1.0, stage="DEPLOYED")
         run_until_idle(project)
         assert again.result("add") == 2.0
+
+
+@af.predict(knn)
+def either(model: Any, n: Any = 0) -> Any:
+    return [model, n]
+
+
+@af.job
+def hand_on(value: Any) -> Any:
+    return value
+
+
+@af.job(outputs=2)
+def pair(value: Any) -> Any:
+    return value, 1
+
+
+@af.job
+def drip(*values: Any) -> Iterator[Any]:
+    yield from values
+
+
+def test_38_a_call_that_can_be_read_both_ways_waits_only_if_no_version_has_come(still: af.Project) -> None:
+    version = still.models.register(knn).log("made")
+
+    @af.workflow
+    def flow() -> None:
+        either.options(name="given")(hand_on(version))
+        either.options(name="part")(pair(version)[0])
+        either.options(name="constant")(version)
+        either.options(name="items")(drip(version))
+        either.options(name="waits")(hand_on(5))
+        either.options(name="alone")()
+
+    execution = still.start(flow)
+    run_until_idle(still)
+    for name in ("given", "part", "constant", "items"):
+        assert execution.result(name) == ["made", 0], name
+    assert {j.job for j in execution.jobs if j.label == WAITS} == {"waits", "alone"}
+    still.models.get("knn").deploy(1)
+    run_until_idle(still)
+    assert (execution.result("waits"), execution.result("alone")) == (["made", 5], ["made", 0])
+
+
+def test_38_the_value_of_an_earlier_execution_is_looked_at_too(still: af.Project) -> None:
+    version = still.models.register(knn).log("made")
+
+    @af.workflow
+    def flow() -> None:
+        either(hand_on(version))
+
+    still.run(flow)
+    assert still.run(flow, start_from="either").result("either") == ["made", 0]
+
+
+def test_38_starts_that_come_while_one_waits_run_after_it(still: af.Project) -> None:
+    @af.workflow(ends="never")
+    def flow() -> None:
+        add(1).start_on(af.event("go"))
+
+    execution = still.start(flow)
+    for _ in range(3):
+        still.publish("go")
+    run_until_idle(still)
+    assert [(j.number, j.status) for j in execution.jobs] == [(1, "QUEUED")]
+    still.models.get("knn").log(1.0, stage="DEPLOYED")
+    run_until_idle(still)
+    assert execution.results("add") == [2.0, 2.0, 2.0]
+    execution.stop()
