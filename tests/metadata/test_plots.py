@@ -70,7 +70,7 @@ def test_a_history_is_a_picture_in_notebooks_and_text_where_it_is_printed(projec
     assert str(history).startswith("<b> ")
     assert len(history.plot().to_text(40, 9).splitlines()) == 9
     assert history.plot().to_text(encoding="ascii").isascii()
-    assert repr(history.plot()) == "<plot of <b> over step: 1 lines>"
+    assert repr(history.plot()) == "<plot of <b> over step: 1 line>"
     assert "no values" in str(project.metrics.history("nothing"))
 
 

@@ -54,8 +54,8 @@ class Plot:
 
     @property
     def drawn(self) -> tuple[tuple[Series, ...], int]:
-        """The series that are drawn, and how many are not: more could not be told apart."""
-        return self.series[:MOST_SERIES], max(0, len(self.series) - MOST_SERIES)
+        """The series that are drawn, the last ones, and how many are not: more could not be told apart."""
+        return self.series[-MOST_SERIES:], max(0, len(self.series) - MOST_SERIES)
 
     def scales(self, most_x: int = 8, most_y: int = 6) -> tuple[Scale, Scale]:
         """Give the scales of x and y that hold all points that are drawn, with so many ticks at most."""

@@ -63,7 +63,8 @@ class MetricPlot:
         return self.to_text()
 
     def __repr__(self) -> str:
-        return f"<plot of {self.plot.title} over {self.plot.x}: {len(self.plot.series)} lines>"
+        count = len(self.plot.series)
+        return f"<plot of {self.plot.title} over {self.plot.x}: {count} line{'s' if count != 1 else ''}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.to_svg(), "text/plain": self.to_text(encoding="utf-8")}
