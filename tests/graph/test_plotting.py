@@ -167,7 +167,9 @@ def test_names_are_text_and_no_markup() -> None:
 def test_several_lines_have_a_legend_and_more_than_enough_are_counted() -> None:
     picture = svg(plot(*[[float(n)] for n in range(MOST_SERIES + 3)]))
     texts = [one.text for one in parts(picture, "text")]
-    assert [t for t in texts if t and re.fullmatch(r"s\d+", t)] == [f"s{n + 3}" for n in range(MOST_SERIES)]  # the newest
+    assert [t for t in texts if t and re.fullmatch(r"s\d+", t)] == [
+        f"s{n + 3}" for n in range(MOST_SERIES)
+    ]  # the newest
     assert "and 3 more" in texts
 
 
