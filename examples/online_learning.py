@@ -61,7 +61,7 @@ def predict(model: Pipeline) -> str:
     return line
 
 
-@af.workflow
+@af.workflow(ends="quiet")  # when nothing runs any more; else it would wait for a version from elsewhere
 def online_learning(step: int = 100, pause: float = 0.5) -> None:
     push(validate(train(preprocess(step, pause))))
     predict().start_on(reader.deployed)

@@ -56,7 +56,7 @@ def predict(model: SGDClassifier) -> str:
     return str(af.current().version)
 
 
-@af.workflow
+@af.workflow(ends="quiet")  # when nothing runs any more; else it would wait for a version from elsewhere
 def stream_train_batch_predict(size: int = 200, pause: float = 0.5) -> None:
     train(lessons(size, pause))
     validate().start_on(reader.generated)

@@ -114,7 +114,7 @@ def show(line: str) -> str:
     return line
 
 
-@af.workflow(name="wide_and_deep")
+@af.workflow(name="wide_and_deep", ends="quiet")  # when nothing runs any more
 def workflow(pause: float = 1.0) -> None:
     old, test = preprocess()
     fitted = train_base(old)
