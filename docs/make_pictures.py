@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiflow as af
+from aiflow.testing import simulate
 
 DOCS = Path(__file__).parent
 IMAGES = DOCS / "images"
@@ -33,7 +34,19 @@ def make_pictures() -> dict[str, str]:
             drawn = {f"{name}.svg": one.graph.to_svg(one.statuses) for name, one in executions.items()}
         measured = definitions(DOCS / "howto" / "metrics.md", until="svg")
         measured["project"].close()
-        return {**drawn, "losses.svg": measured["svg"]}
+        return {**drawn, "losses.svg": measured["svg"], "lineage.svg": lineage()}
+
+
+def lineage() -> str:
+    """Live the life of a model twice, with ids and times that are the same each time, and draw what it came from."""
+    traced = definitions(DOCS / "howto" / "lineage.md", until="life")
+    traced["project"].close()
+    for seed, more in enumerate(("", "3.5,a\n")):
+        with open("raw.csv", "a", encoding="utf-8") as file:
+            file.write(more)
+        simulate(traced["life"], seed=seed, home="simulated")
+    with af.Project(home="simulated") as project:
+        return project.lineage.upstream("page").to_svg()
 
 
 @contextmanager

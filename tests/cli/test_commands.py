@@ -175,7 +175,18 @@ def test_help_teaches_by_examples(aiflow: Aiflow) -> None:
 
 def test_no_example_is_too_long_for_a_narrow_terminal(aiflow: Aiflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for words in ([], ["run"], ["show"], ["list"], ["event"], ["event", "publish"], ["execution"], ["job"], ["db"]):
+    for words in (
+        [],
+        ["run"],
+        ["show"],
+        ["list"],
+        ["event"],
+        ["event", "publish"],
+        ["execution"],
+        ["job"],
+        ["db"],
+        ["lineage", "show"],
+    ):
         shown = aiflow(*words, "--help").out.partition("Examples:")[2].partition("╭")[0]
         assert all(line.lstrip().startswith("$ aiflow ") for line in shown.splitlines() if line.strip()), words
 

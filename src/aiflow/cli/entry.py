@@ -24,6 +24,7 @@ from aiflow.cli.execution import execution
 from aiflow.cli.failures import Terminated, outcome_of
 from aiflow.cli.formats import Lines, write
 from aiflow.cli.job import job
+from aiflow.cli.lineage import lineage
 from aiflow.cli.list import list_
 from aiflow.cli.metric import metric
 from aiflow.cli.model import model
@@ -76,7 +77,7 @@ def version(asked: Asked) -> None:
     write(asked.output, data, Lines("\n".join(f"{name} {number}" for name, number in data.items())))
 
 
-for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, model, metric, db):
+for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, model, metric, lineage, db):
     aiflow.add_command(_command)
 
 

@@ -14,6 +14,7 @@ import rich_click as click
 
 from aiflow.cli.everywhere import Asked, Command, needs_home
 from aiflow.cli.formats import Fields, Lines, Table, write
+from aiflow.cli.times import moment
 
 if TYPE_CHECKING:
     from aiflow.pruning import Pruned
@@ -73,13 +74,7 @@ def prune(
 def _moment(text: str) -> int | datetime:
     if text.isdecimal():
         return int(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is neither an offset nor a time such as 2026-11-23", param_hint="--before"
-        ) from None
-    return found.astimezone() if found.tzinfo is None else found
+    return moment(text, "--before", "an offset")
 
 
 def _told(pruned: Pruned) -> list[Lines | Table | Fields]:

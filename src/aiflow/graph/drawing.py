@@ -153,7 +153,7 @@ def _text(box: Box) -> str:
 
 
 def _more(box: Box) -> list[str]:
-    """Give what stands below the name: the role, and the status."""
+    """Give what stands below the name: the role or what kind of thing it is, and the status."""
     return [text for text in (shorten(clean(box.role), _LONGEST), box.status_text if box.status else "") if text]
 
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aiflow.graph.picture import URGENCY, Arrow, Box, Frame, Picture, Shape
+from aiflow.graph.picture import URGENCY, Arrow, Box, Frame, Picture, Shape, clean
 
 __all__ = ["Shown", "picture_of", "tree_of"]
 
-_MOST_BOXES, _MOST_ARROWS = 300, 2000
+_MOST_BOXES, _MOST_ARROWS = 120, 2000
 _MOST_LINES, _DEEPEST, _MOST_ALIKE = 400, 60, 6
 """Of a tree: lines, steps to the right, and leaves of one name beside each other."""
 
@@ -55,26 +55,27 @@ class Shown:
 def picture_of(lineage: Any, most_boxes: int, most_arrows: int) -> Picture:
     """Decide what is drawn.
 
-    Things are boxes, in a frame for the execution that they belong to. If there are too many, the runs of one job in
-    one execution are one box, and so are the versions that they made; then the executions of one workflow are one
-    frame; what is still too much is left out, and noted.
+    Things are boxes, in a frame for the execution that they belong to. If there are too many, those that are alike and
+    have the same neighbours are one box; then the runs of one job in one execution are, and the versions that they
+    made; then those of all executions of one workflow. What is still too much is left out, and noted.
     """
     names = _Names(lineage)
-    for key in (names.each, names.by_execution, names.by_workflow):
+    for key in (names.each, names.by_neighbours, names.by_execution, names.by_workflow):
         groups: dict[Any, list[Any]] = {}
         for thing in lineage.nodes:
             groups.setdefault(key(thing), []).append(thing)
         if len(groups) <= most_boxes:
             break
     shown = dict(list(groups.items())[:most_boxes])
-    frames: dict[Any, int] = {}
-    for things in shown.values():
-        frame = names.frame(things[0], key)
-        if frame is not None:
-            frames.setdefault(frame, len(frames))
-    boxes = [names.box(things, frames.get(names.frame(things[0], key), -1)) for things in shown.values()]
+    around = [names.frame(things, key != names.by_workflow) for things in shown.values()]
+    frames = {frame: i for i, frame in enumerate(dict.fromkeys(frame for frame in around if frame is not None))}
+    boxes = [
+        names.box(things, -1 if frame is None else frames[frame])
+        for things, frame in zip(shown.values(), around, strict=True)
+    ]
     place = {thing: i for i, things in enumerate(shown.values()) for thing in things}
-    pairs = dict.fromkeys((place[a], place[b]) for a, b in lineage.edges if a in place and b in place)
+    edges = [(a, b) for a, b in lineage.edges if a in place and b in place and not names.is_by_a_version(a, b)]
+    pairs = dict.fromkeys((place[a], place[b]) for a, b in edges)
     arrows = [Arrow(a, b, "data") for a, b in pairs if a != b]
     left_out = []
     if len(shown) < len(groups):
@@ -112,10 +113,19 @@ class _Names:
             return f"{thing.job} #{thing.number}" if thing.number > 1 else str(thing.job)
         return str(thing)
 
-    # --- which box, which frame: three ways, from fine to coarse
+    def is_by_a_version(self, source: Any, target: Any) -> bool:
+        """Tell whether what one job handed to another is a version that is there, and leads from the one to the other."""
+        if self.kind(source) != "job" or self.kind(target) != "job":
+            return False
+        return any(source in self.lineage.pred[one] for one in self.lineage.pred[target] if self.kind(one) != "job")
+
+    # --- which box, which frame: several ways, from fine to coarse
 
     def each(self, thing: Any) -> Any:
         return thing
+
+    def by_neighbours(self, thing: Any) -> Any:
+        return self.by_workflow(thing), frozenset(self.lineage.pred[thing]), frozenset(self.lineage.succ[thing])
 
     def by_execution(self, thing: Any) -> Any:
         home = self._job_of(thing)
@@ -125,12 +135,16 @@ class _Names:
         home = self._job_of(thing)
         return self.kind(thing), self._name(thing), None if home is None else (self._workflow(home), home.job)
 
-    def frame(self, thing: Any, key: Any) -> Any:
-        """Give the execution, or the workflow, in whose frame a thing is drawn: that of the job that made a version."""
-        home = self._job_of(thing)
-        if home is None:
+    def frame(self, things: Sequence[Any], is_fine: bool) -> tuple[str | None, str | None] | None:
+        """Give the workflow and, if there is one for all, the execution in whose frame things are drawn; or None.
+
+        A version is drawn beside the job that made it.
+        """
+        homes = [self._job_of(thing) for thing in things]
+        if homes[0] is None:
             return None
-        return (self._workflow(home), None if key == self.by_workflow else home.execution_id)
+        executions = {home.execution_id for home in homes}
+        return self._workflow(homes[0]), executions.pop() if is_fine and len(executions) == 1 else None
 
     def frame_label(self, frame: tuple[str | None, str | None]) -> str:
         return " · ".join(part for part in frame if part)
@@ -156,7 +170,9 @@ class _Names:
             statuses = tuple((status, counts[status]) for status in URGENCY if status in counts)
             return Box(text=text, shape=Shape.JOB, frame=frame, count=len(things), hint=hint, statuses=statuses)
         notes = (kind, *(self.notes(first) if len(things) == 1 else ()))
-        return Box(text=text, shape=Shape(kind), frame=frame, count=len(things), notes=notes, hint=hint)
+        return Box(
+            text=text, shape=Shape(kind), frame=frame, count=len(things), role=" · ".join(notes), notes=notes, hint=hint
+        )
 
     def notes(self, version: Any) -> Iterator[str]:
         """Say in a word or two what a version is."""
@@ -184,10 +200,11 @@ def tree_of(lineage: Any) -> Iterator[str]:
     What stands in several places is told with all that is below it once.
     """
     names, is_up = _Names(lineage), lineage.graph.get("direction") == "upstream"
-    below = lineage.pred if is_up else lineage.succ
+    above, below = (lineage.succ, lineage.pred) if is_up else (lineage.pred, lineage.succ)
     roots = [thing for thing in lineage.graph.get("asked", ()) if thing in lineage.nodes]
+    roots = roots or [thing for thing in lineage.nodes if not above[thing]] or list(lineage.nodes)
     told: set[Any] = set()
-    todo: list[tuple[Any, str, str, str]] = [(thing, "", "", "") for thing in reversed(roots or list(lineage.nodes))]
+    todo: list[tuple[Any, str, str, str]] = [(thing, "", "", "") for thing in reversed(roots)]
     count = 0
     while todo:
         thing, head, indent, more = todo.pop()
@@ -198,7 +215,7 @@ def tree_of(lineage: Any) -> Iterator[str]:
         again = thing in told and bool(below[thing])
         told.add(thing)
         parts = [head + _line(names, thing), *(("(see above)",) if again else ()), *((more,) if more else ())]
-        yield "  ".join(parts)
+        yield clean("  ".join(parts))
         if again:
             continue
         entries = list(_entries(names, below, below[thing]))
@@ -220,10 +237,10 @@ def _line(names: _Names, thing: Any) -> str:
 
 def _entries(names: _Names, below: Mapping[Any, Any], things: Iterable[Any]) -> Iterator[tuple[Any, str]]:
     """Put many leaves of one name into one line."""
-    leaves = Counter(names.by_execution(thing) for thing in things if not below[thing])
+    leaves = Counter(names.by_workflow(thing) for thing in things if not below[thing])
     seen: set[Any] = set()
     for thing in things:
-        key = names.by_execution(thing)
+        key = names.by_workflow(thing)
         if below[thing] or leaves[key] <= _MOST_ALIKE:
             yield thing, ""
         elif key not in seen:

@@ -22,6 +22,8 @@ __all__ = ["write_svg"]
 NAME, SMALL = 13.0, 11.0
 """Sizes of text in pixels."""
 LONGEST = {shape: 32 if shape is Shape.EVENT else 36 for shape in Shape}
+_LID = 9.0
+"""How much higher a drum is than its text."""
 _LINES = {
     "data": 'stroke-width="1.4"',
     "after": 'stroke-width="1.4" stroke-dasharray="6 4"',
@@ -78,7 +80,7 @@ def _size(box: Box) -> tuple[float, float]:
         return text_width(_label(box), SMALL) + 42, 30.0
     second = _second_line(box)
     width = max(text_width(_label(box), NAME) * 1.05, text_width(second, SMALL) + 18 * bool(box.status))
-    height = 36.0 + 16.0 * bool(second) + 5.0 * _has_bar(box)
+    height = 36.0 + 16.0 * bool(second) + 5.0 * _has_bar(box) + _LID * (box.shape is Shape.DATASET)
     return max(width + (40 if box.shape is Shape.STREAM else 30), 76.0), height
 
 
@@ -103,7 +105,8 @@ def _box(box: Box, place: Place) -> str:
         parts += [_outline(box, Place(x + step, y - step, width, height), paint) for step in (6, 3)]
     parts.append(_outline(box, place, paint))
     second = _second_line(box)
-    middle, line = x + width / 2, y + (22.5 if second else height / 2 + 4.5)
+    top = y + _LID * (box.shape is Shape.DATASET)
+    middle, line = x + width / 2, top + (22.5 if second else (height - top + y) / 2 + 4.5)
     if box.shape is Shape.EVENT:
         at = f'transform="translate({_n(x + 17)} {_n(y + height / 2)})"'
         parts.append(f'<path {_paint("bolt")} {at} d="{GLYPHS["bolt"]}"/>')
@@ -112,24 +115,59 @@ def _box(box: Box, place: Place) -> str:
         name = f"{box.status}-name" if f"{box.status}-name" in PAINTS else f"{box.shape}-name"
         parts.append(_text(middle, line, _label(box), name, NAME, bold=True))
     if second:
-        parts += _status_line(box, middle, y + 39, second)
+        parts += _status_line(box, middle, top + 39, second)
     if _has_bar(box):
         parts += _bar(box, Place(x + 14, y + height - 9, width - 28, 3))
     return f'<g class="node">{"".join(parts)}</g>'
 
 
 def _outline(box: Box, place: Place, paint: str) -> str:
-    x, y, width, height = place
     dashes = ' stroke-dasharray="4 3"' if box.shape is Shape.MORE or box.status == "SKIPPED" else ""
-    if box.shape is Shape.EVENT:
-        cut, middle = 9, y + height / 2
-        edge = (
-            f"M{_n(x)} {_n(middle)}L{_n(x + cut)} {_n(y)}H{_n(x + width - cut)}L{_n(x + width)} {_n(middle)}"
-            f"L{_n(x + width - cut)} {_n(y + height)}H{_n(x + cut)}Z"
-        )
+    if box.shape in _EDGES:
+        edge = _EDGES[box.shape](place)
         return f'<path {_paint(paint)} stroke-linejoin="round" d="{edge}"/>'
-    rx = height / 2 if box.shape is Shape.STREAM else 8
+    rx = place.height / 2 if box.shape is Shape.STREAM else 8
     return f'<rect {_paint(paint)} stroke-width="1.4"{dashes} {_rect(place)} rx="{_n(rx)}"/>'
+
+
+def _hexagon(place: Place) -> str:
+    (x, y, width, height), cut = place, 9
+    return (
+        f"M{_n(x)} {_n(y + height / 2)}L{_n(x + cut)} {_n(y)}H{_n(x + width - cut)}L{_n(x + width)} {_n(y + height / 2)}"
+        f"L{_n(x + width - cut)} {_n(y + height)}H{_n(x + cut)}Z"
+    )
+
+
+def _drum(place: Place) -> str:
+    """Draw what stands for data nearly everywhere; its lid is closed by an arc that the text stands below."""
+    x, y, width, height = place
+    arc, down = f"{_n(width / 2)} {_n(_LID / 2)} 0 0", _n(height - _LID)
+    return (
+        f"M{_n(x)} {_n(y + _LID / 2)}a{arc} 1 {_n(width)} 0v{down}a{arc} 1 {_n(-width)} 0Z"
+        f"a{arc} 0 {_n(width)} 0"
+    )  # fmt: skip
+
+
+def _plate(place: Place) -> str:
+    """Draw a plate with its corners cut off."""
+    (x, y, width, height), cut = place, 7
+    return (
+        f"M{_n(x + cut)} {_n(y)}h{_n(width - 2 * cut)}l{cut} {cut}v{_n(height - 2 * cut)}l-{cut} {cut}"
+        f"h{_n(2 * cut - width)}l-{cut} -{cut}v{_n(2 * cut - height)}Z"
+    )
+
+
+def _page(place: Place) -> str:
+    """Draw a sheet of paper with a folded corner."""
+    (x, y, width, height), fold = place, 10
+    return (
+        f"M{_n(x)} {_n(y)}h{_n(width - fold)}l{fold} {fold}v{_n(height - fold)}h{_n(-width)}Z"
+        f"m{_n(width - fold)} 0v{fold}h{fold}"
+    )
+
+
+_EDGES = {Shape.EVENT: _hexagon, Shape.DATASET: _drum, Shape.MODEL: _plate, Shape.ARTIFACT: _page}
+"""The outlines that are no rectangles."""
 
 
 def _status_line(box: Box, middle: float, line: float, second: str) -> Iterator[str]:
