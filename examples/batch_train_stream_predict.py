@@ -23,8 +23,8 @@ TEST, NEW = slice(1200, 1500), slice(1500, None)
 @af.train(reader)
 def train(step: int) -> GaussianNB:
     state = af.current().state
-    state["labelled"] = state.get("labelled", 0) + step
-    return GaussianNB(var_smoothing=0.01).fit(PICTURES[: state["labelled"]], DIGITS[: state["labelled"]])
+    labelled = state["labelled"] = min(state.get("labelled", 0) + step, TEST.start)
+    return GaussianNB(var_smoothing=0.01).fit(PICTURES[:labelled], DIGITS[:labelled])
 
 
 @af.model_validate(reader)
