@@ -32,7 +32,7 @@ from aiflow.graph.machine import Report
 from aiflow.graph.metadata import MetadataCondition
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
-from aiflow.graph.versions import version_of
+from aiflow.graph.versions import use_of, version_of
 from aiflow.items import Items
 from aiflow.ledger import findings, ledger
 from aiflow.ledger.book import Book
@@ -520,7 +520,7 @@ class Engine:
             ended.refused is not None,
         )
         draft = machine.settle(live.state, report, self.record.now)
-        if draft is not None and draft.value["status"] == "SUCCESS" and ended.changes:
+        if draft is not None and draft.value["status"] == "SUCCESS" and (ended.changes or work.versions):
             stored = self._make_changes(work, ended) or stored
             draft = machine.settle(live.state, report, self.record.now)  # a rule on what has changed may stop the job
         if draft is None:
@@ -545,7 +545,8 @@ class Engine:
     def _make_changes(self, work: JobWork, ended: Ended) -> Stored | None:
         """Do what an attempt that succeeded changes of the metadata; its value may be a version that is made only now."""
         key = work.key
-        given = self.change_now(Who(work.live.namespace, key.execution_id, key.job, key.number), ended.changes)
+        who = Who(work.live.namespace, key.execution_id, key.job, key.number)
+        given = self.change_now(who, (*ended.changes, *map(use_of, work.versions)))
         if ended.gives is None:
             return None
         numbers = (ended.gives,) if isinstance(ended.gives, int) else ended.gives

@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from aiflow.errors import NotFound, ParameterError
-from aiflow.graph.change import Change
 from aiflow.graph.dataset import Dataset, DatasetVersion
 from aiflow.graph.event import Event, EventType
 from aiflow.graph.model import Model, ModelVersion, Stage
@@ -172,9 +171,8 @@ def _data_now(work: JobWork, spec: RoleSpec, dataset: Dataset) -> DatasetVersion
         known = find.of_events(spec, work.context.event_offsets, work.context.cause) or latest
         if isinstance(known, DatasetVersion):
             return known
-    change = dataset_change(dataset.name, dataset.uri, folder, dataset.format, dataset.schema, latest=latest)
-    found = Change(change.op, {**change.fields, "found": True})
-    (row,) = work.port.change(work.key, [found])
+    said = (dataset.name, dataset.uri, folder, dataset.format, dataset.schema)
+    (row,) = work.port.change(work.key, [dataset_change(*said, latest=latest, found=True)])
     return DatasetVersion.of_row(row, str(work.live.store.home))
 
 

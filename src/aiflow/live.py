@@ -9,7 +9,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret, is_secret_name
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import IMPLIED, ExecutionState, Run, Start
+from aiflow.graph.version import Version
+from aiflow.graph.versions import versions_in
 from aiflow.runners.base import Call, Ended
 from aiflow.runners.context import JobContext, Port
 from aiflow.store.store import Store
@@ -289,6 +291,7 @@ class JobWork:
         "origin",
         "port",
         "run",
+        "versions",
         "vertex",
     )
 
@@ -306,6 +309,12 @@ class JobWork:
         self._outlet: StreamOutlet | None = None
         self.counted_at = 0.0
         self._chosen: dict[str, Any] = {}
+        self.versions: dict[Version, None] = {}  # those that its call gives it
+
+    def note_versions(self, arguments: Iterable[Any]) -> None:
+        """Take note of the versions among the arguments of a call: their ways through the workflow are its lineage."""
+        home = str(self.live.store.home)
+        self.versions.update((one, None) for one in versions_in(arguments) if one.home == home)
 
     def chosen(self, place: str, choose: Callable[[], Any]) -> Any:
         """Give the version that was chosen for a place in its call; `choose` is asked once."""
@@ -380,6 +389,7 @@ class JobWork:
         node = self.vertex.node
         args = tuple(self.resolve(a) for a in node.args)
         call = Call(self.job.function, args, {k: self.resolve(v) for k, v in node.kwargs.items()})
+        self.note_versions((*args, *call.kwargs.values()))
         return call if self.job.role is None else self.live.prepare(self, call)
 
     def resolve(self, value: Any) -> Any:

@@ -155,6 +155,7 @@ def elements_of(work: JobWork) -> list[ElementWork]:
     node = work.vertex.node
     positional = [(isinstance(a, Fixed), work.resolve(a)) for a in node.args]
     named = {k: (isinstance(v, Fixed), work.resolve(v)) for k, v in node.kwargs.items()}
+    work.note_versions(value for _, value in [*positional, *named.values()])
     walked = [v for is_fixed, v in [*positional, *named.values()] if not is_fixed]
     sizes = []
     for value in walked:

@@ -365,3 +365,53 @@ def test_roles_are_recorded_as_lineage_from_the_data_to_the_model(
     made = value_of(still, lambda: fit(again(save(load()))), "fit")
     names = {str(one) if not isinstance(one, af.JobExecution) else one.job for one in still.lineage.upstream(made)}
     assert {"raw:1", "out:1", "load", "save", "again", "fit"} <= names
+
+
+def test_a_version_that_any_job_is_given_stands_between_what_made_it_and_what_comes_of_it(
+    project: af.Project, tmp_path: Path
+) -> None:
+    knn, done = af.Model("knn"), af.Artifact("report", uri=str(tmp_path / "report.txt"))
+
+    @af.train(knn)
+    def fit(n: int) -> int:
+        return n
+
+    @af.job
+    def describe(versions: Any) -> str:
+        return f"{versions}"
+
+    @af.write_artifact(done)
+    def report(version: Any, text: str) -> None:
+        (tmp_path / "report.txt").write_text(text)
+
+    def body() -> None:
+        made = fit(1)
+        report(made, describe(fit.options(name="several").map([2, 3])))
+
+    execution = project.run(af.workflow(body, name="flow"))
+    made, several = execution.result("fit"), execution.result("several")
+    graph = project.lineage.upstream(execution.result("report"))
+    names = {str(node) if not isinstance(node, af.JobExecution) else node.job for node in graph}
+    assert names == {"report:1", "report", "describe", "fit", "several", str(made), *map(str, several)}
+    for version in (made, *several):
+        assert any(isinstance(one, af.ArtifactVersion) for one in project.lineage.downstream(version))
+
+
+def test_jobs_that_write_one_dataset_at_once_record_what_each_has_written(project: af.Project, tmp_path: Path) -> None:
+    out = af.Dataset("out", uri=str(tmp_path / "out.json"), format="json")
+
+    @af.write_dataset(out)
+    def save(n: int) -> list[dict[str, int]]:
+        return [{"n": n}] * 1000
+
+    def body() -> None:
+        for n in range(12):
+            save.options(name=f"save{n}")(n)
+
+    execution = project.run(af.workflow(body, name="flow"))
+    versions = [execution.result(f"save{n}") for n in range(12)]
+    assert sorted(version.number for version in versions) == list(range(1, 13))
+    assert len({version.hash for version in versions}) == 12
+    there = project.datasets.get("out").log()
+    assert there.hash in {version.hash for version in versions}
+    assert [path.name for path in tmp_path.glob("*out*")] == ["out.json"]

@@ -5,7 +5,7 @@ Knows nothing of where the rows come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiflow.graph.artifact import ArtifactVersion
@@ -14,7 +14,7 @@ from aiflow.graph.dataset import DatasetVersion
 from aiflow.graph.model import ModelVersion
 from aiflow.graph.version import Version
 
-__all__ = ["VERSIONS", "use_of", "version_of"]
+__all__ = ["VERSIONS", "use_of", "version_of", "versions_in"]
 
 VERSIONS: Mapping[str, type[Version]] = {v.kind: v for v in (DatasetVersion, ModelVersion, ArtifactVersion)}
 
@@ -22,6 +22,17 @@ VERSIONS: Mapping[str, type[Version]] = {v.kind: v for v in (DatasetVersion, Mod
 def version_of(kind: str, row: Mapping[str, Any], home: str) -> Version:
     """Make a version of its row, as the ledger gives it."""
     return VERSIONS[kind].of_row(row, home)
+
+
+def versions_in(arguments: Iterable[Any]) -> list[Version]:
+    """Give the versions among the arguments of a call, and in lists of them."""
+    found: list[Version] = []
+    for one in arguments:
+        if isinstance(one, Version):
+            found.append(one)
+        elif type(one) is list and one and isinstance(one[0], Version):
+            found += [part for part in one if isinstance(part, Version)]
+    return found
 
 
 def use_of(version: Version) -> Change:

@@ -6,6 +6,8 @@ Knows nothing of stores: which versions are meant was found out before; what is 
 from __future__ import annotations
 
 import inspect
+import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Number
@@ -207,9 +209,26 @@ def _written(job: Performed, value: Any, codec: Codec) -> Outcome:
                 f"{job.__name__} returned {_kind(value)}, and dataset {job.spec.name!r} is at {dataset.uri!r}, where aiflow does not "
                 "write: write it in the function, and return None"
             )
-        write(value, path, dataset.format, dataset.schema, f"the value that {job.__name__!r} returned")
+        return Outcome(None, (_replaced(job, dataset, value, path),), 0)
     change = dataset_change(dataset.name, dataset.uri, job.folder, dataset.format, dataset.schema)
     return Outcome(None, (change,), 0)
+
+
+def _replaced(job: Performed, dataset: Dataset, value: Any, path: Path) -> Change:
+    """Write a value, and look at it before it is put in its place: there, somebody else's may be the next moment."""
+    target = Path(os.path.realpath(path))  # what a link leads to is replaced, and not the link
+    if target.is_dir():
+        raise ParameterError(
+            f"{path} is a folder: a value is written to a file; let {job.__name__} write the folder itself"
+        )
+    new = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.new")
+    try:
+        write(value, new, dataset.format, dataset.schema, f"the value that {job.__name__!r} returned")
+        change = dataset_change(dataset.name, dataset.uri, job.folder, dataset.format, dataset.schema, at=new)
+        os.replace(new, target)
+    finally:
+        new.unlink(missing_ok=True)
+    return change
 
 
 def _reported(job: Performed, value: Any, codec: Codec) -> Outcome:

@@ -38,6 +38,7 @@ def dataset_change(
     told: Mapping[str, Any] | None = None,
     latest: DatasetVersion | None = None,
     found: bool = False,
+    at: Path | None = None,
 ) -> Change:
     """Look at what is in a dataset now, and give the change that records it as a version.
 
@@ -51,6 +52,8 @@ def dataset_change(
         The latest version, if the caller has it: what has not changed since is hashed, and not looked into again.
     found
         Whether it is recorded as what was found there, to be worked on; else as what was made.
+    at
+        Where to look, if what will be there is still elsewhere.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def dataset_change(
         known = Described(
             latest.hash, latest.size or 0, latest.rows, None if latest.schema is None else dict(latest.schema)
         )
-    described = describe(path, format, schema, known)
+    described = describe(path if at is None else at, format, schema, known)
     return _dataset_change(name, found, uri=os.path.abspath(path), format=format, **described._asdict())
 
 
