@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import aiflow as af
 
 labelled = af.Dataset(
-    "digits", uri="digits_labelled.npy", format="npy", description="pictures; the last column is the digit"
+    "labelled_digits", uri="digits_labelled.npy", format="npy", description="pictures; the last column is the digit"
 )
 reader = af.Model("digit_reader", description="tells the digit that a picture of 8 × 8 shows")
 PICTURES, DIGITS = load_digits(return_X_y=True)

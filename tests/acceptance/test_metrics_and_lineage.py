@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Iterable
@@ -362,6 +363,15 @@ def test_lineage_goes_from_the_data_over_jobs_to_the_model_and_on_to_the_report_
     assert table in up
 
 
+def test_a_version_that_any_job_was_given_stands_between_what_made_it_and_what_that_job_made(project, tmp_path):
+    raw_table(tmp_path / "data", 1)
+    project.run(pipeline(tmp_path / "data"))
+    assert {("fit", "knn:1"), ("knn:1", "report"), ("report", "report:1")} <= edges(
+        project.lineage.upstream("report:1")
+    )
+    assert "report:1" in names(project.lineage.downstream("knn:1"))
+
+
 def test_lineage_is_asked_of_what_is_written_as_name_and_number_and_of_job_executions(project, tmp_path):
     raw_table(tmp_path / "data", 1)
     life = pipeline(tmp_path / "data")
@@ -533,6 +543,22 @@ def test_plain_output_of_a_metric_is_one_line_per_value_and_nothing_else(tmp_pat
             project.metrics.log("auc", value)
     out, _ = command_line(home, "metric", "show", "auc", "-o", "plain")
     assert [line.split()[0].lower() for line in out.splitlines()] == ["0.5", "nan", "0.25"]
+
+
+def test_the_command_line_shows_lineage(tmp_path):
+    home = tmp_path / "home"
+    raw_table(tmp_path / "data", 1)
+    with af.Project("accept", home=home) as project:
+        project.run(pipeline(tmp_path / "data"))
+    out, _ = command_line(home, "lineage", "show", "knn:1")
+    for word in ("knn:1", "raw:1", "fit"):
+        assert word in out
+    shown = json.dumps(command_json(home, "lineage", "show", "knn:1"))
+    for word in ("knn", "raw", "fit", "load", "clean"):
+        assert word in shown
+    _, err = command_line(home, "lineage", "show", "knn:9", code=2)
+    assert "knn" in err
+    assert "Traceback" not in err
 
 
 # ---------------------------------------------------------------------------------------------------- lineage, hard cases

@@ -42,7 +42,7 @@ def test_a_better_model_replaces_the_one_before_and_a_worse_one_is_not_let_in(li
 
 
 def test_drift_in_the_data_starts_training_until_the_answers_are_good_again(lived: af.Project) -> None:
-    digits = lived.datasets.get("digits")
+    digits = lived.datasets.get("labelled_digits")
     assert [v.number for v in digits.versions()] == [1, 2]
     last = lived.models.get("digit_reader").deployed
     assert last is not None
@@ -72,4 +72,4 @@ def test_lineage_tells_from_which_labels_the_model_that_is_deployed_was_made(liv
     deployed = lived.models.get("digit_reader").deployed
     graph = lived.lineage.upstream(deployed)
     data = [str(node) for node, kind in graph.nodes(data="kind") if kind == "dataset"]
-    assert data == ["digits:2"]
+    assert data == ["labelled_digits:2"]

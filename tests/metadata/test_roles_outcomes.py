@@ -77,7 +77,7 @@ def value_of(project: af.Project, body: Any, job: str, **options: Any) -> Any:
 
 @RUNNERS
 def test_the_numbers_of_a_returned_dict_are_metrics_of_that_version(project: af.Project, runner: str) -> None:
-    told = {"auc": 0.5, "hits": numpy.int64(3), "lost": float("nan"), "rows": [1, 2], 7: 7.0}
+    told = {"auc": 0.5, "hits": numpy.int64(3), "lost": float("nan")}
     assert value_of(project, lambda: score(fit(1), told), "score", runner=runner).keys() == told.keys()
     found = [(m.name, m.model, m.number, m.job) for m in project.metrics.list()]
     assert sorted(found) == [(name, "knn", 1, "score") for name in ("auc", "hits", "lost")]
@@ -88,6 +88,18 @@ def test_what_is_no_dict_is_only_the_value(still: af.Project) -> None:
     assert value_of(still, lambda: score(fit(1), [0.5]), "score") == [0.5]
     assert value_of(still, lambda: score(fit(1), None), "score") is None
     assert still.metrics.list() == []
+
+
+@pytest.mark.parametrize("wrong", [{"auc": 0.5, "note": "good"}, {"rows": [1, 2]}, {7: 7.0}, {"auc": None}])
+def test_what_is_no_number_in_a_dict_of_metrics_fails_the_job_and_none_is_logged(still: af.Project, wrong: Any) -> None:
+    with pytest.raises(af.ExecutionFailed, match="score returned a dict of which not all are numbers: .*metric"):
+        value_of(still, lambda: score(fit(1), wrong), "score")
+    assert still.metrics.list() == []
+
+
+def test_a_text_is_no_metric_and_fails_the_job(still: af.Project) -> None:
+    with pytest.raises(af.ExecutionFailed, match="score returned 'good'; .*such as {'accuracy': 0.9}"):
+        value_of(still, lambda: score(fit(1), "good"), "score")
 
 
 def test_a_bare_number_has_no_name_and_fails_the_job(still: af.Project) -> None:

@@ -73,7 +73,7 @@ class Artifact:
         return "say .changed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ArtifactVersion(Version):
     """One version of an artifact; written ``report:2``. What was in it is kept in the home.
 

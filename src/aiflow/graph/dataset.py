@@ -94,7 +94,7 @@ class Dataset:
         return "say .changed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DatasetVersion(Version):
     """One version of a dataset; written ``iris:2``.
 

@@ -112,7 +112,7 @@ class Model:
         return "say .deployed, .validated or .metric(…) < 0.9"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ModelVersion(Version):
     """One version of a model; written ``knn:2``. What it says is what was true when it was asked for.
 

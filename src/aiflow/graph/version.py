@@ -93,3 +93,7 @@ class Version(Named):
 
     def __str__(self) -> str:
         return f"{self.name}:{self.number}"
+
+    def __repr__(self) -> str:
+        stage = getattr(self, "stage", None)
+        return f"<{self.kind} {self}{f' {stage}' if stage is not None else ''}>"

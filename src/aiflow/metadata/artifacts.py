@@ -26,7 +26,7 @@ from aiflow.values.contents import artifact_change
 __all__ = ["Artifacts", "RegisteredArtifact"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RegisteredArtifact(Versioned[ArtifactVersion]):
     """An artifact that is registered, and the door to its versions.
 
@@ -52,6 +52,9 @@ class RegisteredArtifact(Versioned[ArtifactVersion]):
     updated: datetime
     folder: str | None = field(default=None, repr=False)
     _project: Any = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<registered artifact {self.name}>"
 
     def _repr_html_(self) -> str:
         facts = {

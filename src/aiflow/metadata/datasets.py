@@ -22,7 +22,7 @@ from aiflow.values.contents import dataset_change
 __all__ = ["Datasets", "RegisteredDataset"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RegisteredDataset(Versioned[DatasetVersion]):
     """A dataset that is registered, and the door to its versions.
 
@@ -50,6 +50,9 @@ class RegisteredDataset(Versioned[DatasetVersion]):
     updated: datetime
     folder: str | None = field(default=None, repr=False)
     _project: Any = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<registered dataset {self.name}>"
 
     def _repr_html_(self) -> str:
         facts = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Models", "RegisteredModel"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RegisteredModel:
     """A model that is registered, and the door to its versions.
 
@@ -48,6 +48,9 @@ class RegisteredModel:
     created: datetime
     updated: datetime
     _project: Any = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<registered model {self.name}>"
 
     def _repr_html_(self) -> str:
         facts = {"description": self.description, "properties": self.properties}

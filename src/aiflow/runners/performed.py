@@ -18,7 +18,7 @@ from aiflow.errors import ParameterError, StoreError
 from aiflow.graph.artifact import Artifact
 from aiflow.graph.change import Change
 from aiflow.graph.dataset import Dataset
-from aiflow.graph.metric import measures, number_of, subject_of
+from aiflow.graph.metric import measures, subject_of
 from aiflow.graph.model import ModelVersion, Stage
 from aiflow.graph.place import local_path
 from aiflow.graph.role import Role, RoleSpec
@@ -181,11 +181,18 @@ def _pushed(job: Performed, value: Any, codec: Codec) -> Outcome:
 
 def _evaluated(job: Performed, value: Any, codec: Codec) -> Outcome:
     if isinstance(value, Mapping):
-        return Outcome(value, _metrics(job, value))
-    if truth_of(value) is None and isinstance(value, Number):
+        try:
+            return Outcome(value, _metrics(job, value))
+        except ParameterError as error:
+            raise ParameterError(
+                f"{job.__name__} returned a dict of which not all are numbers: {error}; a job with the role {job.spec} returns "
+                "metrics and nothing else (what is no number is for a job of its own, or an artifact)"
+            ) from None
+    if isinstance(value, str | bytes) or (truth_of(value) is None and isinstance(value, Number)):
+        example = value if isinstance(value, Number) else 0.9
         raise ParameterError(
             f"{job.__name__} returned {value!r}; a job with the role {job.spec} returns metrics with their names, such as "
-            f"{{'accuracy': {value!r}}}"
+            f"{{'accuracy': {example!r}}}"
         )
     return Outcome(value)
 
@@ -249,19 +256,17 @@ def _kind(value: Any) -> str:
 
 
 def _metrics(job: Performed, value: Mapping[Any, Any]) -> tuple[Change, ...]:
-    """Log what has a text for a name and a number for a value; what else is in a dict is only part of the job's value."""
-    numbers = [(name, number) for name, number in value.items() if isinstance(name, str) and _is_number(name, number)]
+    """Log the numbers of a dict.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is no number: it would be missing where metrics are looked for.
+    """
+    numbers = measures(value)
     of = job.version or job.spec.subject
     subject = subject_of(None, of) if job.spec.takes == "dataset" else subject_of(of)
-    return (Change("log_metrics", {"metrics": measures(numbers), **subject._asdict()}),) if numbers else ()
-
-
-def _is_number(name: str, value: Any) -> bool:
-    try:
-        number_of(name, value)
-    except ParameterError:
-        return False
-    return True
+    return (Change("log_metrics", {"metrics": numbers, **subject._asdict()}),) if numbers else ()
 
 
 def _staged(version: ModelVersion, stage: Stage) -> Change:
