@@ -32,7 +32,7 @@ from aiflow.graph.machine import Report
 from aiflow.graph.metadata import MetadataCondition
 from aiflow.graph.params import hide
 from aiflow.graph.state import ExecutionState
-from aiflow.graph.versions import version_of
+from aiflow.graph.versions import use_of, version_of
 from aiflow.items import Items
 from aiflow.ledger import findings, ledger
 from aiflow.ledger.book import Book
