@@ -143,6 +143,8 @@ def _answer(work: JobWork, spec: RoleSpec, reading: Reading, name: str, version:
     model = spec.base if name == "base" and spec.base is not None else spec.subject
     if isinstance(given, ModelVersion) and isinstance(model, Model) and given.model == model.name:
         reading.put(name, Loaded(given))
+    elif given is SLOT and name == "artifact":
+        reading.put(name, _with_path(work, spec.subject))
     elif given is SLOT and name == "dataset":
         reading.put(name, _with_path(work, spec.subject) if spec.role is Role.WRITE_DATASET else version)
     elif given is SLOT and name == "deployed":
@@ -188,10 +190,10 @@ def _version_beside(work: JobWork, spec: RoleSpec, reading: Reading) -> Version 
     return found
 
 
-def _with_path(work: JobWork, dataset: Any) -> Any:
-    """Give a dataset whose relative uri was made the path that it means, wherever the function runs."""
-    is_relative = folder_for(dataset.uri, work.context.folder) is not None
-    return replace(dataset, uri=str(local_path(dataset.uri, work.context.folder))) if is_relative else dataset
+def _with_path(work: JobWork, declared: Any) -> Any:
+    """Give a dataset or an artifact whose relative uri was made the path that it means, wherever the function runs."""
+    is_relative = folder_for(declared.uri, work.context.folder) is not None
+    return replace(declared, uri=str(local_path(declared.uri, work.context.folder))) if is_relative else declared
 
 
 # --- finding versions -------------------------------------------------------------------------------------------------

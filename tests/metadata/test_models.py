@@ -229,3 +229,16 @@ def test_models_are_listed_by_their_fields_in_parts_and_by_the_stage_of_a_versio
     assert names(stage="deployed") == ["m3"]
     assert names(stage="GENERATED", name="m4") == ["m4"]
     assert project.models.count(description="odd") == 2
+
+
+def test_a_version_is_named_by_its_number_or_as_it_is_written(project: af.Project) -> None:
+    knn = project.models.register("knn")
+    knn.log([1])
+    assert knn.deploy("knn:1").stage == "DEPLOYED"
+    with pytest.raises(af.ParameterError, match="other:1 is no version of model 'knn'"):
+        knn.deploy("other:1")
+
+
+def test_none_is_no_model(project: af.Project) -> None:
+    with pytest.raises(af.ParameterError, match="None is none"):
+        project.models.register("knn").log(None)

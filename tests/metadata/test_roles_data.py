@@ -415,3 +415,16 @@ def test_jobs_that_write_one_dataset_at_once_record_what_each_has_written(projec
     there = project.datasets.get("out").log()
     assert there.hash in {version.hash for version in versions}
     assert [path.name for path in tmp_path.glob("*out*")] == ["out.json"]
+
+
+def test_a_job_that_writes_an_artifact_is_told_where_if_it_asks(still: af.Project, tmp_path: Path) -> None:
+    done = af.Artifact("report", uri="out/report.txt")
+
+    @af.write_artifact(done)
+    def report(text: str, artifact: af.Artifact) -> None:
+        assert artifact.uri is not None
+        Path(artifact.uri).parent.mkdir(parents=True, exist_ok=True)
+        Path(artifact.uri).write_text(text)
+
+    version = value_of(still, lambda: report("all is well"), "report")
+    assert version.read_text() == "all is well"

@@ -107,7 +107,8 @@ def write_artifact(artifact: Artifact, **options: Any) -> Decorator:
     Parameters
     ----------
     artifact
-        What is written.
+        What is written. A parameter of the function that is named `artifact` gets it, with its path as `uri`: a relative one
+        begins in the folder of the workflow's file, and not where the program was started.
     **options
         Those of `af.job`.
 

@@ -99,7 +99,7 @@ class RoleSpec:
             return ("base",)
         if self.role is Role.MODEL_VALIDATE:
             return ("deployed",)
-        return ("dataset",) if isinstance(self.subject, Dataset) else ()
+        return (self.subject.kind,) if isinstance(self.subject, Dataset | Artifact) else ()
 
     @property
     def stages(self) -> tuple[tuple[Stage, ...], ...]:

@@ -15,6 +15,7 @@ from aiflow.display import registered_html
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
+from aiflow.graph.naming import parted
 from aiflow.metadata.registered import Registry, do, page, select
 from aiflow.runners.performed import kept_model, load_model
 
@@ -65,7 +66,7 @@ class RegisteredModel:
         rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number", values)
         return [ModelVersion.of_row(row, str(project.home)) for row in rows]
 
-    def version(self, number: int | ModelVersion) -> ModelVersion:
+    def version(self, number: int | str | ModelVersion) -> ModelVersion:
         """Give one version by its number, also one that is DELETED; raises `NotFound`."""
         project, number = self._project, self._number(number)
         rows = select(project, "model_versions", "model = ? AND number = ?", (self.name, number))
@@ -99,6 +100,8 @@ class RegisteredModel:
         **fields
             `description` and `properties`.
         """
+        if value is None:
+            raise ParameterError(f"a version of model {self.name!r} is an object, and None is none: what was it to be?")
         wanted = _stage(stage)
         if wanted in (Stage.DEPRECATED, Stage.DELETED):
             raise ParameterError(f"a version cannot begin as {wanted}; say GENERATED, VALIDATED or DEPLOYED")
@@ -111,7 +114,7 @@ class RegisteredModel:
         given = {**said, **kept_model(self._project._store.codec, value, f"a version of model {self.name!r}")}
         return self._changed(Change("log_model", {"model": self.name, "stage": str(wanted), "fields": given}))
 
-    def deploy(self, number: int | ModelVersion) -> ModelVersion:
+    def deploy(self, number: int | str | ModelVersion) -> ModelVersion:
         """Make a version the one that is deployed; the one that was is DEPRECATED, in the same transaction.
 
         Raises
@@ -123,15 +126,15 @@ class RegisteredModel:
         """
         return self._to(number, Stage.DEPLOYED)
 
-    def validate(self, number: int | ModelVersion) -> ModelVersion:
+    def validate(self, number: int | str | ModelVersion) -> ModelVersion:
         """Say that a version is good enough; raises `Conflict` if it has gone further already."""
         return self._to(number, Stage.VALIDATED)
 
-    def deprecate(self, number: int | ModelVersion) -> ModelVersion:
+    def deprecate(self, number: int | str | ModelVersion) -> ModelVersion:
         """Take a version out of use; `deploy` takes it back."""
         return self._to(number, Stage.DEPRECATED)
 
-    def delete(self, number: int | ModelVersion) -> ModelVersion:
+    def delete(self, number: int | str | ModelVersion) -> ModelVersion:
         """Delete a version: it is listed only when asked for, and cannot be deployed any more."""
         return self._to(number, Stage.DELETED)
 
@@ -147,15 +150,20 @@ class RegisteredModel:
         """
         return self._changed(Change("roll_back", {"model": self.name}))
 
-    def _to(self, number: int | ModelVersion, stage: Stage) -> ModelVersion:
+    def _to(self, number: int | str | ModelVersion, stage: Stage) -> ModelVersion:
         given = {"model": self.name, "number": self._number(number), "stage": str(stage)}
         return self._changed(Change("set_stage", given))
 
-    def _number(self, number: int | ModelVersion) -> int:
+    def _number(self, number: int | str | ModelVersion) -> int:
         if isinstance(number, ModelVersion):
             if number.model != self.name:
                 raise ParameterError(f"{number} is no version of model {self.name!r}")
             return number.number
+        if isinstance(number, str) and ":" in number:
+            name, said = parted(number)
+            if said is None or name != self.name:
+                raise ParameterError(f"{number} is no version of model {self.name!r}")
+            number = said
         if isinstance(number, bool) or not isinstance(number, int):
             raise ParameterError(f"a version of a model is named by its number, not by {number!r}")
         if not 0 < number < 2**63:

@@ -81,6 +81,9 @@ class Registry(Generic[R]):
     def __init__(self, project: Project) -> None:
         self._project = project
 
+    def __repr__(self) -> str:
+        return f"<{self._table} of project {self._project.name}>"
+
     @property
     def _table(self) -> str:
         return KINDS[self.kind].table
