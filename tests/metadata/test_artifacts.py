@@ -123,7 +123,7 @@ def test_a_declared_artifact_is_registered_by_its_first_log_and_not_if_that_fail
 def test_registering_updating_listing_and_deleting(project: af.Project, tmp_path: Path) -> None:
     made = project.artifacts.register("report", uri="/out/r.html", type="html", properties={"a": 1})
     assert project.artifacts.register("report", uri="/out/r.html", type="html", properties={"a": 1}) == made
-    assert project.artifacts.register("report", uri="/out/r.html", type="html").properties == {}
+    assert project.artifacts.register("report", uri="/out/r.html", type="html").properties == {"a": 1}
     with pytest.raises(af.Conflict, match=r"project\.artifacts\.update\('report', uri='/out/s\.html'\)"):
         project.artifacts.register("report", uri="/out/s.html", type="html")
     changed = project.artifacts.update(made.id, uri=tmp_path / "s.html", description="new")

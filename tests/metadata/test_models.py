@@ -242,3 +242,11 @@ def test_a_version_is_named_by_its_number_or_as_it_is_written(project: af.Projec
 def test_none_is_no_model(project: af.Project) -> None:
     with pytest.raises(af.ParameterError, match="None is none"):
         project.models.register("knn").log(None)
+
+
+def test_what_a_declaration_leaves_out_takes_nothing_away(project: af.Project) -> None:
+    project.models.register("knn", description="tells irises", properties={"team": "garden"})
+    kept = project.models.register(af.Model("knn"))
+    assert (kept.description, kept.properties) == ("tells irises", {"team": "garden"})
+    project.models.update("knn", description="")
+    assert project.models.get("knn").description == ""

@@ -57,7 +57,7 @@ class Registry:
             self.models[name] = {"id": self.ids, **wanted}
             self.said.append((name, "METADATA_CHANGED", "registered"))
         else:
-            self.change(name, wanted)
+            self.change(name, {field: value for field, value in wanted.items() if value})
 
     def change(self, name: str, fields: dict[str, Any]) -> None:
         if {**self.models[name], **fields} != self.models[name]:

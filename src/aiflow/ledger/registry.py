@@ -105,7 +105,8 @@ def register(book: Book, kind: str, name: str, fields: Mapping[str, Any]) -> dic
                 f"{kind} {name!r} is registered with {field}={row[field]!r}, and this says {field}={fields.get(field)!r}; "
                 f"if it has changed, say so once: project.{spec.table}.update({name!r}, {field}={fields.get(field)!r})"
             )
-    changed = {f: fields[f] for f in spec.free if f in fields and not _is_same(row[f], fields[f])}
+    said = {f: fields[f] for f in spec.free if fields.get(f)}  # what is left out says nothing, and takes nothing away
+    changed = {f: value for f, value in said.items() if not _is_same(row[f], value)}
     return _changed(book, kind, row, changed)
 
 
