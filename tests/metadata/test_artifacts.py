@@ -139,7 +139,7 @@ def test_registering_updating_listing_and_deleting(project: af.Project, tmp_path
     assert (again.versions(), again.log().number) == ([], 2)
     actions = [(e.key, e.value["action"]) for e in project.events.list(types="METADATA_CHANGED")]
     assert actions == [
-        ("report", "registered"), ("report", "updated"), ("report", "updated"), ("plot", "registered"),
+        ("report", "registered"), ("report", "updated"), ("plot", "registered"),
         ("report", "deleted"), ("report", "registered"),
     ]  # fmt: skip
 
