@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    ancestry,
     arriving,
     chain,
     cold,
@@ -59,6 +60,7 @@ MODULES = (
     storing,
     versions,
     serving,
+    ancestry,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 

@@ -14,12 +14,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 from benchmarks.bench import Bench
 
 __all__ = [
+    "Ancestries",
     "commits",
     "copied_and_hashed",
     "files_and_rows",
@@ -203,6 +206,43 @@ _TWO_TABLES = (
     "CREATE INDEX measured_by_name ON measured (name)",
     "CREATE INDEX measured_by_run ON measured (run, name)",
 )
+
+
+class Ancestries:
+    """A graph as two integers a row, each way with an index, and questions for all that leads to a node.
+
+    Parameters
+    ----------
+    edges
+        Source and target of each.
+    """
+
+    def __init__(self, bench: Bench, edges: Iterable[tuple[int, int]]) -> None:
+        self._connection = _database(bench, "NORMAL")
+        self._connection.execute("CREATE TABLE edge (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID")
+        self._connection.execute("CREATE INDEX edge_by_target ON edge (b, a)")
+        self._connection.execute("BEGIN")
+        self._connection.executemany("INSERT INTO edge VALUES (?, ?)", edges)
+        self._connection.execute("COMMIT")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def milliseconds(self, node: int, count: int) -> float:
+        """Give how long it takes to find the `count` edges that lead to a node."""
+        begun = now()
+        found = self._connection.execute(
+            "WITH RECURSIVE up (id) AS (SELECT ? UNION SELECT a FROM up JOIN edge ON b = up.id) "
+            "SELECT a, b FROM up JOIN edge ON b = up.id",
+            (node,),
+        ).fetchall()
+        took = (now() - begun) * 1e3
+        if len(found) != count:
+            raise RuntimeError(f"{len(found)} edges instead of {count}")
+        return took
 
 
 def commits(bench: Bench, n: int, durability: str = "NORMAL", pause: float = 0.0) -> list[float]:
