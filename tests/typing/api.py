@@ -154,6 +154,8 @@ def build(workflow: af.Workflow, one: af.Job) -> af.Graph:
 def run() -> af.Execution:
     with af.Project("demo", home="home", durability="full", workers=2, keep={"executions": 100}) as project:
         execution = project.run(flow, check=False, timeout=10, path="x")
+        lineage = project.lineage.upstream("knn:2", as_of=datetime.now().astimezone())
+        print(lineage.to_svg(), lineage.to_mermaid(), project.lineage.downstream(execution).nodes["x"]["kind"])
         assert_type(execution.status, af.ExecutionStatus)
         assert_type(execution.started, datetime | None)
         for one in execution.jobs:
