@@ -78,13 +78,13 @@ def trace(writer: Any, execution_ids: Iterable[str]) -> None:
         if one in seen:
             continue
         seen.add(one)
-        ups = _upstreams(writer, one)
+        ups, found = _upstreams(writer, one), list[tuple[Thing, Thing, float]]()
         for job, number, text, started in writer.execute(_RAN, (one,)).fetchall():
             taken = dict.fromkeys(ups.get(job, ()), 1) | json.loads(text or "{}")
-            for source, target in links(one, job, number, taken):
-                if source.execution_id != one and not lineage.is_known(writer, source.execution_id):
-                    todo.append(source.execution_id)
-                lineage.link(writer, source, target, started)
+            found += [(*link, started) for link in links(one, job, number, taken)]
+        others = {source.execution_id for source, _, _ in found} - {one}
+        todo += [other for other in others if not lineage.is_known(writer, other)]
+        lineage.link_many(writer, found)
 
 
 def _upstreams(writer: Any, execution_id: str) -> dict[str, list[str]]:

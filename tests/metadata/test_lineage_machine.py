@@ -100,7 +100,7 @@ def parts(draw: st.DrawFn) -> list[Part]:
     return found
 
 
-@examples(60)
+@examples(40)
 @given(
     parts(),
     st.lists(st.sampled_from(("go", "again")), min_size=2, max_size=8),

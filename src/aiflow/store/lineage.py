@@ -6,7 +6,7 @@ Knows nothing of what makes one thing come from another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiflow.graph.thing import Thing
@@ -23,6 +23,7 @@ __all__ = [
     "is_linked",
     "jobs_of",
     "link",
+    "link_many",
     "node",
     "things",
     "walk",
@@ -57,6 +58,13 @@ def link(writer: Any, source: Thing, target: Thing, time: float) -> None:
     writer.execute(NODE_ADDED, node(source))
     writer.execute(NODE_ADDED, node(target))
     writer.execute(EDGE_ADDED, edge(source, target, time))
+
+
+def link_many(writer: Any, links: Collection[tuple[Thing, Thing, float]]) -> None:
+    """Do the same for many: source, target and time of each."""
+    things = dict.fromkeys(end for source, target, _ in links for end in (source, target))
+    writer.executemany(NODE_ADDED, [node(thing) for thing in things])
+    writer.executemany(EDGE_ADDED, [edge(*one) for one in links])
 
 
 def is_linked(writer: Any, source: Thing, target: Thing) -> bool:
