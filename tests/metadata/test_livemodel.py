@@ -347,6 +347,7 @@ def test_ten_thousand_predictions_over_fifty_deployments_are_each_of_a_version_t
     knn.log(Numbered(1), stage="DEPLOYED")
     with project.models.live("knn") as live:
         with deeds.Predicting(project, live) as predicting:
+            predicting.wait_for(1, 1)
             for number in range(2, DEPLOYMENTS + 2):
                 knn.log(Numbered(number), stage="DEPLOYED")
                 predicting.wait_for(number, PREDICTIONS // DEPLOYMENTS * number)
