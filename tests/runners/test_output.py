@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import aiflow as af
-from aiflow.runners.output import JobLog
+from aiflow.runners.output import JobLog, _Tee
 
 
 class Writes(io.StringIO):
@@ -64,3 +64,31 @@ def test_a_very_long_line_does_not_wait_for_its_end(tmp_path: Path) -> None:
     terminal, log = Writes(), JobLog(tmp_path / "log")
     log.pass_on(terminal, "x" * 9_000)
     assert terminal.parts == ["x" * 9_000]
+
+
+def test_what_prints_in_the_middle_of_printing_does_not_wait_for_itself(tmp_path: Path) -> None:
+    terminal = Writes()
+
+    def path() -> Path:
+        """Come along while the log is written, as a finaliser may."""
+        log.flush(terminal)
+        return tmp_path / "log"
+
+    log = JobLog(path)
+    writing = threading.Thread(target=log.write, args=("a line\n",), daemon=True)
+    writing.start()
+    writing.join(10)
+    assert not writing.is_alive()
+    log.close()
+    assert (tmp_path / "log").read_text() == "a line\n"
+
+
+def test_letting_go_of_a_stand_in_does_nothing_to_the_stream() -> None:
+    class Flushed(Writes):
+        def flush(self) -> None:
+            self.parts.append("flushed")
+
+    terminal = Flushed()
+    tee = _Tee(terminal)
+    del tee
+    assert (terminal.parts, terminal.closed) == ([], False)

@@ -24,7 +24,7 @@ CAP = 10_000_000
 _LONGEST_BEGUN = 8_192
 """Characters of a line that is not over yet which are held back; a terminal in itself does the same."""
 
-_guard = threading.Lock()
+_guard = threading.RLock()  # and so are those of logs: a warning, or what is let go of, may print at any moment
 
 
 class JobLog:
@@ -40,7 +40,7 @@ class JobLog:
         self.lost = 0
         self._file: IO[bytes] | None = None
         self._size = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         self._begun: dict[Any, str] = {}  # stream -> a line of it that is not over yet
 
@@ -161,6 +161,9 @@ class _Tee(io.TextIOBase):
         if log is not None:
             log.flush(self.stream)
         self.stream.flush()
+
+    def __del__(self) -> None:
+        """Leave the stream alone: it is another's, and by default it would be flushed, by whoever happens to run."""
 
     def writable(self) -> bool:
         return True
