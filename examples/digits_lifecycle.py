@@ -76,11 +76,11 @@ def push(version: af.ModelVersion) -> None:
 @af.job
 def camera() -> Iterator[np.ndarray]:
     """Send 20 pictures at a time: clean ones, and from the fortieth time on dusty ones, until somebody says stop."""
-    context, times = af.current(), 0
+    context, times = af.current(), af.current().state.get("times", 0)  # it goes on there after a crash
     while not context.wait_stop(0.02):
         at = 1200 + times * 20 % 580
-        yield seen(slice(at, at + 20), dusty=times >= 40)
-        times += 1
+        context.state["times"] = times = times + 1
+        yield seen(slice(at, at + 20), dusty=times > 40)
 
 
 @af.predict(reader, outputs=3)
