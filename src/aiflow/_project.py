@@ -131,6 +131,7 @@ class Project:
         self._store, self._clock = shared.store, shared.clock
         known = self._store.meta("name")
         self.name: str = settings.name if name is not None and settings.name else known or settings.name or "default"
+        self._is_new = known is None  # whether this made the home
         if known is None:
             self._store.set_meta("name", self.name)
         self._launcher = Launcher(shared, self.name)

@@ -343,3 +343,24 @@ def test_38_what_waits_for_a_version_is_shown_so_and_versions_are_written_short(
         execution.stop()
         run_until_idle(project)
         assert "score" not in {j.job for j in execution.jobs}
+
+
+def test_where_a_home_is_made_is_told_once_unless_the_user_said_where(
+    aiflow: Aiflow, sums: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIFLOW_HOME")
+    told = f"a new home is made: {tmp_path / '.aiflow'}\n"
+    assert aiflow("run", f"{sums}.py").err.startswith(told)
+    assert told not in aiflow("run", f"{sums}.py").err
+    assert "a new home" not in aiflow("event", "publish", "go", "--home", "where I said").err
+
+
+def test_the_check_of_a_store_tells_what_takes_how_much_room(aiflow: Aiflow, sums: str) -> None:
+    aiflow("run", f"{sums}.py", "-p", "number=20000")
+    sizes = {row["part"]: row for row in json.loads(aiflow("db", "check", "-o", "json").out)["sizes"]}
+    assert sizes["database: events"]["count"] == 6
+    assert sizes["blobs"]["count"] == 1
+    assert sizes["blobs"]["bytes"] > 20_000
+    database = sum(row["bytes"] for part, row in sizes.items() if part.startswith("database"))
+    assert database > 100_000
+    assert "WHAT TAKES ROOM" in aiflow("db", "check").out

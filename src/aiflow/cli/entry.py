@@ -17,9 +17,10 @@ from typing import Any, NoReturn
 import rich_click as click
 
 from aiflow._version import __version__
+from aiflow.cli.completion import VARIABLE, answer_shell, completion
 from aiflow.cli.db import db
 from aiflow.cli.event import event
-from aiflow.cli.everywhere import Asked, Group
+from aiflow.cli.everywhere import Asked, Command, Group
 from aiflow.cli.execution import execution
 from aiflow.cli.failures import Terminated, outcome_of
 from aiflow.cli.formats import Lines, write
@@ -38,7 +39,10 @@ __all__ = ["carry_out"]
 _HELP = {
     "commands_before_options": True,
     "max_width": 100,
+    "padding_helptext_first_line": (0, 0, 1, 0),
+    "style_helptext": "",
     "style_options_panel_border": "dim",
+    "text_paragraph_linebreaks": "\n\n",
 }
 
 _EXAMPLES = """
@@ -65,7 +69,7 @@ def aiflow() -> None:
     """Event-driven machine learning workflows, with a durable record of all that happened."""
 
 
-@aiflow.command(examples="version\nversion -o json")
+@click.command(cls=Command, examples="version\nversion -o json")
 @click.pass_obj
 def version(asked: Asked) -> None:
     """Show the version of aiflow and of what it stands on."""
@@ -77,8 +81,17 @@ def version(asked: Asked) -> None:
     write(asked.output, data, Lines("\n".join(f"{name} {number}" for name, number in data.items())))
 
 
-for _command in (run, serve, show, list_, execution, job, event, schedule, trigger, model, metric, lineage, db):
-    aiflow.add_command(_command)
+_PANELS = {
+    "Commands that run": (run, serve, show),
+    "Commands that look": (list_, execution, model, metric, lineage),
+    "Commands that act": (event, job, schedule, trigger),
+    "Commands that keep house": (db, completion, version),
+}
+aiflow.panels[:0] = [click.RichCommandPanel(name) for name in _PANELS]
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        _command.panel = _panel
+        aiflow.add_command(_command)
 
 
 def carry_out(args: Sequence[str] | None) -> int:
@@ -86,6 +99,8 @@ def carry_out(args: Sequence[str] | None) -> int:
     words: list[str] = list(sys.argv[1:] if args is None else args)
     code = 0
     try:
+        if args is None and os.environ.get(VARIABLE):  # a shell asks what could stand here
+            return answer_shell(aiflow, os.environ[VARIABLE])
         with _sigterm_raises(), aiflow.make_context("aiflow", words) as context:
             aiflow.invoke(context)
     except BaseException as error:  # every end has an exit code, those by signals included

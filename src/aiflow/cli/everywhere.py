@@ -5,10 +5,14 @@ Knows nothing of what the commands do.
 
 from __future__ import annotations
 
+import inspect
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+
+from aiflow.cli.failures import say
 
 if TYPE_CHECKING:
     from aiflow import Project
@@ -44,11 +48,16 @@ _EVERYWHERE = (
 )
 
 
+def _panels() -> list[Any]:
+    """Have a command's own options stand before those of all commands."""
+    return [click.RichOptionPanel("Options"), click.RichOptionPanel("Everywhere")]
+
+
 class Command(click.RichCommand):
     """A command that also takes what all commands take, and shows examples in its help."""
 
     def __init__(self, *args: Any, examples: str = "", **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, panels=_panels(), **more)
         self.help = _with_examples(self.help, examples)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -63,12 +72,16 @@ class Group(click.RichGroup):
     group_class = type
 
     def __init__(self, *args: Any, examples: str = "", **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **{"panels": _panels(), **more})
         self.help = _with_examples(self.help, examples)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Give the group's own parameters and those of every command."""
         return [*super().get_params(ctx), *_EVERYWHERE]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names of the commands in the order of their importance: that in which they were added."""
+        return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find a command; one that stands in another group is named with it."""
@@ -83,14 +96,20 @@ class Group(click.RichGroup):
 def _with_examples(text: str | None, examples: str) -> str:
     lines = [line.strip() for line in examples.strip().splitlines()]
     shown = "\n\n\b\nExamples:\n" + "\n".join(f"  $ aiflow {line}" for line in lines) if lines else ""
-    return (text or "") + shown
+    return inspect.cleandoc(text or "") + shown
 
 
 def open_home(asked: Asked) -> Project:
-    """Open the project that was asked for; its home is made if there is none yet."""
+    """Open the project that was asked for; its home is made if there is none yet.
+
+    Where it is made is said, unless the user has said it: in another folder there may be another one already.
+    """
     from aiflow._project import Project
 
-    return Project(asked.namespace, home=asked.home)
+    project = Project(asked.namespace, home=asked.home)
+    if project._is_new and not asked.home and not os.environ.get("AIFLOW_HOME"):
+        say(f"a new home is made: {project.home}", "dim")
+    return project
 
 
 def needs_home(asked: Asked) -> Project:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.completion import executions, jobs, workflows
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.failures import Refused, say
 from aiflow.cli.following import follow, report
@@ -49,7 +50,7 @@ def execution() -> None:
 
 
 @execution.command(examples="execution show k3vq\nexecution show k3vq -o json")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=executions)
 @click.pass_obj
 def show(asked: Asked, id_: str) -> None:
     """Show an execution: its jobs, parameters, results, errors and where it came from."""
@@ -92,7 +93,7 @@ def _origin(source: str, provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 @execution.command(examples="execution stop k3vq")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=executions)
 @click.pass_obj
 def stop(asked: Asked, id_: str) -> None:
     """Ask an execution to stop, in whatever process it runs; return when it is STOPPING."""
@@ -103,7 +104,7 @@ def stop(asked: Asked, id_: str) -> None:
 
 
 @execution.command(examples="execution resume k3vq\nexecution resume k3vq --file moved/iris.py")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=executions)
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -154,8 +155,8 @@ def _refused(action: Callable[[], Any]) -> None:
 
 
 @execution.command(examples="execution why k3vq train")
-@click.argument("id_", metavar="ID")
-@click.argument("job")
+@click.argument("id_", metavar="ID", shell_complete=executions)
+@click.argument("job", shell_complete=jobs)
 @click.pass_obj
 def why(asked: Asked, id_: str, job: str) -> None:
     """Say which rule and which events started a job, or what it still waits for."""
@@ -166,8 +167,13 @@ def why(asked: Asked, id_: str, job: str) -> None:
 
 
 @execution.command(examples="execution compare k3vq 7abc\nexecution compare --workflow iris -o json")
-@click.argument("ids", metavar="ID…", nargs=-1)
-@click.option("--workflow", metavar="NAME", help="Instead: the newest executions of this workflow or experiment.")
+@click.argument("ids", metavar="ID…", nargs=-1, shell_complete=executions)
+@click.option(
+    "--workflow",
+    metavar="NAME",
+    shell_complete=workflows,
+    help="Instead: the newest executions of this workflow or experiment.",
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many of those at most."
 )
@@ -184,9 +190,9 @@ def compare(asked: Asked, ids: tuple[str, ...], workflow: str | None, limit: int
 
 
 @execution.command(examples="execution logs k3vq\nexecution logs k3vq train")
-@click.argument("id_", metavar="ID")
-@click.argument("name", metavar="[JOB]", required=False)
-@click.option("--job", metavar="NAME", help="Of this job only; the same as JOB.")
+@click.argument("id_", metavar="ID", shell_complete=executions)
+@click.argument("name", metavar="[JOB]", required=False, shell_complete=jobs)
+@click.option("--job", metavar="NAME", shell_complete=jobs, help="Of this job only; the same as JOB.")
 @click.pass_obj
 def logs(asked: Asked, id_: str, name: str | None, job: str | None) -> None:
     """Show what the jobs of an execution printed and logged, also while they run."""

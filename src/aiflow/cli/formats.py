@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from aiflow.cli.streams import data_stream
 
@@ -44,10 +44,11 @@ class Table:
     columns: Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
     wide: tuple[str, ...] = ()
 
-    def cells(self) -> Iterator[list[str]]:
-        """Give the texts, row by row."""
+    def cells(self, text: Callable[[Any], str] | None = None) -> Iterator[list[str]]:
+        """Give the texts, row by row; `text` makes them of values, by default `cell`."""
+        text = text or cell
         for row in self.rows:
-            yield [cell(row.get(key) if isinstance(key, str) else key(row)) for key in self.columns.values()]
+            yield [text(row.get(key) if isinstance(key, str) else key(row)) for key in self.columns.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ def write(form: str, data: Any, *parts: Table | Fields | Lines) -> None:
         for part in parts:
             _print("\n".join(_plain(part)))
     elif stream.isatty():
-        _draw(parts, stream)
+        from aiflow.cli.drawing import draw
+
+        draw(parts, stream)
     else:
         _print("\n\n".join(filter(None, ("\n".join(_aligned(part)) for part in parts))))
 
@@ -214,73 +217,3 @@ def _aligned(part: Table | Fields | Lines) -> Iterator[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(part.columns))]
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _draw(parts: Sequence[Table | Fields | Lines], stream: TextIO) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    console = Console(file=stream, highlight=False)
-    for number, part in enumerate(parts):
-        if number and not isinstance(part, Lines):
-            console.print()
-        if isinstance(part, Lines):
-            if part.text:
-                console.print(Text(part.text), soft_wrap=True)
-        elif isinstance(part, Fields):
-            drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-            drawn.add_column(style="dim", no_wrap=True)
-            drawn.add_column(overflow="fold")
-            for name, value in part.values.items():
-                drawn.add_row(name, _painted(cell(value)))
-            console.print(drawn)
-        else:
-            for line in _lines_of(part, console.width):
-                console.print(line, soft_wrap=True)
-
-
-_NARROWEST = 12  # columns; a wide cell that would get less stands on a line of its own
-
-
-def _lines_of(table: Table, room: int) -> Iterator[Any]:
-    """Lay a table out: names, statuses and times stand whole in any terminal, and only the wide cells give way."""
-    from rich.cells import cell_len
-
-    headings = list(table.columns)
-    rows = [headings, *table.cells()]
-    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(headings))]
-    wide = [i for i, heading in enumerate(headings) if heading in table.wide]
-    left = room - 2 * (len(headings) - 1) - sum(widths[i] for i in range(len(headings)) if i not in wide)
-    longest = next(
-        (n for n in range(max(left, _NARROWEST), _NARROWEST - 1, -1) if sum(min(widths[i], n) for i in wide) <= left), 0
-    )
-    if longest:
-        widths = [min(width, longest) if i in wide else width for i, width in enumerate(widths)]
-    beside = [i for i in range(len(headings)) if longest or i not in wide]
-    for number, row in enumerate(rows):
-        style = "" if number else "bold dim"
-        yield _line([_fitted(row[i], widths[i], style) for i in beside])
-        below = [_painted(row[i], style) for i in wide if row[i]] if not longest else []
-        if below:
-            yield _line([_painted(""), *below])
-
-
-def _line(cells: list[Any]) -> Any:
-    from rich.text import Text
-
-    line = Text("  ").join(cells)
-    line.rstrip()
-    return line
-
-
-def _fitted(text: str, width: int, style: str) -> Any:
-    painted = _painted(text, style)
-    painted.truncate(width, overflow="ellipsis", pad=True)
-    return painted
-
-
-def _painted(text: str, style: str = "") -> Any:
-    from rich.text import Text
-
-    return Text(text, style=style or STATUS_STYLES.get(text, ""))

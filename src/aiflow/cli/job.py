@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from aiflow.cli.completion import executions, jobs
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, write
 
@@ -27,8 +28,8 @@ def _ask(asked: Asked, execution: str, name: str, verb: str) -> None:
 
 
 @job.command(examples="job start k3vq report")
-@click.argument("execution")
-@click.argument("name", metavar="JOB")
+@click.argument("execution", shell_complete=executions)
+@click.argument("name", metavar="JOB", shell_complete=jobs)
 @click.pass_obj
 def start(asked: Asked, execution: str, name: str) -> None:
     """Start a job once."""
@@ -36,8 +37,8 @@ def start(asked: Asked, execution: str, name: str) -> None:
 
 
 @job.command(examples="job stop k3vq readings")
-@click.argument("execution")
-@click.argument("name", metavar="JOB")
+@click.argument("execution", shell_complete=executions)
+@click.argument("name", metavar="JOB", shell_complete=jobs)
 @click.pass_obj
 def stop(asked: Asked, execution: str, name: str) -> None:
     """Stop what runs of a job; the execution goes on."""
@@ -45,8 +46,8 @@ def stop(asked: Asked, execution: str, name: str) -> None:
 
 
 @job.command(examples="job restart k3vq train")
-@click.argument("execution")
-@click.argument("name", metavar="JOB")
+@click.argument("execution", shell_complete=executions)
+@click.argument("name", metavar="JOB", shell_complete=jobs)
 @click.pass_obj
 def restart(asked: Asked, execution: str, name: str) -> None:
     """Stop what runs of a job and start it again."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.completion import things
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, Table, write
 from aiflow.cli.times import moment
@@ -41,7 +42,7 @@ def lineage() -> None:
 
 
 @lineage.command(examples=_EXAMPLES)
-@click.argument("words", metavar="[KIND] NAME[:NUMBER]", nargs=-1, required=True)
+@click.argument("words", metavar="[KIND] NAME[:NUMBER]", nargs=-1, required=True, shell_complete=things)
 @click.option("--up", "direction", flag_value="upstream", default=True, help="What it came from; that is the default.")
 @click.option("--down", "direction", flag_value="downstream", help="What came from it.")
 @click.option("--as-of", "as_of", metavar="TIME", help="As it was known at a time; local, unless it has a zone.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli import completion as offer
 from aiflow.cli.data import artifact_table, data_record, dataset_table
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, Table, write
@@ -18,6 +19,7 @@ from aiflow.cli.model import model_record, model_table
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
 from aiflow.cli.trigger import trigger_records, trigger_table
 from aiflow.errors import ParameterError, suggest
+from aiflow.graph.execution import ExecutionStatus, JobStatus
 
 if TYPE_CHECKING:
     from aiflow import Event, Project
@@ -81,13 +83,11 @@ def _first_line(row: Any) -> str:
 
 @list_.command(examples="list executions\nlist executions --status INTERRUPTED")
 @_limit
-@click.option("--workflow", metavar="NAME", help="Of this workflow; globs work.")
-@click.option("--status", metavar="STATUS", help="With this status.")
+@click.option("--workflow", metavar="NAME", shell_complete=offer.workflows, help="Of this workflow; globs work.")
+@click.option("--status", metavar="STATUS", shell_complete=offer.one_of(ExecutionStatus), help="With this status.")
 @click.pass_obj
 def executions(asked: Asked, limit: int, workflow: str | None, status: str | None) -> None:
     """List the executions of workflows, newest first."""
-    from aiflow.graph.execution import ExecutionStatus
-
     filters = _given(workflow=workflow, namespace=asked.namespace) | _status(status, ExecutionStatus)
     with needs_home(asked) as project:
         rows = [execution_record(e) for e in project.executions.list(limit=limit or None, **filters)]
@@ -96,14 +96,12 @@ def executions(asked: Asked, limit: int, workflow: str | None, status: str | Non
 
 @list_.command(examples="list jobs --status FAILED\nlist jobs --execution k3vq -o json")
 @_limit
-@click.option("--execution", metavar="ID", help="Of this execution.")
-@click.option("--job", metavar="NAME", help="Of this job; globs work.")
-@click.option("--status", metavar="STATUS", help="With this status.")
+@click.option("--execution", metavar="ID", shell_complete=offer.executions, help="Of this execution.")
+@click.option("--job", metavar="NAME", shell_complete=offer.jobs, help="Of this job; globs work.")
+@click.option("--status", metavar="STATUS", shell_complete=offer.one_of(JobStatus), help="With this status.")
 @click.pass_obj
 def jobs(asked: Asked, limit: int, execution: str | None, job: str | None, status: str | None) -> None:
     """List the executions of jobs, newest first."""
-    from aiflow.graph.execution import JobStatus
-
     with needs_home(asked) as project:
         filters = _given(job=job) | _status(status, JobStatus)
         if execution is not None:
@@ -116,7 +114,7 @@ def jobs(asked: Asked, limit: int, execution: str | None, job: str | None, statu
 @_limit
 @click.option("--key", "keys", multiple=True, metavar="GLOB", help="With this key; may be given again for others.")
 @click.option("--type", "types", multiple=True, metavar="GLOB", help="Of this type; may be given again for others.")
-@click.option("--execution", metavar="ID", help="Caused by this execution.")
+@click.option("--execution", metavar="ID", shell_complete=offer.executions, help="Caused by this execution.")
 @click.option("--failed", is_flag=True, help="Those that a subscriber or the scheduler could not handle, and why.")
 @click.pass_obj
 def events(
@@ -165,7 +163,7 @@ def schedules(asked: Asked, limit: int) -> None:
 
 @list_.command(examples="list models\nlist models --name 'fraud*'")
 @_limit
-@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.option("--name", metavar="GLOB", shell_complete=offer.models, help="With this name; globs work.")
 @click.pass_obj
 def models(asked: Asked, limit: int, name: str | None) -> None:
     """List the models, with the version that is deployed and the newest one."""
@@ -176,7 +174,7 @@ def models(asked: Asked, limit: int, name: str | None) -> None:
 
 @list_.command(examples="list datasets\nlist datasets -o json")
 @_limit
-@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.option("--name", metavar="GLOB", shell_complete=offer.datasets, help="With this name; globs work.")
 @click.pass_obj
 def datasets(asked: Asked, limit: int, name: str | None) -> None:
     """List the datasets, with the newest version of each."""
@@ -187,7 +185,7 @@ def datasets(asked: Asked, limit: int, name: str | None) -> None:
 
 @list_.command(examples="list artifacts")
 @_limit
-@click.option("--name", metavar="GLOB", help="With this name; globs work.")
+@click.option("--name", metavar="GLOB", shell_complete=offer.artifacts, help="With this name; globs work.")
 @click.pass_obj
 def artifacts(asked: Asked, limit: int, name: str | None) -> None:
     """List the artifacts, with the newest version of each."""
@@ -198,10 +196,10 @@ def artifacts(asked: Asked, limit: int, name: str | None) -> None:
 
 @list_.command(examples="list metrics\nlist metrics --name 'loss*' --model knn")
 @_limit
-@click.option("--name", metavar="GLOB", help="With this name; globs work.")
-@click.option("--model", metavar="NAME", help="Of this model; globs work.")
-@click.option("--dataset", metavar="NAME", help="Of this dataset; globs work.")
-@click.option("--execution", metavar="ID", help="Logged by this execution.")
+@click.option("--name", metavar="GLOB", shell_complete=offer.metrics, help="With this name; globs work.")
+@click.option("--model", metavar="NAME", shell_complete=offer.models, help="Of this model; globs work.")
+@click.option("--dataset", metavar="NAME", shell_complete=offer.datasets, help="Of this dataset; globs work.")
+@click.option("--execution", metavar="ID", shell_complete=offer.executions, help="Logged by this execution.")
 @click.pass_obj
 def metrics(
     asked: Asked, limit: int, name: str | None, model: str | None, dataset: str | None, execution: str | None

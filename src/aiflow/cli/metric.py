@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.completion import datasets, executions, metrics, models
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Lines, Table, write
 from aiflow.cli.streams import data_stream
@@ -73,9 +74,16 @@ def _brief(value: Any) -> Any:
 def _of(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say what a metric is asked of."""
     for option in (
-        click.option("--execution", metavar="ID", help="Only what this execution logged."),
-        click.option("--dataset", metavar="NAME[:NUMBER]", help="Only of this dataset, or this version of it."),
-        click.option("--model", metavar="NAME[:NUMBER]", help="Only of this model, or this version of it."),
+        click.option("--execution", metavar="ID", shell_complete=executions, help="Only what this execution logged."),
+        click.option(
+            "--dataset",
+            metavar="NAME[:NUMBER]",
+            shell_complete=datasets,
+            help="Only of this dataset, or this version of it.",
+        ),
+        click.option(
+            "--model", metavar="NAME[:NUMBER]", shell_complete=models, help="Only of this model, or this version of it."
+        ),
     ):
         command = option(command)
     return command
@@ -99,7 +107,7 @@ def metric() -> None:
 
 
 @metric.command(examples="metric show accuracy\nmetric show accuracy --model knn:2 -o json")
-@click.argument("name")
+@click.argument("name", shell_complete=metrics)
 @_of
 @click.option(
     "--limit", type=click.IntRange(min=0), default=50, show_default=True, metavar="N",
@@ -127,9 +135,16 @@ def _summary(found: MetricHistory) -> str:
 
 
 @metric.command(examples="metric compare accuracy --model knn\nmetric compare accuracy")
-@click.argument("name")
-@click.option("--model", metavar="NAME", help="The model whose versions are compared; all, if none is said.")
-@click.option("--dataset", metavar="NAME[:NUMBER]", help="Only what was logged of this dataset.")
+@click.argument("name", shell_complete=metrics)
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=models,
+    help="The model whose versions are compared; all, if none is said.",
+)
+@click.option(
+    "--dataset", metavar="NAME[:NUMBER]", shell_complete=datasets, help="Only what was logged of this dataset."
+)
 @click.pass_obj
 def compare(asked: Asked, name: str, model: str | None, dataset: str | None) -> None:
     """Lay the versions of models side by side by the newest value that each has of a metric."""
@@ -144,7 +159,7 @@ def compare(asked: Asked, name: str, model: str | None, dataset: str | None) -> 
     metric plot loss val_loss --execution k3vq
     metric plot accuracy --model knn --svg > accuracy.svg"""
 )
-@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, shell_complete=metrics)
 @_of
 @click.option("-x", "along", type=click.Choice(("step", "time", "order")), help="Along what; by default what fits.")
 @click.option("--svg", is_flag=True, help="As a picture.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.completion import models
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Fields, Lines, Table, write
 from aiflow.errors import ParameterError
@@ -89,7 +90,7 @@ def model() -> None:
 
 
 @model.command(examples="model show knn\nmodel show knn --stage VALIDATED\nmodel show knn:2 -o json")
-@click.argument("name", metavar="MODEL[:NUMBER]")
+@click.argument("name", metavar="MODEL[:NUMBER]", shell_complete=models)
 @click.option("--stage", metavar="STAGE", help="Only the versions in this stage; DELETED ones are shown only so.")
 @click.pass_obj
 def show(asked: Asked, name: str, stage: str | None) -> None:
@@ -111,7 +112,7 @@ def show(asked: Asked, name: str, stage: str | None) -> None:
 
 
 @model.command(examples="model deploy knn:2\nmodel deploy knn 2")
-@click.argument("name", metavar="MODEL[:NUMBER]")
+@click.argument("name", metavar="MODEL[:NUMBER]", shell_complete=models)
 @click.argument("number", type=int, required=False)
 @click.pass_obj
 def deploy(asked: Asked, name: str, number: int | None) -> None:
@@ -129,7 +130,7 @@ def deploy(asked: Asked, name: str, number: int | None) -> None:
 
 
 @model.command(examples="model rollback knn")
-@click.argument("name", metavar="MODEL")
+@click.argument("name", metavar="MODEL", shell_complete=models)
 @click.pass_obj
 def rollback(asked: Asked, name: str) -> None:
     """Deploy again the version that was deployed before."""
@@ -142,7 +143,7 @@ def rollback(asked: Asked, name: str) -> None:
 
 
 @model.command(examples="model delete knn:2\nmodel delete knn")
-@click.argument("name", metavar="MODEL[:NUMBER]")
+@click.argument("name", metavar="MODEL[:NUMBER]", shell_complete=models)
 @click.argument("number", type=int, required=False)
 @click.pass_obj
 def delete(asked: Asked, name: str, number: int | None) -> None:

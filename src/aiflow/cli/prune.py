@@ -19,7 +19,7 @@ from aiflow.cli.times import moment
 if TYPE_CHECKING:
     from aiflow.pruning import Pruned
 
-__all__ = ["prune"]
+__all__ = ["prune", "size"]
 
 _EXAMPLES = """
 db prune                               # by the limits of [tool.aiflow] keep

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.completion import files
 from aiflow.cli.everywhere import Asked, Command, open_home
 from aiflow.cli.failures import Refused, blame_user
 from aiflow.cli.following import follow, report
@@ -80,7 +81,7 @@ def workflow_params(workflow: Workflow, pairs: tuple[str, ...]) -> dict[str, Any
 
 
 @click.command(cls=Command, examples=_EXAMPLES)
-@click.argument("file", metavar="FILE[:WORKFLOW]")
+@click.argument("file", metavar="FILE[:WORKFLOW]", shell_complete=files)
 @click.option(
     "-p",
     "--param",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from aiflow.cli.completion import files
 from aiflow.cli.everywhere import Asked, Command, open_home
 from aiflow.cli.failures import say
 from aiflow.cli.interrupts import Interrupts
@@ -34,7 +35,7 @@ _COLOURS = {"SUCCESS": "green", "FAILED": "red", "STOPPED": "yellow"}
 
 
 @click.command(cls=Command, examples=_EXAMPLES)
-@click.argument("files", metavar="FILE[:WORKFLOW]…", nargs=-1, required=True)
+@click.argument("files", metavar="FILE[:WORKFLOW]…", nargs=-1, required=True, shell_complete=files)
 @click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after this time.")
 @click.pass_context
 def serve(context: click.Context, files: tuple[str, ...], seconds: float | None) -> None:

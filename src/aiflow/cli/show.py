@@ -10,6 +10,7 @@ from types import GenericAlias
 
 import rich_click as click
 
+from aiflow.cli.completion import files
 from aiflow.cli.everywhere import Asked, Command
 from aiflow.cli.failures import blame_user
 from aiflow.cli.formats import Lines, write
@@ -47,7 +48,7 @@ def build(workflow: Workflow, pairs: tuple[str, ...]) -> Graph:
 
 
 @click.command(cls=Command, examples=_EXAMPLES)
-@click.argument("file", metavar="FILE[:WORKFLOW]")
+@click.argument("file", metavar="FILE[:WORKFLOW]", shell_complete=files)
 @click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the workflow.")
 @click.option("--mermaid", "picture", flag_value="mermaid", help="As Mermaid text.")
 @click.option("--dot", "picture", flag_value="dot", help="As Graphviz DOT text.")

@@ -1,4 +1,4 @@
-"""Reads times as people write them.
+"""Reads times as people write them, and tells them as people say them.
 
 Knows nothing of what they are times of.
 """
@@ -9,7 +9,9 @@ from datetime import datetime
 
 import rich_click as click
 
-__all__ = ["moment"]
+__all__ = ["ago", "moment"]
+
+_UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def moment(text: str, option: str, besides: str = "") -> datetime:
@@ -32,3 +34,25 @@ def moment(text: str, option: str, besides: str = "") -> datetime:
             param_hint=option,
         ) from None
     return found.astimezone() if found.tzinfo is None else found
+
+
+def ago(then: datetime, now: float) -> str:
+    """Say how long ago something was, or in how long it will be; of what is a month away, the day.
+
+    Examples
+    --------
+    >>> from datetime import timedelta, UTC
+    >>> now = datetime(2026, 11, 23, tzinfo=UTC)
+    >>> [ago(now - timedelta(seconds=s), now.timestamp()) for s in (0.4, 75, 7200, 200_000, -3599)]
+    ['now', '1 min ago', '2 h ago', '2 days ago', 'in 59 min']
+    """
+    passed = now - then.timestamp()
+    left = abs(passed)
+    if left < 1:
+        return "now"
+    if left >= 30 * 86400:
+        return then.astimezone().strftime("%Y-%m-%d")
+    unit, size = next(u for u in _UNITS if left >= u[1])
+    count = int(left // size)
+    text = f"{count} {unit}{'s' * (unit == 'day' and count != 1)}"
+    return f"{text} ago" if passed > 0 else f"in {text}"

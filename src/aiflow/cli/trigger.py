@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli.completion import files, triggers
 from aiflow.cli.everywhere import Asked, Group, needs_home, open_home
 from aiflow.cli.formats import Lines, Table, write
 from aiflow.cli.loading import load_workflow
@@ -76,7 +77,7 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
             write(asked.output, rows, trigger_table(rows))
 
     @group.command(examples=f"{kind} pause nightly")
-    @click.argument("name")
+    @click.argument("name", shell_complete=triggers)
     @click.pass_obj
     def pause(asked: Asked, name: str) -> None:
         with needs_home(asked) as project:
@@ -86,7 +87,7 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
             )
 
     @group.command(examples=f"{kind} resume nightly")
-    @click.argument("name")
+    @click.argument("name", shell_complete=triggers)
     @click.pass_obj
     def resume(asked: Asked, name: str) -> None:
         with needs_home(asked) as project:
@@ -94,7 +95,7 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
             write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is active"))
 
     @group.command(examples=f"{kind} delete nightly")
-    @click.argument("name")
+    @click.argument("name", shell_complete=triggers)
     @click.pass_obj
     def delete(asked: Asked, name: str) -> None:
         with needs_home(asked) as project:
@@ -120,7 +121,7 @@ _add_commands(schedule, "schedule")
     schedule add flows.py --cron '0 6 * * *' --tz Europe/Berlin
     schedule add flows.py:report --every 3600 --name hourly -p kind=short"""
 )
-@click.argument("file", metavar="FILE[:WORKFLOW]")
+@click.argument("file", metavar="FILE[:WORKFLOW]", shell_complete=files)
 @click.option("--cron", "expression", metavar="EXPRESSION", help="When, as cron says it: '0 6 * * MON-FRI'.")
 @click.option(
     "--tz", default="UTC", show_default=True, metavar="ZONE", help="The zone of --cron, such as Europe/Berlin."

@@ -1,18 +1,22 @@
 """How tables fit into terminals."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from aiflow.cli.formats import Table, _lines_of
+from aiflow.cli.drawing import lines_of
+from aiflow.cli.formats import Table
 
 ROWS = [
     {"id": "k3vq2m8xw4ab", "status": "SUCCESS", "note": ""},
     {"id": "w2ma5cuudwwc", "status": "INTERRUPTED", "note": "its process is gone; " * 3},
 ]
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOTED = Table(ROWS, {"ID": "id", "STATUS": "status", "NOTE": "note"}, wide=("NOTE",))
 
 
 def drawn(table: Table, room: int) -> list[str]:
-    return [line.plain for line in _lines_of(table, room)]
+    return [line.plain for line in lines_of(table, room, NOW.timestamp())]
 
 
 @pytest.mark.parametrize("room", [1, 20, 40, 60, 80, 200])
@@ -40,3 +44,11 @@ def test_wide_cells_that_would_get_next_to_nothing_stand_below() -> None:
 def test_a_table_that_fits_is_not_cut() -> None:
     assert drawn(NOTED, 200)[2].endswith("its process is gone;")
     assert drawn(Table([], {"ID": "id"}), 80) == ["ID"]
+
+
+def test_times_are_told_from_now_and_columns_without_anything_are_left_out() -> None:
+    rows = [{"id": "a", "then": NOW - timedelta(seconds=90), "note": ""}]
+    assert drawn(Table(rows, {"ID": "id", "THEN": "then", "NOTE": "note"}, wide=("NOTE",)), 80) == [
+        "ID  THEN",
+        "a   1 min ago",
+    ]
