@@ -1,4 +1,5 @@
 from aiflow.cli.board import Board
+from aiflow.cli.watch import Running
 from aiflow.graph.condition import event
 from aiflow.graph.event import Event
 from aiflow.graph.job import job
@@ -67,3 +68,25 @@ def test_a_job_that_has_not_begun_is_noted_with_what_it_waits_for() -> None:
     assert [board.note(row) for row in board.selection(9)] == ["", "waits for event('go') and a", "waits for a"]
     board.take(said(1, "a", "SUCCESS"))
     assert [board.note(row) for row in board.selection(9)] == ["", "waits for event('go')", ""]
+
+
+def test_what_is_served_is_a_line_for_each_execution_that_runs_and_a_count_of_those_that_ended() -> None:
+    running = Running()
+    for one in (
+        of_execution(1, "RUNNING"),
+        said(2, "a", "RUNNING"),
+        of_execution(3, "RUNNING", "y"),
+        said(4, "b", "RUNNING", execution="y"),
+        said(5, "b", "SUCCESS", execution="y"),
+        said(6, "a", "RUNNING", execution="of somebody else, before"),
+    ):
+        running.take(one)
+    assert running.lines(12.0, 5) == ["nightly  x  11.0 s  a running 10.0 s", "nightly  y  9.00 s  waits"]
+    assert running.lines(12.0, 1)[1:] == ["… and 1 more"]
+    running.take(of_execution(7, "FAILED"))
+    assert running.counts() == {"RUNNING": 1, "FAILED": 1}
+
+
+def of_execution(offset: int, status: str, execution: str = "x") -> Event:
+    kind = "EXECUTION_STATUS_CHANGED"
+    return Event(offset, "execution:nightly", {"status": status}, kind, execution_id=execution, timestamp=float(offset))

@@ -24,6 +24,7 @@ from aiflow.cli.everywhere import Asked, Command, Group
 from aiflow.cli.execution import execution
 from aiflow.cli.failures import Terminated, outcome_of
 from aiflow.cli.formats import Lines, write
+from aiflow.cli.init import init
 from aiflow.cli.job import job
 from aiflow.cli.lineage import lineage
 from aiflow.cli.list import list_
@@ -46,6 +47,7 @@ _HELP = {
 }
 
 _EXAMPLES = """
+init weather                         # a small project to begin with
 run iris.py -p neighbors=7           # run the workflow in iris.py
 serve flows.py                       # by events and time
 show iris.py                         # its graph, as a tree
@@ -82,7 +84,7 @@ def version(asked: Asked) -> None:
 
 
 _PANELS = {
-    "Commands that run": (run, serve, show),
+    "Commands that run": (run, serve, show, init),
     "Commands that look": (list_, execution, model, metric, lineage),
     "Commands that act": (event, job, schedule, trigger),
     "Commands that keep house": (db, completion, version),

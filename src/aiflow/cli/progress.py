@@ -20,7 +20,7 @@ from aiflow.cli.records import duration
 if TYPE_CHECKING:
     from aiflow import Event, Execution, Project
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "is_terminal"]
 
 
 class Display(Protocol):
@@ -47,7 +47,7 @@ class Progress:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._display: Display = _Live(project) if _is_terminal() else _Lines()
+        self._display: Display = _Live(project) if is_terminal() else _Lines()
         self._board: Board | None = None
         self._subscription: Any = None
         self._is_over = threading.Event()
@@ -99,7 +99,8 @@ class Progress:
             self._is_over.set()
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Tell whether standard error is a terminal that can be drawn on."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 

@@ -19,7 +19,9 @@ from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.loading import load_file, load_workflow, parse_target, workflows_of
 from aiflow.cli.records import duration, reason_of
 from aiflow.cli.streams import stdout_is_for_data
+from aiflow.cli.watch import Watch
 from aiflow.errors import AIFlowError
+from aiflow.graph.event import EventType
 
 if TYPE_CHECKING:
     from aiflow import Event, Project, Workflow
@@ -73,14 +75,22 @@ def _serve(project: Project, workflows: list[Workflow], seconds: float | None) -
         ended.set()
 
     def abandon(code: int) -> None:
+        watch.close()
         say("stopped at once; what ran is INTERRUPTED and goes on at the next serve", "red")
         closing = threading.Thread(target=lambda: project.close(detach=True), daemon=True)
         closing.start()
         closing.join(3.0)
         os._exit(code)
 
-    telling = project.subscribe(_Teller(project), types="EXECUTION_STATUS_CHANGED")
-    with telling, Interrupts(lambda: True, stop, abandon) as interrupts:
+    watch, teller = Watch(project._clock.now), _Teller(project)
+
+    def take(event: Event) -> None:
+        watch.running.take(event)
+        if event.type == EventType.EXECUTION_STATUS_CHANGED:
+            teller(event)
+
+    kinds = (EventType.EXECUTION_STATUS_CHANGED, EventType.JOB_STATUS_CHANGED)
+    with watch, project.subscribe(take, types=kinds), Interrupts(lambda: True, stop, abandon) as interrupts:
         _announce(project, workflows)
         project.serve(*workflows, until=is_over)
         _stop_all(project)
@@ -120,7 +130,9 @@ class _Teller:
         line = f"{time}  {execution.workflow} {execution.id}  "
         if status == "RUNNING":
             cause = execution.event
-            by = "" if cause is None else f" by {cause.key} {json.dumps(cause.value)}"
+            by = "" if cause is None else f" by {cause.key}"
+            if cause is not None and cause.value is not None and cause.type != EventType.TIMER_FIRED:
+                by += f" {json.dumps(cause.value)}"
             say(line + (f"started{by}" if len(by) < 100 else f"started{by[:97]}…"))
         elif status in _COLOURS:
             took = None if execution.started is None else (event.time - execution.started).total_seconds()
