@@ -38,6 +38,7 @@ from aiflow.ledger import findings, ledger
 from aiflow.ledger.book import Book
 from aiflow.live import JobWork, Live, stop_request, taken_over
 from aiflow.mapping import run_again
+from aiflow.notes import Notes
 from aiflow.noticing import Noticing
 from aiflow.performing import Performer
 from aiflow.recording import Recorder, storable
@@ -118,6 +119,7 @@ class Engine:
         self.courtesy = Courtesy()
         self.items = Items(self)
         self.withheld = Withheld(self)
+        self.notes = Notes(self)
         self.telling: Telling | None = None
         self.noticing = Noticing()
         self._foreign = 0  # how many of the events of this turn are of other processes
@@ -823,6 +825,8 @@ class Engine:
             self._touched[live.execution_id] = live
             for index, run in live.state.runs():
                 if run.status in ("RUNNING", "STOPPING"):
+                    if self.notes.find_again(live, index, run):
+                        continue
                     lost = {"number": run.number, "attempt": run.attempt}
                     vertex = live.plan.vertices[index]
                     loss = Draft(

@@ -34,7 +34,7 @@ _ROW = (
     "id, workflow, namespace, status, params, context, owner, epoch, definition, provenance, source, part, "
     "event_offset, first_offset, created, started, ended, reason"
 )
-_JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, event_offset, items"
+_JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, event_offset, items, note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class JobExecution:
         What the job said of itself; of a stream job that says nothing, how many items it has emitted.
     event
         The event that started it, or None.
+    note
+        What its runner keeps of it to find it again, such as where it runs; None for most.
     """
 
     job: str
@@ -71,6 +73,7 @@ class JobExecution:
     event_offset: int | None = field(compare=False, default=None)
     execution_id: str = ""
     traceback: str = field(compare=False, default="", repr=False)
+    note: dict[str, Any] | None = field(compare=False, default=None)
     _project: Any = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
@@ -106,7 +109,7 @@ class JobExecution:
 
 
 def _job_of(row: tuple[Any, ...], execution_id: str, project: Any) -> JobExecution:
-    job, number, attempt, status, started, ended, reason, error, label, offset, items = row
+    job, number, attempt, status, started, ended, reason, error, label, offset, items, note = row
     told = json.loads(error) if error else None
     text = None if told is None else (f"{told['type']}: {told['message']}" if told["message"] else told["type"])
     if status == "FAILED" and reason and (text is None or text in reason):
@@ -115,7 +118,7 @@ def _job_of(row: tuple[Any, ...], execution_id: str, project: Any) -> JobExecuti
         label = f"{items:,} items"
     return JobExecution(
         job, number, attempt, JobStatus(status), _time(started), _time(ended), text, reason, label, offset, execution_id,
-        told["traceback"] if told else "", project,
+        told["traceback"] if told else "", json.loads(note) if note else None, project,
     )  # fmt: skip
 
 

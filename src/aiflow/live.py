@@ -278,15 +278,19 @@ class JobWork:
     __slots__ = (
         "_chosen",
         "_context",
+        "_noted_before",
         "_outlet",
         "asked_outputs",
+        "began",
         "cache_key",
         "counted_at",
         "deadline",
         "element",
+        "has_note",
         "job",
         "key",
         "live",
+        "noted",
         "options",
         "origin",
         "port",
@@ -302,6 +306,9 @@ class JobWork:
         self.options: JobOptions = vertex.node.options
         self.asked_outputs: tuple[int | str | None, ...] = vertex.asked_outputs
         self.element: int | None = None
+        self.noted, self.began = command.noted, command.began
+        self.has_note = command.noted is not None
+        self._noted_before: Any = ...
         self._context: JobContext | None = None
         self.cache_key: str | None = None
         self.origin: tuple[str, str, int] | None = None  # the run whose value it has, if that is an equal call's
@@ -338,6 +345,20 @@ class JobWork:
                 port.clock.elapsed,
             )
         return self._outlet
+
+    @property
+    def noted_before(self) -> dict[str, Any] | None:
+        """The newest note of an earlier run of this job in this execution, or of an earlier attempt; or None."""
+        if self._noted_before is ...:
+            self._noted_before = self.live.store.note_before(self.key)
+        found: dict[str, Any] | None = self._noted_before
+        return found
+
+    def note(self, note: dict[str, Any]) -> bool:
+        """Keep JSON data of this attempt; False if it is over. See `runners.base.Work`."""
+        self._noted_before = self.noted_before  # read now: the note of an earlier attempt is in the same row
+        kept: bool = self.live.port.notes.keep(self, note)
+        return kept
 
     @property
     def is_resting(self) -> bool:
@@ -427,6 +448,7 @@ class ElementWork:
     """One element of a mapped job, as its runner gets it."""
 
     __slots__ = ("args", "asked_outputs", "element", "job", "key", "kwargs", "log_path", "options", "outlet", "parent")
+    noted = noted_before = None
 
     def __init__(self, parent: JobWork, element: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.parent, self.element, self.args, self.kwargs = parent, element, args, kwargs
@@ -438,6 +460,13 @@ class ElementWork:
     def context(self) -> JobContext:
         """The context of the whole job."""
         return self.parent.context
+
+    def note(self, note: dict[str, Any]) -> bool:
+        """Refuse: after a crash, the whole mapped job runs again."""
+        raise RunnerError(
+            f"runner {self.options.runner!r} keeps notes of its jobs, and an element of a mapped job ({self.key.job}) has none: "
+            "call the job without map"
+        )
 
     def load(self) -> Call:
         """Give the call for this element."""

@@ -19,7 +19,7 @@ from aiflow.graph.event import Draft, EventType, job_key
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.live import JobWork, Live
 from aiflow.mapping import MappedRun
-from aiflow.runners.base import Ended, Runner, failure_of
+from aiflow.runners.base import Ended, Runner, failure_of, keeps_running
 from aiflow.runners.calling import finish, judge
 from aiflow.runners.performed import Performed
 from aiflow.turns import Entry
@@ -114,7 +114,7 @@ class Performer:
         if live.flows is not None and vertex.pours:
             live.flows.open(vertex.index, key.number)
         if live.flows is not None and vertex.takes:
-            live.flows.attach(vertex.index, work.run.start.inputs, key.attempt > 1, live.state)
+            live.flows.attach(vertex.index, work.run.start.inputs, key.attempt > 1 or work.has_note, live.state)
 
     def _ask(self, live: Live, question: Ask) -> None:
         """Have a function of the user asked on a worker; its answer is brought as an event (rule 9)."""
@@ -181,7 +181,7 @@ class Performer:
             if isinstance(performed, Performed):
                 call, role = performed.compared(call.args, call.kwargs), str(performed.spec)
             work.cache_key = cache_key(call, work.options.cache, store.codec, role)
-            found = store.cached(work.cache_key)
+            found = None if work.has_note else store.cached(work.cache_key)
             if found is None:
                 runner.start(work, self.engine.report)
                 if work.context.stopping:  # it was asked to stop before it was started
@@ -237,7 +237,8 @@ class Performer:
             if live.works.get((work.vertex.index, key.number)) is work:
                 engine.publish(None, [draft])
 
-        work.deadline = engine.ticker.at(engine.clock.now() + timeout, time_out)
+        now = engine.clock.now()
+        work.deadline = engine.ticker.at(min(now, work.began or now) + timeout, time_out)
 
     def _retry_later(self, live: Live, command: RetryLater) -> None:
         engine, place = self.engine, (command.vertex, command.number)
@@ -295,7 +296,9 @@ class Performer:
         """Stop everything of an execution that is no longer ours."""
         for work in live.works.values():
             work.context.abandon()
-            self.later(partial(self.runner(work.vertex.runner).stop, work))
+            runner = self.runner(work.vertex.runner)
+            if not (work.has_note and keeps_running(runner)):  # else it is the other owner's now
+                self.later(partial(runner.stop, work))
 
     def close(self) -> None:
         """Close all runners."""

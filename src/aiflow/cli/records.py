@@ -96,7 +96,7 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
         {
             "execution_id": j.execution_id, "job": j.job, "number": j.number, "attempt": j.attempt, "status": j.status,
             "started": j.started, "ended": j.ended, "seconds": j.seconds, "error": j.error, "reason": j.reason,
-            "traceback": j.traceback or None, "label": j.label, "event": None if j.event_offset is None else events.get(j.event_offset),
+            "traceback": j.traceback or None, "label": j.label, "note": j.note, "event": None if j.event_offset is None else events.get(j.event_offset),
         }
         for j in jobs
     ]  # fmt: skip
@@ -104,7 +104,7 @@ def job_records(project: Project, jobs: Iterable[JobExecution]) -> list[dict[str
 
 def not_begun_records(jobs: Iterable[JobExecution]) -> list[dict[str, Any]]:
     """Give the jobs that have not run yet, with what they wait for; fields as those of `job_records`."""
-    nothing = dict.fromkeys(("attempt", "started", "ended", "seconds", "error", "traceback", "label", "event"))
+    nothing = dict.fromkeys(("attempt", "started", "ended", "seconds", "error", "traceback", "label", "note", "event"))
     return [
         {"execution_id": j.execution_id, "job": j.job, "number": 0, "status": j.status, "reason": j.reason, **nothing}
         for j in jobs
@@ -150,7 +150,8 @@ def _name(row: Record) -> str:
 
 def _note(row: Record) -> str:
     """Give one line; the whole error is for programs."""
-    return _first_line(row["reason"] or row["error"] or row["label"] or "")
+    noted = ", ".join(f"{name}={value}" for name, value in (row["note"] or {}).items())
+    return _first_line(row["reason"] or row["error"] or row["label"] or noted)
 
 
 def _first_line(text: str) -> str:

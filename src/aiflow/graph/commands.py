@@ -5,17 +5,23 @@ Knows nothing of how they are done; each is done again after a crash, keyed by (
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["ArmTimer", "Ask", "Command", "EndExecution", "RetryLater", "StartJob", "StopJob"]
 
 
 class StartJob(NamedTuple):
-    """Start one attempt of a job."""
+    """Start one attempt of a job.
+
+    With `noted`, what its runner has noted of it, it runs already, outside of every process of ours, and has done so since
+    `began` (seconds since 1970): the runner is to find it again.
+    """
 
     vertex: int
     number: int
     attempt: int
+    noted: dict[str, Any] | None = None
+    began: float | None = None
 
 
 class StopJob(NamedTuple):

@@ -18,7 +18,18 @@ from aiflow.graph.job import Job, JobOptions
 if TYPE_CHECKING:
     from aiflow.runners.context import JobContext
 
-__all__ = ["Call", "Emitter", "Ended", "Failure", "Outlet", "Runner", "RunnerHost", "Work", "failure_of"]
+__all__ = [
+    "Call",
+    "Emitter",
+    "Ended",
+    "Failure",
+    "Outlet",
+    "Runner",
+    "RunnerHost",
+    "Work",
+    "failure_of",
+    "keeps_running",
+]
 
 
 class Call(NamedTuple):
@@ -163,6 +174,22 @@ class Work(Protocol):
     def context(self) -> JobContext:
         """The job's view of itself."""
 
+    @property
+    def noted(self) -> dict[str, Any] | None:
+        """What the runner has noted of this attempt, if it runs already and is to be found again; else None."""
+
+    @property
+    def noted_before(self) -> dict[str, Any] | None:
+        """The newest note of an earlier run of this job in this execution, or of an earlier attempt; or None."""
+
+    def note(self, note: dict[str, Any]) -> bool:
+        """Keep JSON data of this attempt, in the place of what was noted of it before; durable when it returns.
+
+        Returns False if the attempt is over: then what was started for it is to be ended. Raises `OwnershipLost` if
+        another process has found it again and goes on with it, and `StoreError` if the project is closed: then it is to
+        be let go. An element of a mapped job has no notes (`RunnerError`).
+        """
+
     def load(self) -> Call:
         """Give the call with all arguments at hand; raises what reading them raises."""
 
@@ -187,7 +214,14 @@ class RunnerHost(Protocol):
 
 
 class Runner(Protocol):
-    """Runs jobs. `start` and `stop` do not block; the end is told by calling `done` once, from any thread."""
+    """Runs jobs. `start` and `stop` do not block; the end is told by calling `done` once, from any thread.
+
+    A runner whose class has ``keeps_running = True`` runs jobs that outlive this process. Of each it keeps a note
+    (`Work.note`). When another process goes on with the execution, an attempt with a note is no lost one: it is handed to
+    `start` once more, with the note as `work.noted`, and to `stop` after that if it was being stopped. So `close` lets go
+    of the jobs that have a note, and ends those that have none. A job that it watches and whose ``work.context.is_over``
+    is another process's by now.
+    """
 
     @property
     def capacity(self) -> int | None:
@@ -201,3 +235,8 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """End everything that is left and free all resources; nothing is reported any more."""
+
+
+def keeps_running(runner: Runner) -> bool:
+    """Tell whether the jobs of a runner outlive this process."""
+    return bool(getattr(runner, "keeps_running", False))

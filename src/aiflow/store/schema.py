@@ -149,7 +149,12 @@ _THIRD = (
     "CREATE INDEX lineage_by_target ON lineage (target, source, time)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH = (
+    "ALTER TABLE job_executions ADD COLUMN note TEXT",
+    "ALTER TABLE job_executions ADD COLUMN note_attempt INTEGER",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """The statements that lead from version n to n + 1, for n = 0, 1, …"""
 
 VERSION = len(MIGRATIONS)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aiflow.errors import OffsetPruned, StoreError
+from aiflow.graph.execution import RunKey
 from aiflow.store import connection as door
 from aiflow.store.names import Names
 from aiflow.values.blobs import Blobs
@@ -56,6 +57,7 @@ JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, eve
 ITEM_ADDED = "INSERT INTO items (execution_id, job, item, codec, value, blob, size) VALUES (?, ?, ?, ?, ?, ?, ?)"
 ITEMS_USED = "DELETE FROM items WHERE execution_id = ? AND job = ? AND item < ?"
 ITEMS_COUNTED = "UPDATE job_executions SET items = ? WHERE execution_id = ? AND job = ? AND number = ?"
+NOTED = "UPDATE job_executions SET note = ?, note_attempt = ? WHERE execution_id = ? AND job = ? AND number = ?"
 STATE_SAVED = "INSERT INTO job_states VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = excluded.state"
 
 
@@ -326,6 +328,23 @@ class Store:
         row = self.row("SELECT state FROM job_states WHERE execution_id = ? AND job = ?", (execution_id, job))
         return None if row is None else str(row[0])
 
+    def note(self, key: RunKey) -> dict[str, Any] | None:
+        """Read what the runner has noted of an attempt, or None."""
+        sql = (
+            "SELECT note FROM job_executions WHERE execution_id = ? AND job = ? AND number = ? "
+            "AND attempt = ? AND note_attempt = attempt"
+        )
+        return _note_of(self.row(sql, key))
+
+    def note_before(self, key: RunKey) -> dict[str, Any] | None:
+        """Read the newest note of an earlier run of the same job, or of an earlier attempt of this run; or None."""
+        sql = (
+            "SELECT note FROM job_executions WHERE execution_id = ? AND job = ? AND note IS NOT NULL "
+            "AND (number < ? OR (number = ? AND note_attempt < ?)) ORDER BY number DESC LIMIT 1"
+        )
+        execution_id, job, number, attempt = key
+        return _note_of(self.row(sql, (execution_id, job, number, number, attempt)))
+
     def snapshot(self, table: str, owner_of_it: str) -> tuple[str, int] | None:
         """Read the state of an execution or a trigger that was kept last, and the offset up to which it is folded."""
         row = self.row(
@@ -427,6 +446,11 @@ class Store:
             raise StoreError(f"the store in {self.home} could not be made smaller: {error}; try again later") from error
         finally:
             connection.close()
+
+
+def _note_of(row: tuple[Any, ...] | None) -> dict[str, Any] | None:
+    note: dict[str, Any] | None = None if row is None else json.loads(row[0])
+    return note
 
 
 def _bytes_in(folder: Path) -> int:
