@@ -762,14 +762,15 @@ class Engine:
 
     def is_idle(self) -> bool:
         """Tell whether no job does anything, no turn is wanted and no subscriber has anything left."""
+        held = self.turns.held
         return (
-            self.folders.is_idle  # first, for what it found is then a turn, or more
-            and self._is_at_rest()  # before the turns, for what a job has left is a turn
-            and self.turns.is_idle
-            and self._is_at_rest()  # and after them, for they start jobs
+            self.folders.is_idle  # first what makes turns, then jobs, for what these have left is a turn, too
             and self.ticker.is_idle
             and self.deliveries.is_idle()
             and (self.telling is None or self.telling.is_idle)
+            and self._is_at_rest()
+            and self.turns.is_idle
+            and self.turns.held == held  # else one came in between, and what was looked at before may have work again
         )
 
     def _is_at_rest(self) -> bool:

@@ -101,6 +101,7 @@ class Turns:
         self._usher: threading.Thread | None = None
         self._bell = threading.Semaphore(0)
         self._holder: int | None = None
+        self.held = 0  # how many turns are over
         self.closed = False
 
     @property
@@ -217,6 +218,7 @@ class Turns:
                 while inbox and turns < _TURNS:
                     turns += 1
                     self._once()
+                    self.held += 1
             except Busy:
                 turns = _TURNS
             finally:
