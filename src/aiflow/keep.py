@@ -13,7 +13,7 @@ from typing import Any
 
 from aiflow.errors import ParameterError, suggest
 
-__all__ = ["Keep", "read_keep"]
+__all__ = ["Keep", "read_keep", "read_size"]
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE).fullmatch
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -105,7 +105,14 @@ def _days(value: Any, what: str) -> float:
     return days
 
 
-def _bytes(value: Any, what: str) -> int:
+def read_size(value: Any, what: str) -> int:
+    """Read a number of bytes: a whole number, or a text such as ``"500 MB"``.
+
+    Raises
+    ------
+    ParameterError
+        If it does not fit; the message begins with `what`.
+    """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     found = _SIZE(value.strip()) if isinstance(value, str) else None
@@ -115,4 +122,4 @@ def _bytes(value: Any, what: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
 
 
-_READERS = {"executions": _count, "days": _days, "events": _count, "blobs": _bytes}
+_READERS = {"executions": _count, "days": _days, "events": _count, "blobs": read_size}

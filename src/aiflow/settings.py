@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from aiflow.errors import ParameterError, suggest
+from aiflow.flinksettings import FlinkSettings, read_flink_settings
 from aiflow.keep import Keep, read_keep
 
 __all__ = ["Settings", "find_home", "load_settings"]
 
-_KNOWN = ("name", "home", "durability", "workers", "limits", "keep", "plugins")
+_KNOWN = ("name", "home", "durability", "workers", "limits", "keep", "plugins", "flink")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Settings:
     workers: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     keep: Keep = field(default_factory=Keep)
+    flink: FlinkSettings = field(default_factory=FlinkSettings)
 
 
 def find_home(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[Path, dict[str, Any]]:
@@ -105,6 +107,7 @@ def load_settings(
     return Settings(
         home=path, name=name or table.get("name"), durability=durability, workers=count,
         limits=table.get("limits", {}), keep=_keep(table, keep),
+        flink=read_flink_settings(table.get("flink", {}), os.environ),
     )  # fmt: skip
 
 

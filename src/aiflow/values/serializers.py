@@ -130,15 +130,17 @@ class Arrays:
         """Write it in pieces, without a copy of the whole."""
         import numpy
 
-        numpy.lib.format.write_array(file, numpy.asarray(value), allow_pickle=False)
+        form: Any = numpy.lib.format  # typed in some versions only
+        form.write_array(file, numpy.asarray(value), allow_pickle=False)
 
     def load(self, file: BinaryIO) -> Any:
         """Map it, if it is large; read it else."""
         import numpy
 
         whole = apart.mapped(file)
+        load: Any = numpy.load  # `max_header_size` is missing in the types of older versions
         if whole is not None:
-            head = numpy.lib.format
+            head: Any = numpy.lib.format
             read_header = {(1, 0): head.read_array_header_1_0, (2, 0): head.read_array_header_2_0}.get(
                 head.read_magic(file)
             )
@@ -147,7 +149,7 @@ class Arrays:
                 offset = file.tell()
                 return numpy.ndarray(shape, dtype, buffer=whole, offset=offset, order="F" if is_fortran else "C")
             file.seek(0)
-        return numpy.load(file, allow_pickle=False, max_header_size=_ANY_HEADER)
+        return load(file, allow_pickle=False, max_header_size=_ANY_HEADER)
 
 
 def _is_plain_type(dtype: Any) -> bool:

@@ -1,0 +1,69 @@
+"""What of a long Java stack trace people need: the Python traceback in it, or the cause at its bottom.
+
+Knows nothing of where the traces come from. Pure: text and what JSON is made of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["cause_of", "messages_of"]
+
+_TRACEBACK = "Traceback (most recent call last):"
+_IN_JAVA = re.compile(r"\n+\s*(?:at [\w$.]+[.(/]|\.\.\. \d+ more|Caused by: )").search
+_CAUSED_BY = re.compile(r"^(?:Caused by: |\s*Caused by: )(.*)$", re.MULTILINE).findall
+_CLASS = re.compile(r"\b(?:[a-z_]\w*\.){2,}(?=[A-Z]\w*(?:Exception|Error)\b)")
+
+
+def cause_of(exceptions: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Give the cause of the newest failure that ``/jobs/:id/exceptions`` tells of: in one line, and in full.
+
+    Flink lists what failed first, and what failed because of it as concurrent; which is which it does not always know.
+    So the first Python traceback counts, wherever it is.
+    """
+    history = (exceptions.get("exceptionHistory") or {}).get("entries") or []
+    if not history:
+        return None
+    entries = [history[0], *history[0].get("concurrentExceptions", ())]
+    texts = [str(entry.get("stacktrace") or entry.get("exceptionName") or "") for entry in entries]
+    for text in texts:
+        if _TRACEBACK in text:
+            python = python_part(text)
+            return last_line(python), python
+    return messages_of(texts[:1]), texts[0]
+
+
+def python_part(text: str) -> str:
+    """Cut the Python traceback out of a Java stack trace."""
+    start = text.index(_TRACEBACK)
+    java = _IN_JAVA(text, start)
+    return text[start : java.start() if java else len(text)].rstrip()
+
+
+def last_line(traceback: str) -> str:
+    r"""Give the line with the exception: the first that is not indented, after the last frame.
+
+    Examples
+    --------
+    >>> last_line("Traceback (most recent call last):\n  File 'a.py', line 1\n    f()\nValueError: no\n such row")
+    'ValueError: no'
+    """
+    lines = traceback.splitlines()
+    last = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=0)
+    return next((line for line in lines[last + 1 :] if line.strip() and not line[0].isspace()), lines[-1].strip())
+
+
+def messages_of(traces: Sequence[str]) -> str:
+    r"""Give the deepest cause of the last of some Java stack traces, as one line.
+
+    Examples
+    --------
+    >>> messages_of(["Internal error.", "a.b.OuterException: x\n\tat y\nCaused by: a.b.InnerException: no slot\n\tat z"])
+    'InnerException: no slot'
+    """
+    text = next((trace for trace in reversed(traces) if trace.strip()), "")
+    causes = _CAUSED_BY(text)
+    line = causes[-1] if causes else text.removeprefix("<Exception on server side:").strip().partition("\n")[0]
+    return _CLASS.sub("", line).strip() or "it does not say why"

@@ -1,0 +1,139 @@
+"""Where Flink lies on this machine, and the directories and environments that its programs are run in.
+
+Knows nothing of clusters and jobs. Flink writes into its own installation unless each directory is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from aiflow.errors import FlinkError
+
+__all__ = ["client_environment", "distribution_of", "environment_of", "write_configuration"]
+
+_OURS = ("AIFLOW_FAMILY", "AIFLOW_EXECUTION", "AIFLOW_JOB", "JVM_ARGS", "LOG4J_PROPERTIES", "LOGBACK_XML")
+_FIND = "from importlib.util import find_spec; spec = find_spec('pyflink'); print(spec.origin if spec else '')"
+
+_LOGGING = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.file.ref = file
+logger.pekko.name = org.apache.pekko
+logger.pekko.level = WARN
+logger.kafka.name = org.apache.kafka
+logger.kafka.level = WARN
+appender.file.name = file
+appender.file.type = RollingFile
+appender.file.fileName = ${sys:log.file}
+appender.file.filePattern = ${sys:log.file}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %-60c %x - %m%n
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 20MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 3
+"""
+"""For JobManager, TaskManager and clients alike: a file of bounded size, and nothing on standard output."""
+
+
+@lru_cache(maxsize=8)
+def distribution_of(python: str) -> Path:
+    """Give the directory of the Flink that an interpreter has: with `bin`, `lib`, `opt` and `conf`.
+
+    Raises
+    ------
+    FlinkError
+        If it has none.
+    """
+    origin = ""
+    if python == sys.executable:
+        spec = find_spec("pyflink")
+        origin = (spec.origin or "") if spec else ""
+    else:
+        try:
+            origin = subprocess.run(
+                [python, "-P", "-c", _FIND], capture_output=True, text=True, timeout=60, check=True
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise FlinkError(f"the interpreter {python} could not be asked for its Flink: {error}") from error
+    home = Path(origin).parent
+    if not origin or not (home / "bin" / "jobmanager.sh").is_file():
+        raise FlinkError(
+            f"apache-flink is not installed for {python}: install it (pip install 'aiflow[flink]', Python 3.11 or 3.12), "
+            "or name an interpreter that has it: python in [tool.aiflow.flink], or AIFLOW_FLINK_PYTHON"
+        )
+    return home
+
+
+def environment_of(
+    flink: Path, java_home: Path, directory: Path, python: str, base: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Give the environment for a program of Flink that has a directory of its own."""
+    base = os.environ if base is None else base
+    kept = {name: value for name, value in base.items() if name not in _OURS and not name.startswith("FLINK_")}
+    places = [str(Path(python).parent), kept.get("PATH", os.defpath)]
+    return {
+        **kept,
+        "PATH": os.pathsep.join(places),  # thread mode and pyflink's scripts call the bare `python`
+        "JAVA_HOME": str(java_home),
+        "TMPDIR": str(directory / "tmp"),
+        "FLINK_HOME": str(flink),
+        "FLINK_BIN_DIR": str(flink / "bin"),
+        "FLINK_OPT_DIR": str(flink / "opt"),
+        "FLINK_PLUGINS_DIR": str(flink / "plugins"),
+        "FLINK_LIB_DIR": str(directory / "lib"),
+        "FLINK_CONF_DIR": str(directory / "conf"),
+        "FLINK_LOG_DIR": str(directory / "log"),
+        "FLINK_PID_DIR": str(directory / "tmp"),
+        "FLINK_IDENT_STRING": "aiflow",
+    }
+
+
+def write_configuration(flink: Path, directory: Path, config: Mapping[str, Any]) -> None:
+    """Make a directory ready for programs of Flink: `conf`, `lib`, `log` and `tmp`."""
+    for name in ("conf", "lib", "log", "tmp"):
+        (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in (directory / "lib").iterdir():
+        old.unlink()
+    # The cluster runs Python functions only if the jar for them is in its own class path.
+    for jar in (*flink.glob("lib/*.jar"), *flink.glob("opt/flink-python*.jar")):
+        (directory / "lib" / jar.name).symlink_to(jar)
+    shipped = (flink / "conf" / "config.yaml").read_text(encoding="utf-8")
+    options = next(line.split(":", 1)[1].strip() for line in shipped.splitlines() if line.strip().startswith("all: "))
+    temporary = f"-Djava.io.tmpdir={directory / 'tmp'}"
+    more = "" if any(c.isspace() for c in temporary) else f" {temporary}"  # options are split at spaces
+    keys = {"env.java.opts.all": options + more, **config}
+    lines = [f"{name}: {json.dumps(str(value), ensure_ascii=False)}\n" for name, value in keys.items()]
+    (directory / "conf" / "config.yaml").write_text("".join(lines), encoding="utf-8")
+    for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
+        (directory / "conf" / name).write_text(_LOGGING, encoding="utf-8")
+
+
+def client_environment(
+    java_home: Path, directory: Path, python: str = sys.executable, config: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Make a directory for a client of Flink, such as the driver, and give the environment to start it in.
+
+    Parameters
+    ----------
+    java_home
+        The Java for its own JVM.
+    directory
+        A directory of its own: configuration, logs and temporary files lie there and nowhere else.
+    python
+        The interpreter of the client, which has the Flink that is used.
+    config
+        Keys of Flink's configuration that all its jobs have.
+    """
+    flink = distribution_of(python)
+    write_configuration(flink, directory, config or {})
+    environment = environment_of(flink, java_home, directory, python)
+    return {**environment, "PYFLINK_CLIENT_EXECUTABLE": python, "PYFLINK_PYTHON": python}
