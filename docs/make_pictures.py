@@ -1,4 +1,4 @@
-"""Draws the pictures of the README and the tutorial, by aiflow itself, from executions that really run.
+"""Draws the pictures of the README and the docs, and what notebooks show, by aiflow itself, from executions that really run.
 
 python docs/make_pictures.py
 """
@@ -18,6 +18,8 @@ from aiflow.testing import simulate
 
 DOCS = Path(__file__).parent
 IMAGES = DOCS / "images"
+TOOK = {"load": 0.4, "clean": 1.2, "fit": 74.0, "score": 2.6, "push": 0.3, "write": 0.1}
+"""Seconds that the jobs of a life take."""
 
 
 def make_pictures() -> dict[str, str]:
@@ -34,19 +36,25 @@ def make_pictures() -> dict[str, str]:
             drawn = {f"{name}.svg": one.graph.to_svg(one.statuses) for name, one in executions.items()}
         measured = definitions(DOCS / "howto" / "metrics.md", until="svg")
         measured["project"].close()
-        return {**drawn, "losses.svg": measured["svg"], "lineage.svg": lineage()}
+        return {**drawn, "losses.svg": measured["svg"], **displays()}
 
 
-def lineage() -> str:
-    """Live the life of a model twice, with ids and times that are the same each time, and draw what it came from."""
+def displays() -> dict[str, str]:
+    """Live the life of a model twice, with ids and times that are the same each time, and show what came of it."""
     traced = definitions(DOCS / "howto" / "lineage.md", until="life")
     traced["project"].close()
     for seed, more in enumerate(("", "3.5,a\n")):
         with open("raw.csv", "a", encoding="utf-8") as file:
             file.write(more)
-        simulate(traced["life"], seed=seed, home="simulated")
+        simulate(traced["life"], seed=seed, home="simulated", durations=TOOK)
     with af.Project(home="simulated") as project:
-        return project.lineage.upstream("page").to_svg()
+        shown = {
+            "execution": project.executions.list(limit=1)[0],
+            "model": project.models.get("knn"),
+            "events": project.events.list(types=["MODEL_*", "METRIC_LOGGED"]),
+        }
+        cards = {f"{name}.html": one._repr_html_() + "\n" for name, one in shown.items()}
+        return {**cards, "lineage.svg": project.lineage.upstream("page").to_svg()}
 
 
 @contextmanager

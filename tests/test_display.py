@@ -2,12 +2,15 @@
 
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 import aiflow as af
-from aiflow.display import duration, events_html, execution_html, execution_text
+from aiflow.display import execution_text
+from aiflow.graph.card import Card, Data, Listing, Note, Rows, Story
+from aiflow.graph.html import card_html, duration
 from aiflow.testing import run_until_idle
 
 EVIL = "</td></style><script>alert('x')</script><img src=x onerror=\"y\">&lt;"
@@ -20,7 +23,19 @@ EMPTY_TAGS = {"circle", "path", "rect"}
 ATTRIBUTES = {
     *("aria-label", "class", "cx", "cy", "d", "datetime", "fill", "font-family", "font-size", "font-weight", "height"),
     *("id", "open", "points", "r", "role", "rx", "scope", "stroke", "stroke-dasharray", "stroke-linecap"),
-    *("stroke-linejoin", "stroke-width", "style", "text-anchor", "transform", "viewbox", "width", "x", "xmlns", "y"),
+    *(
+        "stroke-linejoin",
+        "stroke-width",
+        "style",
+        "text-anchor",
+        "title",
+        "transform",
+        "viewbox",
+        "width",
+        "x",
+        "xmlns",
+        "y",
+    ),
 }
 
 
@@ -88,7 +103,7 @@ def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.P
 
     execution = aiflow_project.start(iris)
     run_until_idle(aiflow_project)
-    page = Page(execution_html(execution))
+    page = Page(execution._repr_html_())
     rows = {row[0]: row[1:] for row in page.cells}
     assert rows["job"] == ["status", "time", "attempt", "label or reason"]
     assert rows["middle"][0] == "FAILED"
@@ -96,7 +111,7 @@ def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.P
     assert rows["last"] == ["SKIPPED", "", "1", "middle failed"]
     assert "k = 5" in page.text
     assert rows["check"] == ["INIT", "", "", "waits for event('go')"]
-    assert "<svg" in execution_html(execution)
+    assert "<svg" in execution._repr_html_()
     execution.stop()
 
 
@@ -118,24 +133,56 @@ def test_hostile_names_values_labels_and_errors_stay_text(aiflow_project: af.Pro
     execution = aiflow_project.start(hostile, context=EVIL)
     aiflow_project.publish_many([("go", None), (EVIL, EVIL)])
     execution.stop(EVIL)
-    page = Page(execution_html(execution))
+    page = Page(execution._repr_html_())
     assert {f"fails{EVIL}", f"label{EVIL}", f"skip{EVIL}"} <= {row[0] for row in page.cells}
     assert f"ValueError: {EVIL}" in page.text
-    events = Page(events_html(execution.events()))
+    events = Page(execution.events()._repr_html_())
     assert EVIL in {row[2] for row in events.cells}
+    for more in (execution.jobs, *execution.jobs, aiflow_project.executions, aiflow_project.events.latest(EVIL)):
+        assert EVIL in Page(more._repr_html_()).text
+    assert EVIL in Page(aiflow_project._repr_html_()).text
+
+
+texts = st.text(max_size=20) | st.sampled_from([EVIL, "\0", "\ud800", "]]>", "</style>", "&amp;", "--><!--"])
+
+
+@given(
+    names=st.tuples(texts, texts, texts),
+    facts=st.dictionaries(texts, texts | st.none() | st.lists(texts, max_size=2), max_size=2),
+    table=st.lists(st.tuples(texts, texts), min_size=1, max_size=2),
+    data=texts | st.dictionaries(texts, texts, max_size=2),
+)
+def test_whatever_is_in_a_card_is_text_and_no_markup(
+    names: tuple[str, str, str], facts: dict[str, Any], table: list[tuple[str, str]], data: object
+) -> None:
+    kind, name, status = names
+    parts = (Rows(names[:2], table, kind), Note(name), Story(name, status, kind, True), Rows(["data"], [[Data(data)]]))
+    page = Page(card_html(Card(kind=kind, name=name, status=status, facts=facts, parts=parts)))
+    heads, *rows = page.cells
+    assert heads == [shown(text) for text in names[:2]]
+    assert [[flat(cell) for cell in row] for row in rows[: len(table)]] == [
+        [flat(shown(c)) for c in row] for row in table
+    ]
+    assert shown(name) in page.text
 
 
 @given(key=st.text(min_size=1), value=st.recursive(st.text(), st.lists), sender=st.none() | st.text())
 def test_an_event_reads_in_the_table_as_it_was_published(key: str, value: object, sender: str | None) -> None:
     event = af.Event(7, key, value, sender=sender)
-    row = Page(events_html([event])).cells[1]
-    assert row[0] == "7"
-    assert row[2].replace("\r", "\n") == shown(key)
-    assert row[5].replace("\r", "\n") == shown(sender or "")
+    heads, row = Page(Listing([event], "event")._repr_html_()).cells
+    told = dict(zip(heads, row, strict=True))
+    assert told["offset"] == "7"
+    assert told["key"] == flat(shown(key))
+    assert told.get("sender", "") == flat(shown(sender or ""))
+    assert flat(shown(key)) in flat(Page(event._repr_html_()).text)
 
 
 def shown(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\r", "\n")
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def test_parameters_that_look_like_secrets_are_hidden(aiflow_project: af.Project) -> None:
@@ -148,7 +195,7 @@ def test_parameters_that_look_like_secrets_are_hidden(aiflow_project: af.Project
         use(api_key)
 
     execution = aiflow_project.run(secretive)
-    for text in (execution_html(execution), execution_text(execution)):
+    for text in (execution._repr_html_(), execution_text(execution)):
         assert "hunter2" not in text
         assert "max_tokens = 12" in text
 
@@ -169,7 +216,7 @@ def test_an_execution_whose_workflow_is_not_defined_here_is_shown_without_its_pi
     execution_id = aiflow_project.run(gone).id
     del defined["gone"]
     aiflow_project._shared.engine.recent.clear()
-    page = Page(execution_html(aiflow_project.executions.get(execution_id)))
+    page = Page(aiflow_project.executions.get(execution_id)._repr_html_())
     assert "no picture: no workflow 'gone" in page.text
     assert ["load", "SUCCESS", "0 ms", "1", ""] in page.cells
 
@@ -190,7 +237,7 @@ def test_a_body_that_raises_when_it_is_built_again_does_not_spoil_the_display(ai
     execution_id = aiflow_project.run(moody).id
     healthy.clear()
     aiflow_project._shared.engine.recent.clear()
-    page = Page(execution_html(aiflow_project.executions.get(execution_id)))
+    page = Page(aiflow_project.executions.get(execution_id)._repr_html_())
     assert "the body of the workflow raised RuntimeError: not today" in page.text
 
 
@@ -207,7 +254,7 @@ def test_an_interrupted_execution_says_how_to_go_on(tmp_path: Path) -> None:
     execution_id = project.start(waits).id
     project.close(detach=True)
     with af.Project("test", home=tmp_path / "home") as project:
-        page = Page(execution_html(project.executions.get(execution_id)))
+        page = Page(project.executions.get(execution_id)._repr_html_())
     assert f"aiflow execution resume {execution_id}" in page.text
 
 
@@ -221,7 +268,7 @@ def test_thousands_of_jobs_give_a_short_page(aiflow_project: af.Project) -> None
         for i in range(1000):
             one(i)
 
-    html = execution_html(aiflow_project.run(wide))
+    html = aiflow_project.run(wide)._repr_html_()
     page = Page(html)
     assert len(page.cells) == 201
     assert "… and 800 more job executions" in page.text
@@ -245,9 +292,9 @@ def test_a_dataset_an_artifact_and_a_model_show_what_was_said_and_their_versions
     iris.log()
     page = Page(iris._repr_html_())
     heads, newest, oldest = page.cells
-    assert heads == ["version", "recorded", "rows", "bytes", "hash", "job"]
+    assert heads == ["version", "recorded", "rows", "bytes", "hash"]
     assert (newest[0], newest[2], oldest[0], oldest[4]) == ("iris:2", "2", "iris:1", str(first.hash)[:12])
-    assert f"at {path}, format csv, description flowers" in page.text
+    assert f"at {path} format csv description flowers" in page.text
 
     report = aiflow_project.artifacts.register("report", uri=path, type="text")
     report.log()
@@ -256,9 +303,11 @@ def test_a_dataset_an_artifact_and_a_model_show_what_was_said_and_their_versions
     knn = aiflow_project.models.register("knn", description="tells flowers")
     knn.log([1], stage="DEPLOYED")
     aiflow_project.metrics.log("auc", 0.9, model="knn:1")
-    page = Page(knn._repr_html_())
-    assert page.cells[1][:2] == ["knn:1", "DEPLOYED"]
-    assert '{"auc": 0.9}' in page.cells[1]
+    for one in (knn, knn.versions(), knn.latest(), aiflow_project.models):
+        page = Page(one._repr_html_()).text
+        assert "knn:1" in page
+    assert Page(knn._repr_html_()).cells[1][:2] == ["knn:1", "DEPLOYED"]
+    assert "auc = 0.9" in Page(knn.versions()._repr_html_()).cells[1]
 
 
 def test_hostile_names_and_descriptions_of_what_is_registered_stay_text(aiflow_project: af.Project) -> None:
@@ -276,4 +325,4 @@ def test_passwords_of_a_catalog_and_in_properties_are_hidden(aiflow_project: af.
     page = Page(found._repr_html_()).text
     assert "canary" not in page
     assert "postgres://ada:***@db/x" in page
-    assert '"owner": "ada"' in page
+    assert 'owner = "ada"' in page

@@ -10,7 +10,7 @@ from tests.children import until
 
 import aiflow as af
 from aiflow.clock import SystemClock
-from aiflow.display import execution_html, execution_text
+from aiflow.display import execution_text
 from aiflow.testing import ManualClock, project_for_tests, run_until_idle
 
 
@@ -54,7 +54,7 @@ def test_a_job_that_has_not_begun_is_listed_with_what_it_waits_for_until_it_runs
     shown = execution_text(execution)
     assert "  fit     INIT" in shown
     assert shown.endswith("waits for fit")
-    assert "waits for fit" in execution_html(execution)
+    assert "waits for fit" in execution._repr_html_()
     assert {one.job for one in execution.jobs} == {"load", "again"}
     assert execution.job("fit") is None
     aiflow_project.publish("go")

@@ -26,6 +26,7 @@ from aiflow.errors import Conflict, GraphError, NotFound, OffsetPruned, Paramete
 from aiflow.eventlog import EventLog
 from aiflow.events.deliveries import Subscription
 from aiflow.execution import Execution
+from aiflow.graph.card import Card, HasCard
 from aiflow.graph.event import Draft, Event, check_draft
 from aiflow.graph.execution import ExecutionStatus, RunKey
 from aiflow.graph.job import seconds
@@ -35,6 +36,7 @@ from aiflow.interrupting import Interrupts
 from aiflow.keep import read_keep
 from aiflow.launching import Launcher
 from aiflow.live import log_path
+from aiflow.notebook import finish, shown_while_waiting
 from aiflow.opening import add_plugins, guard, open_home, projects_in
 from aiflow.runners.context import current_or_none
 from aiflow.settings import load_settings
@@ -61,7 +63,7 @@ _within: ContextVar[tuple[Any, Project] | None] = ContextVar("aiflow_within", de
 """The innermost project that was entered here, and by which job."""
 
 
-class Project:
+class Project(HasCard):
     """The embedded system: a home, the events, the executions. A context manager.
 
     Opening makes the home if it is not there, and starts nothing.
@@ -152,6 +154,11 @@ class Project:
 
     def __repr__(self) -> str:
         return f"<project {self.name} in {self.home}>"
+
+    def _card(self) -> Card:
+        from aiflow.display import project_card
+
+        return project_card(self)
 
     # --- views ------------------------------------------------------------------------------------------------------
 
@@ -432,14 +439,15 @@ class Project:
         timeout = None if timeout is None else seconds(timeout, "timeout")
         took_too_long = f"took longer than {timeout:g} s" if timeout is not None else ""
         call_off = None if timeout is None else self._shared.after(timeout, partial(execution.stop, took_too_long))
-        try:
-            execution._wait(quiet=quiet or partial(_log_quiet, execution))
-        except KeyboardInterrupt:
-            execution.stop("interrupted").wait()
-            raise
-        finally:
-            if call_off is not None:
-                call_off()
+        with shown_while_waiting(execution):
+            try:
+                execution._wait(quiet=quiet or partial(_log_quiet, execution))
+            except KeyboardInterrupt:
+                execution.stop("interrupted").wait()
+                raise
+            finally:
+                if call_off is not None:
+                    call_off()
         if took_too_long and execution.status is ExecutionStatus.STOPPED and execution.reason == took_too_long:
             raise TimeoutError(f"execution {execution.id} of {execution.workflow} {took_too_long} and was stopped")
         return execution.check() if check else execution
@@ -663,6 +671,8 @@ class Project:
         try:
             if self._shared.has_engine and self._shared.users == 1 and not detach:
                 self._finish(timeout)
+            if self._shared.users == 1:
+                finish(self._shared)
         finally:
             self._closed = True
             with guard:

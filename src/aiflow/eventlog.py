@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime, as_timestamp
 from aiflow.errors import OffsetPruned, ParameterError
+from aiflow.graph.card import Card, HasCard, Listing, Note, listed
 from aiflow.graph.event import Event
 from aiflow.keep import Keep
 from aiflow.store import log
@@ -29,14 +30,25 @@ __all__ = ["EventLog"]
 Texts = str | Iterable[str] | None
 _READING = 0.01
 """Seconds between two looks whether who follows has read the past."""
+_SHOWN = 20
+"""How many events notebooks show of the log."""
 _ADVICE = "say since='start' for what is left"
 
 
-class EventLog:
-    """Questions to the log of all events; got as `project.events`."""
+class EventLog(HasCard):
+    """Questions to the log of all events; got as `project.events`. Notebooks show the newest ones."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
+
+    def __repr__(self) -> str:
+        return f"<events of project {self._project.name}>"
+
+    def _card(self) -> Card:
+        after, count = self._project._store.pruned_until, self.count()
+        newest = log.select(self._reader(), EventFilter(), after, limit=_SHOWN, newest=True)
+        left = [Note(f"… and {count - len(newest)} older ones")] if count > len(newest) else []
+        return Card(kind="events of project", name=self._project.name, parts=[listed(newest, "event"), *left])
 
     def list(
         self,
@@ -62,7 +74,8 @@ class EventLog:
             How many at most, from the oldest.
         """
         wanted = EventFilter(keys, types, namespaces, senders)
-        return log.select(self._reader(), wanted, self.position(since, "start"), self._until(until), _limit(limit))
+        found = log.select(self._reader(), wanted, self.position(since, "start"), self._until(until), _limit(limit))
+        return Listing(found, "event")
 
     def count(
         self,

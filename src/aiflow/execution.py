@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
 from aiflow.errors import Conflict, ExecutionFailed, NotFound, OwnershipLost, StoreError
+from aiflow.graph.card import Card, HasCard, Listing
 from aiflow.graph.event import Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.experiment import is_block
@@ -37,8 +38,8 @@ _ROW = (
 _JOB_ROW = "job, number, attempt, status, started, ended, reason, error, label, event_offset, items, note"
 
 
-@dataclass(frozen=True, slots=True)
-class JobExecution:
+@dataclass(frozen=True, slots=True, repr=False)
+class JobExecution(HasCard):
     """One execution of a job: its latest attempt. Two are equal if they are the same one, whatever has become of it.
 
     Attributes
@@ -76,6 +77,9 @@ class JobExecution:
     note: dict[str, Any] | None = field(compare=False, default=None)
     _project: Any = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"<job execution {self}: {self.status}>"
+
     def __str__(self) -> str:
         return (
             f"{self.job}:{self.number} of {self.execution_id}"
@@ -97,6 +101,16 @@ class JobExecution:
             return None
         end = self.ended or (as_datetime(self._project._clock.now()) if self._project is not None else self.started)
         return max(0.0, (end - self.started).total_seconds())
+
+    def _card(self) -> Card:
+        from aiflow.display import job_card
+
+        return job_card(self)
+
+    def _row(self) -> dict[str, Any]:
+        from aiflow.display import job_row
+
+        return job_row(self)
 
     def story(self, brief: bool = False) -> str:
         """Say what went wrong, once; `brief`: in about a line, without what its process wrote."""
@@ -126,7 +140,7 @@ def _time(timestamp: float | None) -> datetime | None:
     return None if timestamp is None else as_datetime(timestamp)
 
 
-class Execution:
+class Execution(HasCard):
     """A live handle on one execution of a workflow; each look reads the store.
 
     Attributes
@@ -218,7 +232,7 @@ class Execution:
             f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started IS NULL, started, ended, job, number",
             (self.id,),
         )
-        return [_job_of(r, self.id, self._project) for r in rows]
+        return Listing((_job_of(r, self.id, self._project) for r in rows), "job execution")
 
     def job(self, name: str) -> JobExecution | None:
         """Give the latest execution of a job; None before its first.
@@ -377,7 +391,7 @@ class Execution:
 
     def events(self) -> list[Event]:
         """Give the events that this execution caused, its own statuses included, in their order."""
-        return log.of_execution(self._project._store.reader(), self.id, 0)
+        return Listing(log.of_execution(self._project._store.reader(), self.id, 0), "event")
 
     def logs(self, job: str | None = None) -> str:
         """Give what the jobs printed and logged; of one job, or of all with headings.
@@ -418,10 +432,21 @@ class Execution:
         """The latest status of each job that has run; what a picture of the graph is coloured with."""
         return {one.job: str(one.status) for one in sorted(self.jobs, key=lambda j: j.number)}
 
-    def _repr_html_(self) -> str:
-        from aiflow.display import execution_html
+    def _card(self) -> Card:
+        from aiflow.display import execution_card
 
-        return execution_html(self)
+        return execution_card(self)
+
+    def _ipython_display_(self) -> None:
+        from aiflow.notebook import show
+
+        if not show(self):
+            raise NotImplementedError  # IPython shows the card then
+
+    def _row(self) -> dict[str, Any]:
+        from aiflow.display import execution_row
+
+        return execution_row(self)
 
     # --- acting -----------------------------------------------------------------------------------------------------
 

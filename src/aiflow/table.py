@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, overload
 
-from aiflow.display import table_html
 from aiflow.errors import NotFound
+from aiflow.graph.card import Card, HasCard, Rows
 
 __all__ = ["Table"]
 
 _LONGEST, _MOST_ROWS = 60, 60
 
 
-class Table(Sequence[dict[str, Any]]):
+class Table(Sequence[dict[str, Any]], HasCard):
     """Rows under headings; a sequence of dicts.
 
     Parameters
@@ -96,10 +96,8 @@ class Table(Sequence[dict[str, Any]]):
     def _are_numbers(self) -> list[bool]:
         return [all(isinstance(value, int | float | None) for value in self[name]) for name in self.columns]
 
-    def _repr_html_(self) -> str:
-        kinds = ["number" if is_number else "" for is_number in self._are_numbers()]
-        rows = [[(_cell(row[name]), kind) for name, kind in zip(self.columns, kinds, strict=True)] for row in self.rows]
-        return table_html(self.columns, rows)
+    def _card(self) -> Card:
+        return Card(kind="", parts=[Rows(self.columns, [list(row.values()) for row in self.rows])])
 
 
 def _cell(value: Any) -> str:

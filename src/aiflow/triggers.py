@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import as_datetime, as_timestamp
 from aiflow.errors import Conflict, NotFound, ParameterError
 from aiflow.events.timetable import next_after
+from aiflow.graph.card import Card, HasCard, Listing, Note, listed
 from aiflow.graph.condition import Any_, Condition, shown
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.file import FileCondition
@@ -24,7 +25,7 @@ from aiflow.graph.params import json_text
 from aiflow.graph.timing import Every, TimeCondition
 from aiflow.launching import folder_of
 from aiflow.turns import Entry
-from aiflow.views import where
+from aiflow.views import HasList, where
 
 if TYPE_CHECKING:
     from aiflow._project import Project
@@ -40,7 +41,7 @@ _ROW = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(HasCard):
     """A condition that starts executions of a workflow while somebody serves it.
 
     Attributes
@@ -115,6 +116,18 @@ class Trigger:
         found: list[Any] = self._project.executions.list(limit=None, trigger_id=self.id)
         return found
 
+    def _row(self) -> dict[str, Any]:
+        return {
+            self.kind: self.name, "status": self.status, "workflow": self.workflow, "starts on": self.condition,
+            "parameters": self.params, "served": "yes" if self.served else "no", "next": self.next,
+        }  # fmt: skip
+
+    def _card(self) -> Card:
+        facts = {head: value for head, value in self._row().items() if head not in (self.kind, "status")}
+        parts = [Note(self.problem)] if self.problem else []
+        newest = listed(self.executions, "execution")
+        return Card(kind=self.kind, name=self.name, status=self.status, facts=facts, parts=[*parts, newest])
+
     @property
     def problem(self) -> str | None:
         """What went wrong at its last start that failed, or None."""
@@ -124,7 +137,7 @@ class Trigger:
         return None if row is None else str(row[0])
 
 
-class Triggers:
+class Triggers(HasList):
     """The triggers of workflows, or, as `project.schedules`, those that follow the time.
 
     Parameters
@@ -134,7 +147,8 @@ class Triggers:
     """
 
     def __init__(self, project: Project, kind: str = "trigger") -> None:
-        self._project, self._kind = project, kind
+        super().__init__(project)
+        self._noun = self._kind = kind
 
     def find(self, name_or_id: str) -> Trigger | None:
         """Give one by its id or its name; None if there is none."""
@@ -161,7 +175,7 @@ class Triggers:
         sql = f"SELECT {_ROW} FROM triggers WHERE kind = ? AND {clause} ORDER BY namespace, name"
         if limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
-        return [self._made(row) for row in self._project._store.rows(sql, (self._kind, *values))]
+        return Listing((self._made(row) for row in self._project._store.rows(sql, (self._kind, *values))), self._kind)
 
     def _made(self, row: tuple[Any, ...]) -> Trigger:
         (trigger_id, kind, name, namespace, workflow, source, condition, notation, declared, params, if_running, max_parallel,

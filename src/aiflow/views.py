@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.execution import _JOB_ROW, Execution, JobExecution, _job_of
+from aiflow.graph.card import Card, HasCard, Listing, Note, listed
 from aiflow.graph.change import Change, Who
 from aiflow.graph.condition import is_glob
 from aiflow.launching import folder_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from aiflow._project import Project
     from aiflow.graph.workflow import Workflow
 
-__all__ = ["Executions", "Jobs", "Workflows", "where"]
+__all__ = ["Executions", "HasList", "Jobs", "Workflows", "where"]
 
 
 def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[str, list[Any]]:
@@ -38,6 +39,30 @@ def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[s
     return " AND ".join(parts) or "1", values
 
 
+class HasList(HasCard):
+    """A view of one noun of a project, `list` among its verbs; notebooks show the first of what it lists."""
+
+    _noun: str
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def __repr__(self) -> str:
+        return f"<{self._noun}s of project {self._project.name}>"
+
+    def list(self, limit: int | None = 100, offset: int = 0) -> list[Any]:
+        """Give what there is."""
+        raise NotImplementedError
+
+    def _card(self) -> Card:
+        some = self.list(limit=_SHOWN + 1)
+        more = [Note(f"… and more: project.{self._noun}s.list(limit=…)")] if len(some) > _SHOWN else []
+        return Card(
+            kind=f"{self._noun}s of project", name=self._project.name, parts=[listed(some[:_SHOWN], self._noun), *more]
+        )
+
+
+_SHOWN = 20
 _FILTERS = ("workflow", "status", "context", "namespace", "id", "trigger_id")
 _DERIVED = ("INTERRUPTED", "RUNNING", "STOPPING")
 """Statuses that the row alone does not tell: it depends on whether the owner lives."""
@@ -51,11 +76,10 @@ _LAST_TO_END = (
 )
 
 
-class Executions:
+class Executions(HasList):
     """The executions of workflows; got as `project.executions`."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    _noun = "execution"
 
     def find(self, execution_id: str) -> Execution | None:
         """Give an execution by its id, or by first characters that no other has; None if there is none."""
@@ -94,7 +118,7 @@ class Executions:
         found = [Execution(self._project, row) for row in self._project._store.rows(sql, values)]
         if derived:
             found = [e for e in found if e.status == str(status)][offset : None if limit is None else offset + limit]
-        return found
+        return Listing(found, "execution")
 
     def count(self, **filters: Any) -> int:
         """Count executions; the filters are those of `list`."""
@@ -169,11 +193,10 @@ class Executions:
         return row | {f"metrics.{name}": one.value for name, one in metrics.items()}
 
 
-class Jobs:
+class Jobs(HasList):
     """The executions of jobs; got as `project.jobs`."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    _noun = "job"
 
     def find(self, execution_id: str, job: str, number: int | None = None) -> JobExecution | None:
         """Give an execution of a job, the latest if no number is given; None if there is none.
@@ -204,7 +227,8 @@ class Jobs:
         sql = f"SELECT execution_id, {_JOB_ROW} FROM job_executions WHERE {clause} ORDER BY started DESC, number DESC"
         if limit is not None:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
-        return [_job_of(row[1:], row[0], self._project) for row in self._project._store.rows(sql, values)]
+        rows = self._project._store.rows(sql, values)
+        return Listing((_job_of(row[1:], row[0], self._project) for row in rows), "job execution")
 
     def _enough(self, count: int) -> int:
         """Say in how many executions, from the last that ended, the newest `count` jobs are: none began after its own ended."""
@@ -222,13 +246,11 @@ class Jobs:
             some *= 8
 
 
-class Workflows:
+class Workflows(HasList):
     """The workflows that were run or registered; got as `project.workflows`."""
 
+    _noun = "workflow"
     _KNOWN = ("name", "namespace", "description", "source")
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[dict[str, Any]]:
         """Give workflows as dicts, by name."""
@@ -240,7 +262,8 @@ class Workflows:
             sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
         names = ("namespace", "name", "description", "source", "created", "updated")
         rows = [dict(zip(names, row, strict=True)) for row in self._project._store.rows(sql, values)]
-        return [{**r, "created": as_datetime(r["created"]), "updated": as_datetime(r["updated"])} for r in rows]
+        times = ({"created": as_datetime(r["created"]), "updated": as_datetime(r["updated"])} for r in rows)
+        return Listing(({**row, **said} for row, said in zip(rows, times, strict=True)), "workflow")
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Give a workflow by name, or None."""

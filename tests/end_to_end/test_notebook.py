@@ -130,6 +130,41 @@ CELLS = {
         project.metrics.history("loss")
     """,
     "compared": "project.executions.compare(workflow='cells')",
+    "lists": "[project.executions.list(limit=3), project.events.list(limit=3)][1]",
+    "model": """
+        knn = project.models.register("knn")
+        knn.log([1], stage="DEPLOYED")
+        knn
+    """,
+    "lineage": "project.lineage.upstream('knn:1')",
+    "project": "project",
+    "running": """
+        @af.job
+        def waits_for(event_key):
+            return event_key
+
+        @af.workflow
+        def answers():
+            waits_for("question").start_on(af.event("question"))
+
+        running = project.start(answers)
+        running
+    """,
+    "answered": """
+        project.publish("question")
+        running.wait()
+    """,
+    "long run": """
+        @af.job
+        def long():
+            af.current().wait_stop(1.3)
+
+        @af.workflow
+        def takes_long():
+            long()
+
+        project.run(takes_long)
+    """,
     "failure": """
         @af.job
         def divide(x):
@@ -279,9 +314,31 @@ def test_interrupting_a_cell_stops_the_execution_gracefully(outputs: Outputs) ->
     assert value(outputs, "interrupted") == "('STOPPED', 'interrupted')"
 
 
+@pytest.mark.parametrize(
+    ("cell", "html", "text"),
+    [
+        ("lists", "<table>", "Event(offset=1"), ("model", ">DEPLOYED<", "<registered model knn>"),
+        ("lineage", "<svg ", "model knn:1  deployed"), ("project", "executions", "<project notebook in "),
+    ],
+)  # fmt: skip
+def test_everything_shows_itself_and_reads_as_text(outputs: Outputs, cell: str, html: str, text: str) -> None:
+    data = shown(outputs, cell)
+    assert html in data["text/html"]
+    assert text in data["text/plain"]
+
+
+@pytest.mark.parametrize(("cell", "workflow"), [("running", "answers"), ("long run", "takes_long")])
+def test_a_display_of_what_runs_is_brought_up_to_date_in_its_place(outputs: Outputs, cell: str, workflow: str) -> None:
+    (display,) = [one for one in outputs[cell] if one.output_type != "stream"]
+    assert display.output_type == "display_data"
+    assert f"of {workflow}: SUCCESS" in display.data["text/plain"]
+    assert display.data["text/html"].count(">SUCCESS<") == 2
+
+
 def test_an_experiment_is_tracked_in_a_cell_and_its_metric_is_a_picture_and_text(outputs: Outputs) -> None:
     history = shown(outputs, "experiment")
     assert history["text/html"].startswith("<svg ")
+    assert history["image/svg+xml"] == history["text/html"]
     assert history["text/plain"].startswith("loss ")
     compared = shown(outputs, "compared")
     assert "<table>" in compared["text/html"]

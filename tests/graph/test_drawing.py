@@ -342,11 +342,27 @@ def test_dark_pages_get_dark_colours_and_others_have_light_ones_as_attributes():
     style = ElementTree.fromstring(picture).find(f"{SVG}style")
     assert style is not None
     assert style.text is not None
-    assert style.text.startswith("@media (prefers-color-scheme:dark){")
+    assert style.text.startswith("@supports (color:light-dark(red,red)){")
     panel = ElementTree.fromstring(picture).find(f"{SVG}rect")
     assert panel is not None
     assert (panel.get("class"), panel.get("fill")) == ("panel", "#ffffff")
-    assert ".panel{fill:#0f172a}" in style.text
+    assert ".panel{fill:light-dark(#ffffff,#0f172a)}" in style.text
+
+
+@pytest.mark.parametrize(
+    ("page", "scheme"),
+    [
+        ('[data-jp-theme-light="true"]', "light"), ('[data-jp-theme-light="false"]', "dark"), (".vscode-dark", "dark"),
+        ('[data-theme="light"]', "light"), ("", "light dark"),
+    ],
+)  # fmt: skip
+def test_a_picture_is_light_or_dark_as_its_page_says_and_else_as_the_system_says(page, scheme):
+    picture = svg(small.graph)
+    name = ElementTree.fromstring(picture).get("id")
+    said = {
+        scheme: selectors.split(",") for selectors, scheme in re.findall(r"([^{}]+)\{color-scheme:([a-z ]+)\}", picture)
+    }
+    assert f"{page} #{name}".strip() in said[scheme]
 
 
 # ------------------------------------------------------------------------------------------------ determinism
@@ -388,9 +404,9 @@ def test_styles_of_two_pictures_on_one_page_leave_each_other_alone():
     for root, name in zip(roots, names, strict=True):
         assert [element.get("id") for element in root.iter() if element.get("id")] == [name]
         style = root.findtext(f"{SVG}style") or ""
-        rules = re.findall(r"([^{}]+)\{[^{}]*\}", style.removeprefix("@media (prefers-color-scheme:dark){"))
-        assert rules
-        assert all(rule.startswith(f"#{name} .") for rule in rules)
+        rules = re.findall(r"([^{}]+)\{[^{}]*\}", style.removeprefix("@supports (color:light-dark(red,red)){"))
+        assert len(rules) > 3
+        assert all(f"#{name}" in selector.split() for rule in rules for selector in rule.split(","))
 
 
 # ------------------------------------------------------------------------------------------------ statuses

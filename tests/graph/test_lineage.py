@@ -173,7 +173,7 @@ def test_the_kinds_have_shapes_of_their_own_in_every_format() -> None:
 def test_a_notebook_gets_a_picture_and_a_terminal_a_tree() -> None:
     graph = graph_of(LIFE, PAGE)
     shown = graph._repr_mimebundle_()
-    assert shown == {"image/svg+xml": graph.to_svg(), "text/plain": str(graph)}
+    assert shown == {"text/html": graph.to_svg(), "image/svg+xml": graph.to_svg(), "text/plain": str(graph)}
     assert repr(graph) == "<upstream of page:1: 6 versions and jobs>"
 
 

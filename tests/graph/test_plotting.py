@@ -175,7 +175,7 @@ def test_several_lines_have_a_legend_and_more_than_enough_are_counted() -> None:
 
 def test_pictures_follow_light_and_dark_pages_and_hold_nothing_that_acts() -> None:
     picture = svg(plot([1.0, 2.0]))
-    assert "prefers-color-scheme:dark" in picture
+    assert "stroke:light-dark(#2563eb,#60a5fa)" in picture
     assert not re.search(r"<script|<foreignObject|href|url\(|\bon\w+=", picture)
     assert picture == svg(plot([1.0, 2.0]))
     assert re.search(r'id="(af-\w+)"', picture) != re.search(r'id="(af-\w+)"', svg(plot([1.0, 3.0])))

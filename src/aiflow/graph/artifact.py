@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
+from aiflow.graph.card import Card, HasCard
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
 from aiflow.graph.metadata import ChangeCondition
@@ -21,7 +22,7 @@ __all__ = ["Artifact", "ArtifactVersion"]
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(HasCard):
     """Something that a workflow makes and that is worth keeping, by name, declared once.
 
     Parameters
@@ -68,6 +69,9 @@ class Artifact:
         """A condition: there is a new version of it: its content is another."""
         return ChangeCondition(self.name, EventType.ARTIFACT_CHANGED)
 
+    def _card(self) -> Card:
+        return Card(kind=self.kind, name=self.name, facts=self.fields())
+
     @property
     def _advice(self) -> str:
         return "say .changed"
@@ -113,6 +117,11 @@ class ArtifactVersion(Version):
     def name(self) -> str:
         """The name of the artifact."""
         return self.artifact
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            "version": str(self), "recorded": self.created, "bytes": self.size, "hash": self.short_hash, "job": self.job,
+        }  # fmt: skip
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -483,6 +483,8 @@ class Graph:
     def _repr_svg_(self) -> str:
         return self.to_svg()
 
+    _repr_html_ = _repr_svg_
+
     def _check(self) -> None:
         forward = False
         names = self.nodes._names

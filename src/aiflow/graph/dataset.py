@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aiflow.graph.card import Card, HasCard
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
 from aiflow.graph.metadata import ChangeCondition, Uncompared
@@ -23,7 +24,7 @@ __all__ = ["Dataset", "DatasetVersion"]
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(HasCard):
     """Data by name, declared once.
 
     Parameters
@@ -89,6 +90,9 @@ class Dataset:
         """Give a metric of it, whatever the version; compared with a number it is a condition: ``iris.metric("missing") > 10``."""
         return Uncompared(name, dataset=self.name)
 
+    def _card(self) -> Card:
+        return Card(kind=self.kind, name=self.name, facts=self.fields())
+
     @property
     def _advice(self) -> str:
         return "say .changed"
@@ -138,6 +142,12 @@ class DatasetVersion(Version):
     def name(self) -> str:
         """The name of the dataset."""
         return self.dataset
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            "version": str(self), "recorded": self.created, "rows": self.rows, "bytes": self.size, "hash": self.short_hash,
+            "job": self.job,
+        }  # fmt: skip
 
     @property
     def path(self) -> Path | None:

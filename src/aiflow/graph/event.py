@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from aiflow.errors import ParameterError
+from aiflow.graph.card import Card, Data, HasCard
 
 __all__ = [
     "ANY", "BROADCAST", "CHANGES", "INTERNAL", "NOW", "RESERVED", "Draft", "Event", "EventType", "check_draft", "is_finding", "job_key",
@@ -161,7 +162,7 @@ def check_draft(draft: Draft) -> Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(HasCard):
     """One entry of the log.
 
     Attributes
@@ -196,6 +197,16 @@ class Event:
     def time(self) -> datetime:
         """When it happened, as an aware `datetime` in UTC."""
         return datetime.fromtimestamp(self.timestamp, UTC)
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            "offset": self.offset, "time": self.time, "key": self.key, "value": Data(self.value), "type": self.type,
+            "sender": self.sender, "context": self.context,
+        }  # fmt: skip
+
+    def _card(self) -> Card:
+        facts = {**self._row(), "namespace": self.namespace, "caused by": self.execution_id}
+        return Card(kind="event", name=facts.pop("key"), facts=facts)
 
 
 def is_finding(event: Event) -> bool:

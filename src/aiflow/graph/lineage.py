@@ -46,7 +46,8 @@ class Shown:
         return "\n".join(tree_of(self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.to_svg(), "text/plain": str(self)}
+        drawn = self.to_svg()
+        return {"text/html": drawn, "image/svg+xml": drawn, "text/plain": str(self)}
 
 
 # --- the picture ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from aiflow.errors import ParameterError
+from aiflow.graph.card import Card, HasCard
 from aiflow.graph.dataset import Dataset, DatasetVersion
 from aiflow.graph.model import Model, ModelVersion
 from aiflow.graph.naming import check_name, parted
@@ -28,7 +29,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(HasCard):
     """One value of a metric, as it was logged.
 
     Attributes
@@ -77,6 +78,23 @@ class Metric:
     def time(self) -> datetime:
         """When it was logged, as an aware `datetime` in UTC."""
         return datetime.fromtimestamp(self.timestamp, UTC)
+
+    def _row(self) -> dict[str, Any]:
+        said = ((self.model, self.number), (self.dataset, self.dataset_number))
+        of = ", ".join(name if number is None else f"{name}:{number}" for name, number in said if name is not None)
+        told = {
+            "name": self.name,
+            "value": self.value,
+            "step": self.step,
+            "time": self.time,
+            "of": of or None,
+            "job": self.job,
+        }
+        return told | {"execution": self.execution_id}
+
+    def _card(self) -> Card:
+        facts = self._row()
+        return Card(kind="metric", name=facts.pop("name"), facts=facts)
 
 
 class Subject(NamedTuple):

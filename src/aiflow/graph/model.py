@@ -12,6 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from aiflow.errors import StoreError
+from aiflow.graph.card import Card, HasCard
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import EventType
 from aiflow.graph.metadata import ChangeCondition, Uncompared
@@ -44,7 +46,7 @@ LEGAL: Mapping[Stage, frozenset[Stage]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class Model(HasCard):
     """A model by name, declared once; its versions come from jobs with `@af.train`, or from `project.models`.
 
     Parameters
@@ -107,6 +109,9 @@ class Model:
         """Give a metric of it, whatever the version; compared with a number it is a condition: ``knn.metric("accuracy") < 0.9``."""
         return Uncompared(name, model=self.name)
 
+    def _card(self) -> Card:
+        return Card(kind=self.kind, name=self.name, facts=self.fields())
+
     @property
     def _advice(self) -> str:
         return "say .deployed, .validated or .metric(…) < 0.9"
@@ -162,6 +167,12 @@ class ModelVersion(Version):
         """The name of the model."""
         return self.model
 
+    def _row(self) -> dict[str, Any]:
+        return {
+            "version": str(self), "stage": self.stage, "created": self.created, "metrics": self._measured(), "type": self.type,
+            "job": self.job,
+        }  # fmt: skip
+
     def load(self) -> Any:
         """Give the object itself. The hash of what is kept is checked first.
 
@@ -179,3 +190,9 @@ class ModelVersion(Version):
         """The newest value of each metric of this version, by name."""
         found: dict[str, float] = self._project.models.metrics_of(self)
         return found
+
+    def _measured(self) -> dict[str, float] | None:
+        try:
+            return self.metrics
+        except StoreError:  # its home is closed, or was never opened in this process
+            return None

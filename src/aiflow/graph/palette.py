@@ -5,7 +5,10 @@ Knows nothing of what is drawn with them.
 
 from __future__ import annotations
 
-__all__ = ["GLYPHS", "LIGHT", "PAINTS"]
+__all__ = ["GLYPHS", "LIGHT", "PAINTS", "Paint"]
+
+Paint = tuple[str, str, str, str]
+"""Light fill and edge, dark fill and edge; an edge may be '' for none."""
 
 _STATUS = {  # light: fill, edge, text; dark: fill, edge, text
     "INIT": ("#f8fafc", "#94a3b8", "#64748b", "#1e293b", "#64748b", "#94a3b8"),
@@ -48,7 +51,7 @@ _PARTS = {  # light: fill, edge; dark: fill, edge ('' for none)
 }
 
 
-def _paints() -> dict[str, tuple[str, str, str, str]]:
+def _paints() -> dict[str, Paint]:
     paints = dict(_PARTS)
     for shape in ("job", "stream", "map"):
         paints[shape] = ("#ffffff", "#94a3b8", "#1e293b", "#64748b")
@@ -62,7 +65,7 @@ def _paints() -> dict[str, tuple[str, str, str, str]]:
 
 
 PAINTS = _paints()
-"""For each part of an SVG picture: light fill and edge, dark fill and edge."""
+"""How each part of an SVG picture is painted."""
 
 GLYPHS = {
     "INIT": "M0 0h.01",

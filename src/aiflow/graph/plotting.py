@@ -1,6 +1,6 @@
 """A plot as SVG: lines over steps or times, for light and dark pages, without scripts, links or references.
 
-Knows nothing of metrics. Colours are attributes, for programs that know no CSS; the style only adds the dark ones, under
+Knows nothing of metrics. Colours are attributes, for programs that know no CSS; the style adds the dark ones, under
 an id made from the plot itself.
 """
 
@@ -17,6 +17,7 @@ from aiflow.graph.lettering import FONT, number, text_width
 from aiflow.graph.picture import clean, shorten
 from aiflow.graph.scale import Scale, Tick, shown
 from aiflow.graph.series import Plot, Point, Series, X, runs, thinned
+from aiflow.graph.theme import themed
 
 __all__ = ["svg"]
 
@@ -92,13 +93,13 @@ def svg(plot: Plot, width: int = 640, height: int = 300) -> str:
 def _whole(plot: Plot, body: str, width: int, height: int) -> str:
     name = "af-" + sha256(body.encode()).hexdigest()[:10]
     used = {part: paint for part, paint in _PARTS.items() if f'class="{part}"' in body}
-    dark = "".join(f"#{name} .{part}{{{what}:{colour}}}" for part, (what, _, colour) in used.items())
+    style = themed(f"#{name}", {f".{part}": {what: (light, dark)} for part, (what, light, dark) in used.items()})
     count = sum(len(one.points) for one in plot.series)
     title = clean(f"{plot.title}: {count} value{'s' * (count != 1)} over {plot.x}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" role="img" aria-label="{escape(title)}" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="{FONT}">\n'
-        f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>\n"
+        f"<style>{style}</style>\n"
         f"<style>@media all{{#{name}{{max-width:100%;height:auto}}}}</style>\n{body}\n</svg>\n"
     )
 

@@ -1,6 +1,6 @@
 """A picture as SVG: one text without scripts, links or references, for light and dark pages.
 
-Knows nothing of workflows. Colours are attributes, for programs that know no CSS; the style only adds the dark ones,
+Knows nothing of workflows. Colours are attributes, for programs that know no CSS; the style adds the dark ones,
 under an id made from the picture itself: pictures on one page leave each other alone, and one graph gives one text.
 """
 
@@ -14,8 +14,9 @@ from itertools import pairwise
 from aiflow.graph.layout import Layout, Place, Point, Wire, lay_out
 from aiflow.graph.lettering import FONT, text_width
 from aiflow.graph.lettering import number as _n
-from aiflow.graph.palette import GLYPHS, PAINTS
+from aiflow.graph.palette import GLYPHS, PAINTS, Paint
 from aiflow.graph.picture import Arrow, Box, Picture, Shape, clean, shorten
+from aiflow.graph.theme import Colours, themed
 
 __all__ = ["write_svg"]
 
@@ -58,7 +59,7 @@ def write_svg(picture: Picture) -> str:
 def _whole(picture: Picture, body: str, width: float, height: float) -> str:
     name = "af-" + sha256(body.encode()).hexdigest()[:10]
     used = {part: paint for part, paint in PAINTS.items() if f'class="{part}"' in body}
-    dark = "".join(f"#{name} .{part}{{{_css(fill, edge)}}}" for part, (_, _, fill, edge) in used.items())
+    style = themed(f"#{name}", {f".{part}": _colours(paint) for part, paint in used.items()})
     jobs = sum(box.count for box in picture.boxes if box.shape is not Shape.EVENT)
     title = clean(picture.title or f"{picture.name}: {jobs} job{'s' * (jobs != 1)}")
     # in a rule of its own: programs that know little CSS take `height:auto` for no height at all
@@ -67,7 +68,7 @@ def _whole(picture: Picture, body: str, width: float, height: float) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" role="img" aria-label="{escape(title)}" '
         f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}" '
         f'font-family="{FONT}">\n'
-        f"<style>@media (prefers-color-scheme:dark){{{dark}}}</style>\n{shrink}{body}\n</svg>\n"
+        f"<style>{style}</style>\n{shrink}{body}\n</svg>\n"
     )
 
 
@@ -278,8 +279,9 @@ def _paint(part: str) -> str:
     return f'class="{part}" fill="{fill}"' + (f' stroke="{stroke}"' if stroke else "")
 
 
-def _css(fill: str, stroke: str) -> str:
-    return f"fill:{fill}" + (f";stroke:{stroke}" if stroke else "")
+def _colours(paint: Paint) -> Colours:
+    fill, stroke, dark_fill, dark_stroke = paint
+    return {"fill": (fill, dark_fill), **({"stroke": (stroke, dark_stroke)} if stroke else {})}
 
 
 def _rect(place: Place) -> str:

@@ -10,6 +10,8 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+from aiflow.graph.card import Card, HasCard
+
 __all__ = ["Named", "Version", "moment"]
 
 project_of: Callable[[str], Any] | None = None
@@ -30,7 +32,7 @@ def moment(timestamp: float | None) -> datetime | None:
     return None if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
 
 
-class Named:
+class Named(HasCard):
     """Something that the metadata of a home remembers: a row of it, as a value.
 
     Attributes
@@ -90,6 +92,22 @@ class Version(Named):
     def name(self) -> str:
         """The name of what it is a version of."""
         raise NotImplementedError
+
+    @property
+    def short_hash(self) -> str:
+        """As much of its hash as people compare."""
+        return (getattr(self, "hash", None) or "")[:12]
+
+    def _row(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _card(self) -> Card:
+        facts = {head: value for head, value in self._row().items() if head not in ("version", "stage")}
+        names = ("uri", "size", "format", "schema", "description", "properties", "execution_id")
+        uri, size, *more, execution_id = (getattr(self, name, None) for name in names)
+        facts |= {"bytes": size, "hash": self.short_hash, "uri": None if self.kind == "model" else uri}
+        facts |= {**dict(zip(names[2:-1], more, strict=True)), "execution": execution_id}
+        return Card(kind=self.kind, name=str(self), status=str(getattr(self, "stage", "")), facts=facts)
 
     def __str__(self) -> str:
         return f"{self.name}:{self.number}"

@@ -30,7 +30,7 @@ def versions_in(arguments: Iterable[Any]) -> list[Version]:
     for one in arguments:
         if isinstance(one, Version):
             found.append(one)
-        elif type(one) is list and one and isinstance(one[0], Version):
+        elif isinstance(one, list) and one and isinstance(one[0], Version):
             found += [part for part in one if isinstance(part, Version)]
     return found
 

@@ -194,6 +194,9 @@ class Workflow:
             raise GraphError("no project can be opened: import aiflow first")
         return open_project()
 
+    def _repr_html_(self) -> str | None:
+        return self._repr_svg_()
+
     def _repr_svg_(self) -> str | None:
         try:
             return self.graph.to_svg()

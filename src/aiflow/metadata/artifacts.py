@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiflow.clock import as_datetime
-from aiflow.display import registered_html
 from aiflow.errors import ParameterError
 from aiflow.graph.artifact import Artifact, ArtifactVersion
 from aiflow.graph.change import registration
 from aiflow.graph.place import local_path
 from aiflow.metadata.registered import Registry, do, folder_now
-from aiflow.metadata.versioned import Versioned, short_hash
+from aiflow.metadata.versioned import Versioned
 from aiflow.runners.context import JobContext
 from aiflow.values.contents import artifact_change
 
@@ -56,11 +55,10 @@ class RegisteredArtifact(Versioned[ArtifactVersion]):
     def __repr__(self) -> str:
         return f"<registered artifact {self.name}>"
 
-    def _repr_html_(self) -> str:
-        facts = {
-            "at": self.uri, "type": self.type, "description": self.description, "properties": self.properties
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "at": self.path or self.uri, "type": self.type, "description": self.description, "properties": self.properties
         }  # fmt: skip
-        return registered_html(self.kind, self.name, facts, self.versions(), _shown)
 
     @property
     def path(self) -> Path | None:
@@ -100,13 +98,6 @@ class RegisteredArtifact(Versioned[ArtifactVersion]):
         return self._recorded(artifact_change(self.name, where, self.type, blobs, self.uri), job=job)
 
 
-def _shown(version: ArtifactVersion) -> dict[str, Any]:
-    return {
-        "version": version, "recorded": version.created, "bytes": version.size, "hash": short_hash(version),
-        "job": version.job,
-    }  # fmt: skip
-
-
 class Artifacts(Registry[RegisteredArtifact]):
     """The artifacts; got as `project.artifacts`.
 
@@ -122,7 +113,7 @@ class Artifacts(Registry[RegisteredArtifact]):
     report:1 all is well
     """
 
-    kind: ClassVar[str] = "artifact"
+    _noun = kind = "artifact"
     declared = Artifact
     _filters = ("name", "id", "uri", "type", "description")
 

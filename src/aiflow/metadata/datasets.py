@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aiflow.clock import as_datetime
-from aiflow.display import registered_html
 from aiflow.graph.dataset import Dataset, DatasetVersion
 from aiflow.graph.place import local_path
 from aiflow.metadata.registered import Registry
-from aiflow.metadata.versioned import Versioned, short_hash
+from aiflow.metadata.versioned import Versioned
 from aiflow.values.contents import dataset_change
 
 __all__ = ["Datasets", "RegisteredDataset"]
@@ -54,12 +53,11 @@ class RegisteredDataset(Versioned[DatasetVersion]):
     def __repr__(self) -> str:
         return f"<registered dataset {self.name}>"
 
-    def _repr_html_(self) -> str:
-        facts = {
-            "at": self.uri, "format": self.format, "schema": self.schema, "catalog": self.catalog,
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "at": self.path or self.uri, "format": self.format, "schema": self.schema, "catalog": self.catalog,
             "description": self.description, "properties": self.properties,
         }  # fmt: skip
-        return registered_html(self.kind, self.name, facts, self.versions(), _shown)
 
     @property
     def path(self) -> Path | None:
@@ -91,13 +89,6 @@ class RegisteredDataset(Versioned[DatasetVersion]):
         return self._recorded(dataset_change(*said, told={"hash": hash, "size": size}, latest=self.latest()))
 
 
-def _shown(version: DatasetVersion) -> dict[str, Any]:
-    return {
-        "version": version, "recorded": version.created, "rows": version.rows, "bytes": version.size,
-        "hash": short_hash(version), "job": version.job,
-    }  # fmt: skip
-
-
 class Datasets(Registry[RegisteredDataset]):
     r"""The datasets; got as `project.datasets`.
 
@@ -115,7 +106,7 @@ class Datasets(Registry[RegisteredDataset]):
     iris:2
     """
 
-    kind: ClassVar[str] = "dataset"
+    _noun = kind = "dataset"
     declared = Dataset
     _filters = ("name", "id", "uri", "format", "description")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError
+from aiflow.graph.card import Listing
 from aiflow.graph.change import Change
 from aiflow.graph.metric import Metric, Subject, measure, measures, subject_of
 from aiflow.graph.params import mask
@@ -19,10 +20,9 @@ from aiflow.metadata.plots import MetricPlot, plot_of
 from aiflow.metadata.registered import do, page
 from aiflow.runners.context import current_or_none
 from aiflow.table import Table
-from aiflow.views import where
+from aiflow.views import HasList, where
 
 if TYPE_CHECKING:
-    from aiflow._project import Project
     from aiflow.graph.version import Version
 
 __all__ = ["Metrics"]
@@ -38,7 +38,7 @@ WHERE names.name IS NOT NULL"""
 """The newest of each name, found by jumping from name to name in an index: there may be many values of each."""
 
 
-class Metrics:
+class Metrics(HasList):
     """The metrics; got as `project.metrics`.
 
     Examples
@@ -51,8 +51,7 @@ class Metrics:
     0.9 {'accuracy': 0.9}
     """
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    _noun = "metric"
 
     # --- logging ----------------------------------------------------------------------------------------------------
 
@@ -272,7 +271,7 @@ class Metrics:
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Metric]:
         """Give values of metrics, newest first; filter by fields, names take globs."""
         clause, values = where(_renamed(filters), _FILTERS, "metrics")
-        return [metric_of(row) for row in self._rows(f"{clause} ORDER BY id DESC{page(limit, offset)}", values)]
+        return Listing(map(metric_of, self._rows(f"{clause} ORDER BY id DESC{page(limit, offset)}", values)), "metric")
 
 
 _MOST_TOLD = 100

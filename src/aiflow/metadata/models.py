@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiflow.clock import as_datetime
-from aiflow.display import registered_html
 from aiflow.errors import NotFound, ParameterError, suggest
+from aiflow.graph.card import Listing
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.naming import parted
-from aiflow.metadata.registered import Registry, do, page, select
+from aiflow.metadata.registered import HasVersions, Registry, do, page, select
 from aiflow.runners.performed import kept_model, load_model
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = ["Models", "RegisteredModel"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RegisteredModel:
+class RegisteredModel(HasVersions):
     """A model that is registered, and the door to its versions.
 
     Attributes
@@ -53,9 +53,12 @@ class RegisteredModel:
     def __repr__(self) -> str:
         return f"<registered model {self.name}>"
 
-    def _repr_html_(self) -> str:
-        facts = {"description": self.description, "properties": self.properties}
-        return registered_html(self.kind, self.name, facts, self.versions(), _shown)
+    def _row(self) -> dict[str, Any]:
+        deployed = self.deployed
+        return {**HasVersions._row(self), "deployed": None if deployed is None else str(deployed)}
+
+    def _facts(self) -> dict[str, Any]:
+        return {"description": self.description, "properties": self.properties}
 
     def versions(self, stage: Stage | str | None = None) -> list[ModelVersion]:
         """Give the versions, oldest first; those that are DELETED only if asked for by that stage."""
@@ -64,7 +67,7 @@ class RegisteredModel:
         if stage is not None:
             clause, values = "stage = ?", [self.name, _stage(stage)]
         rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number", values)
-        return [ModelVersion.of_row(row, str(project.home)) for row in rows]
+        return Listing((ModelVersion.of_row(row, str(project.home)) for row in rows), "version")
 
     def version(self, number: int | str | ModelVersion) -> ModelVersion:
         """Give one version by its number, also one that is DELETED; raises `NotFound`."""
@@ -181,13 +184,6 @@ def _stage(stage: Stage | str) -> Stage:
         raise ParameterError(f"a stage is one of {', '.join(Stage)}, not {stage!r}") from None
 
 
-def _shown(version: ModelVersion) -> dict[str, Any]:
-    return {
-        "version": version, "stage": version.stage, "created": version.created, "metrics": version.metrics,
-        "type": version.type, "job": version.job,
-    }  # fmt: skip
-
-
 class Models(Registry[RegisteredModel]):
     """The models; got as `project.models`.
 
@@ -201,7 +197,7 @@ class Models(Registry[RegisteredModel]):
     knn:1 DEPLOYED [3]
     """
 
-    kind: ClassVar[str] = "model"
+    _noun = kind = "model"
     declared = Model
     _filters = ("name", "id", "description")
 

@@ -67,7 +67,8 @@ class MetricPlot:
         return f"<plot of {self.plot.title} over {self.plot.x}: {count} line{'s' if count != 1 else ''}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.to_svg(), "text/plain": self.to_text(encoding="utf-8")}
+        drawn = self.to_svg()
+        return {"text/html": drawn, "image/svg+xml": drawn, "text/plain": self.to_text(encoding="utf-8")}
 
 
 Tell = Callable[[Iterable[str]], Mapping[str, str]]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.artifact import Artifact
+from aiflow.graph.card import Card, HasCard, Listing, listed
 from aiflow.graph.change import Change, Who, registration
 from aiflow.graph.dataset import Dataset
 from aiflow.graph.model import Model
@@ -21,12 +22,12 @@ from aiflow.graph.versions import use_of
 from aiflow.ledger.book import decoded
 from aiflow.ledger.registry import KINDS, ways_to
 from aiflow.runners.context import JobContext, current_or_none
-from aiflow.views import where
+from aiflow.views import HasList, where
 
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["Registry", "do", "folder_now", "page", "select", "using"]
+__all__ = ["HasVersions", "Registry", "do", "folder_now", "page", "select", "using"]
 
 R = TypeVar("R")
 
@@ -71,18 +72,40 @@ def page(limit: int | None, offset: int) -> str:
     return f" LIMIT {-1 if limit is None else limit} OFFSET {offset}"
 
 
-class Registry(Generic[R]):
+class HasVersions(HasCard):
+    """Something that is registered, shown by what was said of it and by its versions, the newest first."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    name: str
+
+    def _facts(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def versions(self) -> list[Any]:
+        """Give the versions, oldest first."""
+        raise NotImplementedError
+
+    def latest(self) -> Version | None:
+        """Give the newest version; None if there is none yet."""
+        raise NotImplementedError
+
+    def _card(self) -> Card:
+        return Card(
+            kind=self.kind, name=self.name, facts=self._facts(), parts=[listed(self.versions()[::-1], "version")]
+        )
+
+    def _row(self) -> dict[str, Any]:
+        latest = self.latest()
+        return {self.kind: self.name, "latest": None if latest is None else str(latest), **self._facts()}
+
+
+class Registry(HasList, Generic[R]):
     """The view of one kind of registered things."""
 
     kind: ClassVar[str]
     declared: ClassVar[type[Dataset] | type[Model] | type[Artifact]]
     _filters: ClassVar[tuple[str, ...]]
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-
-    def __repr__(self) -> str:
-        return f"<{self._table} of project {self._project.name}>"
 
     @property
     def _table(self) -> str:
@@ -153,7 +176,7 @@ class Registry(Generic[R]):
         """Give what is registered, by name; filter by fields, names take globs."""
         clause, values = self._where(filters)
         rows = self._rows(f"{clause} AND deleted IS NULL ORDER BY name{page(limit, offset)}", values)
-        return [self._made(row) for row in rows]
+        return Listing((self._made(row) for row in rows), self.kind)
 
     def count(self, **filters: Any) -> int:
         """Count what is registered; the filters are those of `list`."""

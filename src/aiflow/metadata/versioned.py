@@ -5,36 +5,30 @@ Knows nothing of how versions come to be.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiflow.errors import NotFound, ParameterError
+from aiflow.graph.card import Listing
 from aiflow.graph.change import Change
 from aiflow.graph.version import Version
 from aiflow.graph.versions import VERSIONS
-from aiflow.metadata.registered import do, page, select
+from aiflow.metadata.registered import HasVersions, do, page, select
 from aiflow.runners.context import JobContext
 
-__all__ = ["Versioned", "short_hash"]
+__all__ = ["Versioned"]
 
 V = TypeVar("V", bound=Version)
 
 
-def short_hash(version: Any) -> str:
-    """Give as much of the hash of a version as people compare."""
-    return (version.hash or "")[:12]
-
-
-class Versioned(Generic[V]):
+class Versioned(HasVersions, Generic[V]):
     """Something that is registered, with versions."""
 
     __slots__ = ()
-    kind: ClassVar[str]
-    name: str
     _project: Any
 
     def versions(self, limit: int | None = None, offset: int = 0) -> list[V]:
         """Give the versions, oldest first."""
-        return self._among(f"deleted IS NULL ORDER BY number{page(limit, offset)}")
+        return Listing(self._among(f"deleted IS NULL ORDER BY number{page(limit, offset)}"), "version")
 
     def version(self, number: int | V) -> V:
         """Give one version by its number; raises `NotFound`."""

@@ -57,13 +57,13 @@ class _Versions:
         self._home = home
 
     def handles(self, value: Any) -> bool:
-        some = value if type(value) is list and value else [value]
+        some = value if isinstance(value, list) and value else [value]
         return all(isinstance(one, Version) for one in some)
 
     def dump(self, value: Any, file: Any) -> None:
-        one = value if type(value) is list else [value]
-        told = [{"kind": version.kind, "row": version.to_row()} for version in one]
-        file.write(json.dumps(told if type(value) is list else told[0]).encode())
+        some = value if isinstance(value, list) else [value]
+        told = [{"kind": version.kind, "row": version.to_row()} for version in some]
+        file.write(json.dumps(told if isinstance(value, list) else told[0]).encode())
 
     def load(self, file: BinaryIO) -> Any:
         told = json.load(file)
