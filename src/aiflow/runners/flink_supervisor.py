@@ -30,6 +30,7 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger("aiflow.flink")
 _LOOK = 0.2  # seconds between looks at the processes
+_USERS = 1.0  # seconds between looks at who uses the cluster
 _PATIENCE = 10.0  # seconds that a process gets to end by itself
 _LONGEST_PAUSE = 30.0  # seconds between two tries to start a process that dies again and again
 _STEADY = 60.0  # seconds after which a process counts as well started
@@ -71,7 +72,7 @@ class Supervisor:
             logger.error("The cluster failed: %s", error)
             self._say(state="failed", message=str(error))
         finally:
-            with self.folder.gate():
+            with suppress(OSError):  # somebody deleted the home: all the more has everything to end
                 if not is_failed:
                     self._say(state="stopping")
             self._end()
@@ -130,17 +131,20 @@ class Supervisor:
     # --- watching ---------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        alone_since: float | None = None
+        used = looked = time.monotonic()
         while not self._is_wanted_no_more():
             self.ending.wait(_LOOK)
             for part in self.parts:
                 part.keep_up()
-            if self.folder.kept_file.exists() or self.folder.has_owners():
-                alone_since = None
-            elif alone_since is None:
-                alone_since = time.monotonic()
-            elif time.monotonic() - alone_since > self.plan["linger"] and self._leaves():
-                return
+            if self.state["state"] == "recovering" and self._is_up():
+                self._say(state="ready")
+            now = time.monotonic()
+            if now - looked > _USERS:
+                looked = now
+                if self.folder.kept_file.exists() or self.folder.has_owners():
+                    used = now
+                elif now - used > self.plan["linger"] and self._leaves():
+                    return
 
     def _leaves(self) -> bool:
         """Decide to end, unless somebody has just come."""
@@ -156,7 +160,7 @@ class Supervisor:
 
     def has_restarted(self, part: _Part) -> None:
         """Note that a process was started again."""
-        self._say(restarts=self.state["restarts"] + 1, **{part.name: part.pid})
+        self._say(state="recovering", restarts=self.state["restarts"] + 1, **{part.name: part.pid})
 
     def _end(self) -> None:
         for part in reversed(self.parts):
