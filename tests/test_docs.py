@@ -19,7 +19,7 @@ from tests import hatchery
 
 import aiflow as af
 from aiflow.cli.entry import aiflow as command_line
-from aiflow.graph.job import JobOptions
+from aiflow.graph.job import OPTIONS
 from aiflow.graph.workflow import _OPTIONS
 from aiflow.hooks import Hooks
 from aiflow.settings import _KNOWN
@@ -126,7 +126,7 @@ def test_an_error_is_in_the_reference(error: type) -> None:
     assert f"`af.{error.__name__}`" in section("Errors") + section("Names")
 
 
-@pytest.mark.parametrize("option", JobOptions.__dataclass_fields__)
+@pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_of_a_job_is_in_the_reference(option: str) -> None:
     assert f"| `{option}` |" in section("Options of a job")
 

@@ -36,6 +36,7 @@ from aiflow.graph.dataset import Dataset, DatasetVersion
 from aiflow.graph.event import ANY, BROADCAST, Draft, Event, EventType
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 from aiflow.graph.file import file
+from aiflow.graph.flink import flink_jar, flink_job, flink_sql, observe_flink
 from aiflow.graph.job import Job, fixed, job
 from aiflow.graph.metadata import metric
 from aiflow.graph.metric import Metric
@@ -136,11 +137,15 @@ __all__ = [
     "every",
     "file",
     "fixed",
+    "flink_jar",
+    "flink_job",
+    "flink_sql",
     "job",
     "metric",
     "model_validate",
     "monitor",
     "observe",
+    "observe_flink",
     "predict",
     "project",
     "publish",

@@ -100,6 +100,24 @@ def watch(model: object) -> dict[str, float]:
     return {}
 
 
+@af.flink_job(target="http://host:8081", parallelism=2, config={"a": 1})
+def clean(t_env: object, path: str) -> str:
+    return path
+
+
+@af.flink_job
+def clean_again(path: str) -> str:
+    return path
+
+
+@af.workflow
+def flinking() -> None:
+    rows: af.Node = clean(clean_again("raw"))
+    af.flink_sql("SELECT f(1)", udfs={"f": str}, name="sql").after(rows)
+    af.flink_jar(Path("app.jar"), "com.example.App", ["--input", Path("a"), 3, TOKEN], fresh=True)
+    af.observe_flink(rows, "http://host:8081", interval=timedelta(seconds=5))
+
+
 @af.workflow
 def life() -> None:
     rows: af.Node = scale(scale_again(read()))

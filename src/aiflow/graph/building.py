@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 from aiflow.errors import GraphError, NotFound, suggest
 from aiflow.graph.condition import Condition, StatusCondition, shown
+from aiflow.graph.flink_options import FLINK, FlinkOptions
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret
 from aiflow.graph.role import Place
@@ -315,6 +316,8 @@ class Body:
         name = self.unique(self.prefix + job.name, job)
         if self.defaults and any(getattr(options, k) is None for k in self.defaults):
             options = replace(options, **{k: v for k, v in self.defaults.items() if getattr(options, k) is None})
+            if options.runner == FLINK and options.flink is None:
+                job, options = job.on_flink(), replace(options, flink=FlinkOptions())
         node = Node(self, len(self.nodes), name, job, options)
         found: list[Node] = []
         for what, value in [*enumerate(args), *kwargs.items()] if args or kwargs else ():
@@ -327,6 +330,10 @@ class Body:
             check_role(node, job.role, args, kwargs, mapped)
         elif not mapped and (args or kwargs or _takes_arguments(job.function)):
             self._check_call(node, args, kwargs)
+        if options.flink is not None:
+            from aiflow.graph.flink import check_flink
+
+            check_flink(node, mapped)
         node.args, node.kwargs, node.mapped = args, kwargs, mapped
         node.data = tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
         if job.is_stream or job.stream_parameters or any(up.job.is_stream for up in found):
@@ -566,6 +573,10 @@ def describe(node: Node) -> dict[str, Any]:
         out["if_running"] = str(options.if_running)
     if options.allow_failure:
         out["allow_failure"] = True
+    if options.flink is not None:
+        from aiflow.graph.flink import describe_flink
+
+        out |= describe_flink(node)
     return out
 
 

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
+from aiflow.graph.environments import environments_of, signature_of, without
+from aiflow.graph.flink_options import FLINK, FLINK_NAMES, FlinkOptions, check_flink_option
 from aiflow.graph.stream import stream_parameters
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class JobOptions:
     latest: bool = False
     buffer: int = 1000
     checkpoint: float = 1.0
+    flink: FlinkOptions | None = None  # of a job on Flink, and only of one; what is in it are options of the job
 
     @property
     def width(self) -> int:
@@ -65,7 +68,8 @@ class JobOptions:
         return self.outputs if isinstance(self.outputs, int) else len(self.outputs)
 
 
-_KNOWN = tuple(f.name for f in fields(JobOptions))
+OPTIONS = (*(f.name for f in fields(JobOptions) if f.name != FLINK), *FLINK_NAMES)
+"""What can be said of a job."""
 
 
 def seconds(value: float | timedelta, what: str) -> float:
@@ -89,8 +93,17 @@ def _whole(value: object, what: str, least: int) -> int:
     return value
 
 
-def check_options(options: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Check and normalise options as the user wrote them.
+def check_options(options: Mapping[str, Any], owner: str, before: JobOptions | None = None) -> dict[str, Any]:
+    """Check and normalise options as the user wrote them; give fields of `JobOptions`.
+
+    Parameters
+    ----------
+    options
+        What the user wrote.
+    owner
+        The job's name, for messages.
+    before
+        The options that these change.
 
     Raises
     ------
@@ -100,9 +113,11 @@ def check_options(options: Mapping[str, Any], owner: str) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in options.items():
         what = f"option {key!r} of job {owner!r}"
-        if key not in _KNOWN:
-            raise ParameterError(f"unknown {what}{suggest(key, _KNOWN)}")
-        if key in ("retry_delay", "stop_timeout", "checkpoint") or (key == "timeout" and value is not None):
+        if key not in OPTIONS:
+            raise ParameterError(f"unknown {what}{suggest(key, OPTIONS)}")
+        if key in ("retry_delay", "stop_timeout", "checkpoint", "lost_after") or (
+            key == "timeout" and value is not None
+        ):
             value = seconds(value, what)
         elif key == "retry_backoff":
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
@@ -127,7 +142,25 @@ def check_options(options: Mapping[str, Any], owner: str) -> dict[str, Any]:
             raise ParameterError(f"{what} must be a text that is not empty, not {value!r}")
         elif key == "runner" and value is not None and not isinstance(value, str):
             raise ParameterError(f"{what} must be the name of a runner, not {value!r}")
+        elif key in FLINK_NAMES:
+            value = check_flink_option(key, value, what)
         checked[key] = value
+    return _gather_flink(checked, owner, before)
+
+
+def _gather_flink(checked: dict[str, Any], owner: str, before: JobOptions | None) -> dict[str, Any]:
+    """Put what is said of a job on Flink into one value; nothing of that may be said of another job."""
+    said = {key: checked.pop(key) for key in FLINK_NAMES if key in checked}
+    runner = checked.get("runner") or (None if before is None or "runner" in checked else before.runner)
+    if runner == FLINK:
+        checked[FLINK] = replace((before.flink if before is not None else None) or FlinkOptions(), **said)
+    elif said:
+        raise ParameterError(
+            f"option {next(iter(said))!r} of job {owner!r} is for jobs on Flink, and its runner is {runner or 'thread'!r}: "
+            "write @af.flink_job, or say runner='flink' beside it"
+        )
+    elif before is not None and before.flink is not None:
+        checked[FLINK] = None
     return checked
 
 
@@ -182,6 +215,7 @@ class Job:
         self.stream_parameters = stream_parameters(function)
         self.is_renamed = False  # whether its name is one call's own
         self._signature: inspect.Signature | None = None
+        self._environments: dict[str, str] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function; inside a workflow body, add a node instead."""
@@ -201,8 +235,14 @@ class Job:
         >>> train.options(name="train_big", retries=3)(5)
         5
         """
-        changed = Job(self.function, replace(self.spec, **check_options(options, self.name)), self.role)
+        changed = Job(self.function, replace(self.spec, **check_options(options, self.name, self.spec)), self.role)
         changed.is_renamed = self.is_renamed or options.get("name") is not None
+        return changed
+
+    def on_flink(self) -> Job:
+        """Give the same job on Flink: its workflow says so, and it names no runner."""
+        changed = Job(self.function, replace(self.spec, runner=FLINK, flink=FlinkOptions()), self.role)
+        changed.is_renamed = self.is_renamed
         return changed
 
     def in_role(self, role: RoleSpec) -> Job:
@@ -226,10 +266,21 @@ class Job:
 
     @property
     def signature(self) -> inspect.Signature:
-        """The signature of the function."""
+        """The signature of the function, as calls in a workflow's body have to fit it: without its environments."""
         if self._signature is None:
-            self._signature = inspect.signature(self.function)
+            self._signature = without(signature_of(self.function), self.environments)
         return self._signature
+
+    @property
+    def environments(self) -> Mapping[str, str]:
+        """The parameters that Flink's environments come to, each with ``"table"``, ``"stream_table"`` or ``"stream"``.
+
+        Only a job on Flink has any.
+        """
+        if self._environments is None:
+            is_on_flink = self.spec.runner == FLINK
+            self._environments = environments_of(self.function, self.is_stream) if is_on_flink else {}
+        return self._environments
 
     def __repr__(self) -> str:
         return f"<job {self.name}>" if self.role is None else f"<job {self.name}: {self.role}>"

@@ -26,6 +26,9 @@ def check_streams(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
         does not fit a stream job.
     """
     job = node.job
+    for up in node.data:
+        if up.job.is_stream:
+            _check_gives_items(node, up)
     taken: list[Node] = []
     single: list[Node] = []
     if mapped:
@@ -56,6 +59,7 @@ def check_streams(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
 
 def check_asked(node: Node, up: Node) -> None:
     """Refuse a node that cannot be started once for each item of `up`."""
+    _check_gives_items(node, up)
     if node.taken:
         raise GraphError(
             f"{node!r} takes {node.taken[0]!r} as a stream and {up!r} item by item; take all of them as an af.Stream"
@@ -64,6 +68,15 @@ def check_asked(node: Node, up: Node) -> None:
         raise GraphError(
             f"{node!r} runs once for each item of {up!r}, and these are kept nowhere (persist=False): "
             "a crash would lose some; leave persist out, or take them as an af.Stream"
+        )
+
+
+def _check_gives_items(node: Node, up: Node) -> None:
+    if up.options.flink is not None:
+        raise GraphError(
+            f"{node!r} wants the items of {up!r}, which is a stream on Flink: what flows in it stays there. Publish in it "
+            f"(af.flink.publish) and start {node.name} by .start_on(af.event(…)), or by {up.name}.watermark or "
+            f"{up.name}.records; for its order alone, say .after({up.name}) or .start_on({up.name}.running)"
         )
 
 
