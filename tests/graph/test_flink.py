@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aiflow as af
+from aiflow.cli.tree import draw_tree
 from aiflow.graph.building import differences
 from aiflow.graph.environments import call, environments_of
 from aiflow.graph.flink import FlinkJar, FlinkObserved, FlinkSql
@@ -446,3 +447,36 @@ def test_another_statement_or_target_is_another_structure_and_another_function_i
     assert differences(old, of("SELECT 1", "local", af.flink_job(name="clean")(other))) == []
     assert differences(old, of("SELECT 2", "local")) == ["statements of job 'sql' was ['SELECT 1'] and is ['SELECT 2']"]
     assert "flink of job 'clean' was None" in differences(old, of("SELECT 1", URL))[0]
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_mark_what_runs_on_flink_and_say_what_it_is():
+    def body():
+        rows = clean.options(target=URL)(load())
+        af.flink_sql("SELECT 1", name="sql").after(rows)
+        af.flink_jar("app.jar").after(rows)
+        af.observe_flink(ID, URL, name="theirs")
+
+    drawn = graph(body)
+    assert drawn.to_svg().count('<path class="flink"') == 4
+    assert graph(load).to_svg().count('<path class="flink"') == 0
+    for text in ("clean<br/>flink", "sql<br/>flink sql", "app<br/>flink jar", "theirs<br/>watches flink"):
+        assert f'["{text}"]' in drawn.to_mermaid()
+    assert f"runner: flink\\ntarget: {URL}" in drawn.to_dot()
+    assert draw_tree(drawn).splitlines() == [
+        "load",
+        "└─ clean  (flink)",
+        "   ├─ sql  (flink sql)",
+        "   └─ app  (flink jar)",
+        "theirs  (watches flink)",
+    ]
+
+
+def test_passwords_in_statements_are_kept_out_of_the_definition():
+    def body():
+        af.flink_sql("CREATE TABLE t (x INT) WITH ('username' = 'me', 'password'='it''s', 's3.access-key' = 'k')")
+
+    (node,) = graph(body).definition()["nodes"]
+    assert node["statements"][0].endswith("('username' = 'me', 'password'='***', 's3.access-key' = '***')")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from aiflow.graph.flink import flink_kind
 from aiflow.graph.topology import depths
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _described(node: Node, parent: str) -> str:
     notes = [node.name]
     if node.job.role is not None:
         notes.append(f"({node.job.role})")
+    if kind := flink_kind(node):
+        notes.append(f"({kind})")
     if node.mapped:
         notes.append("(for each)")
     if parts:

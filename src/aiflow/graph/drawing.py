@@ -154,7 +154,8 @@ def _text(box: Box) -> str:
 
 def _more(box: Box) -> list[str]:
     """Give what stands below the name: the role or what kind of thing it is, and the status."""
-    return [text for text in (shorten(clean(box.role), _LONGEST), box.status_text if box.status else "") if text]
+    texts = shorten(clean(box.role), _LONGEST), box.kind, box.status_text if box.status else ""
+    return [text for text in texts if text]
 
 
 def _nested(

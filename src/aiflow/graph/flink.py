@@ -16,7 +16,7 @@ from typing import Any, overload
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.building import Body, Node, Output, current_body
 from aiflow.graph.flink_options import FLINK, FLINK_NAMES, LOCAL, check_flink_option
-from aiflow.graph.flink_sql import FlinkSql, check_udfs, split_statements
+from aiflow.graph.flink_sql import FlinkSql, check_udfs, hide_passwords, split_statements
 from aiflow.graph.job import Job, JobOptions, check_options, job, seconds
 from aiflow.graph.params import Secret
 
@@ -28,6 +28,7 @@ __all__ = [
     "describe_flink",
     "flink_jar",
     "flink_job",
+    "flink_kind",
     "flink_sql",
     "observe_flink",
 ]
@@ -351,7 +352,7 @@ def describe_flink(node: Node) -> dict[str, Any]:
     out: dict[str, Any] = {}
     program = node.job.function
     if isinstance(program, FlinkSql):
-        out["statements"] = list(program.statements)
+        out["statements"] = [hide_passwords(statement) for statement in program.statements]
         if program.udfs:
             out["udfs"] = sorted(program.udfs)
     elif isinstance(program, FlinkJar):
@@ -362,6 +363,14 @@ def describe_flink(node: Node) -> dict[str, Any]:
         out["observes"] = program.job_id
     assert node.options.flink is not None
     return out | ({"flink": said} if (said := node.options.flink.said) else {})
+
+
+def flink_kind(node: Node) -> str:
+    """Say in a word or two what a job on Flink is; '' of any other."""
+    if node.options.flink is None:
+        return ""
+    program = type(node.job.function)
+    return {FlinkSql: "flink sql", FlinkJar: "flink jar", FlinkObserved: "watches flink"}.get(program, "flink")
 
 
 def _shown(arg: str | Secret) -> Any:

@@ -17,8 +17,9 @@ from typing import Any, ForwardRef, Union, get_args, get_origin
 from aiflow.errors import GraphError, ParameterError
 from aiflow.graph.building import Node, Output
 from aiflow.graph.environments import signature_of
+from aiflow.graph.params import is_secret_name
 
-__all__ = ["FlinkSql", "check_udfs", "split_statements", "sql_type"]
+__all__ = ["FlinkSql", "check_udfs", "hide_passwords", "split_statements", "sql_type"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,22 @@ def _pieces(text: str) -> Iterator[str]:
             yield text[start : token.start()]
             start = token.end()
     yield text[start:]
+
+
+_OPTION = re.compile(r"('(?:[^']|'')*')(\s*=\s*)'(?:[^']|'')*'")
+
+
+def hide_passwords(statement: str) -> str:
+    """Hide what options of a statement say whose names are those of secrets.
+
+    Examples
+    --------
+    >>> hide_passwords("CREATE TABLE t (x INT) WITH ('username' = 'me', 'password' = 'abc')")
+    "CREATE TABLE t (x INT) WITH ('username' = 'me', 'password' = '***')"
+    """
+    return _OPTION.sub(
+        lambda one: f"{one[1]}{one[2]}'***'" if is_secret_name(one[1].replace("-", "_")) else one[0], statement
+    )
 
 
 # --- functions for statements -----------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ _PARTS = {  # light: fill, edge; dark: fill, edge ('' for none)
     "event": ("#f5f3ff", "#a78bfa", "#2e1065", "#8b5cf6"),
     "event-text": ("#5b21b6", "", "#ddd6fe", ""),
     "bolt": ("#8b5cf6", "", "#a78bfa", ""),
+    "flink": ("none", "#e6526f", "none", "#f07c93"),
     "more": ("#ffffff", "#94a3b8", "#0f172a", "#64748b"),
     "dataset": ("#f0fdfa", "#14b8a6", "#042f2e", "#0d9488"),
     "dataset-name": ("#115e59", "", "#99f6e4", ""),
@@ -77,6 +78,7 @@ GLYPHS = {
     "STOPPED": "M-1.6 -1.6H1.6V1.6H-1.6Z",
     "RETRYING": "M2.3 -1.4A2.7 2.7 0 1 0 2.7 .6M2.7 -3.2V-1.2H.7",
     "SKIPPED": "M-2.4 -2.2L-.2 0L-2.4 2.2M.6 -2.2L2.8 0L.6 2.2",
+    "flink": "M-6 -3.5q3 -3 6 0t6 0M-6 0.5q3 -3 6 0t6 0M-6 4.5q3 -3 6 0t6 0",
     "bolt": "M1 -6L-3.5 1H-.6L-1.2 6L3.6 -1.2H.6Z",
 }
 """Marks around the point 0, 0, as SVG paths."""

@@ -12,6 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiflow.graph.execution import JobStatus
+from aiflow.graph.flink import flink_kind
+from aiflow.graph.flink_options import FLINK
 from aiflow.graph.grouping import Parts, calls, find_parts, group, links
 from aiflow.graph.job import JobOptions
 
@@ -48,6 +50,7 @@ class Box:
     count: int = 1
     role: str = ""
     notes: tuple[str, ...] = ()
+    kind: str = ""  # of a job on Flink: which, in a word or two
     hint: str = ""
     statuses: tuple[tuple[str, int], ...] = ()
 
@@ -268,8 +271,9 @@ def _box(nodes: Sequence[Node], frame: int, statuses: Mapping[str, str], in_a_ro
     notes = [shape.value] if shape is not Shape.JOB else []
     role = "" if node.job.role is None else str(node.job.role)
     notes += [role] if role else []
+    kind = flink_kind(node)
     if node.options.runner not in (None, "thread"):
-        notes.append(str(node.options.runner))
+        notes.append(kind or str(node.options.runner))
     if in_a_row:
         notes.append("in a row")
     text = node.name[len(node.body.prefix) :]
@@ -284,6 +288,7 @@ def _box(nodes: Sequence[Node], frame: int, statuses: Mapping[str, str], in_a_ro
         count=len(nodes),
         role=role,
         notes=tuple(notes),
+        kind=kind,
         hint=_hint(node) if len(nodes) == 1 else _hint_of_many(nodes),
         statuses=tuple((s, counts[s]) for s in URGENCY if s in counts and s in tuple(JobStatus)),
     )
@@ -302,7 +307,9 @@ def _hint(node: Node) -> str:
         lines.append(f"role: {node.job.role}")
     for option in fields(JobOptions):
         value = getattr(node.options, option.name)
-        if option.name != "name" and value != getattr(_DEFAULTS, option.name):
+        if option.name == FLINK:
+            lines += [f"{key}: {_said(said)}" for key, said in (value.said if value is not None else {}).items()]
+        elif option.name != "name" and value != getattr(_DEFAULTS, option.name):
             lines.append(f"{option.name}: {_said(value)}")
     lines += [f"run if {condition.name}" for condition in node.conditions_]
     lines += [str(rule) for rule in node.rules]

@@ -25,6 +25,8 @@ NAME, SMALL = 13.0, 11.0
 LONGEST = {shape: 32 if shape is Shape.EVENT else 36 for shape in Shape}
 _LID = 9.0
 """How much higher a drum is than its text."""
+_MARK = 20.0
+"""How much wider a box is for the mark of Flink before its name."""
 _LINES = {
     "data": 'stroke-width="1.4"',
     "after": 'stroke-width="1.4" stroke-dasharray="6 4"',
@@ -80,7 +82,7 @@ def _size(box: Box) -> tuple[float, float]:
     if box.shape is Shape.EVENT:
         return text_width(_label(box), SMALL) + 42, 30.0
     second = _second_line(box)
-    width = max(text_width(_label(box), NAME) * 1.05, text_width(second, SMALL) + 18 * bool(box.status))
+    width = max(_name_width(box) + _MARK * bool(box.kind), text_width(second, SMALL) + 18 * bool(box.status))
     height = 36.0 + 16.0 * bool(second) + 5.0 * _has_bar(box) + _LID * (box.shape is Shape.DATASET)
     return max(width + (40 if box.shape is Shape.STREAM else 30), 76.0), height
 
@@ -88,6 +90,10 @@ def _size(box: Box) -> tuple[float, float]:
 def _label(box: Box) -> str:
     text = shorten(clean(box.text), LONGEST[box.shape])
     return f"{text} ×{box.count}" if box.is_several else text
+
+
+def _name_width(box: Box) -> float:
+    return text_width(_label(box), NAME) * 1.05  # it is bold
 
 
 def _second_line(box: Box) -> str:
@@ -114,7 +120,13 @@ def _box(box: Box, place: Place) -> str:
         parts.append(_text(x + 28, y + height / 2 + 4, _label(box), "event-text", SMALL, anchor="start"))
     else:
         name = f"{box.status}-name" if f"{box.status}-name" in PAINTS else f"{box.shape}-name"
-        parts.append(_text(middle, line, _label(box), name, NAME, bold=True))
+        aside = _MARK / 2 * bool(box.kind)
+        if box.kind:
+            at = f'transform="translate({_n(middle - _name_width(box) / 2 - 3)} {_n(line - 4.5)})"'
+            parts.append(
+                f'<path {_paint("flink")} stroke-width="1.6" stroke-linecap="round" {at} d="{GLYPHS["flink"]}"/>'
+            )
+        parts.append(_text(middle + aside, line, _label(box), name, NAME, bold=True))
     if second:
         parts += _status_line(box, middle, top + 39, second)
     if _has_bar(box):
