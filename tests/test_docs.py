@@ -3,6 +3,7 @@
 Python blocks and docstrings run elsewhere (`conftest.py`, doctest).
 """
 
+import ast
 import inspect
 import json
 import os
@@ -174,6 +175,28 @@ def tables() -> dict[str, list[str]]:
 def test_a_table_and_its_columns_are_in_the_reference(table: str, columns: list[str]) -> None:
     (row,) = [line for line in section("The home").splitlines() if line.startswith(f"| `{table}` |")]
     assert [column for column in columns if f"`{column}`" not in row] == []
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def messages() -> str:
+    """Give all texts of the source, with … for what is put into them."""
+    found = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(text_of(path))):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(re.sub(r"\{\w+\}", "…", node.value))
+    return "\n".join(found)
+
+
+def test_each_message_of_the_page_on_trouble_is_one_of_the_source() -> None:
+    known = messages()
+    told = re.findall(r"^\| `(.+?)`(?: \(a label\))? \|", text_of(DOCS / "troubleshooting.md"), re.MULTILINE)
+    assert len(told) > 30
+    assert [message for message in told if message not in known] == []
 
 
 # --- links and pictures -----------------------------------------------------------------------------------------------
