@@ -37,7 +37,7 @@ from aiflow.keep import read_keep
 from aiflow.launching import Launcher
 from aiflow.live import log_path
 from aiflow.notebook import finish, shown_while_waiting
-from aiflow.opening import add_plugins, guard, open_home, projects_in
+from aiflow.opening import add_plugins, guard, named_plugins, open_home, projects_in
 from aiflow.runners.context import current_or_none
 from aiflow.settings import load_settings
 from aiflow.store.connection import find_store
@@ -116,23 +116,21 @@ class Project(HasCard):
         _runner: str = "thread",
         _driver: Driver | None = None,
     ) -> None:
-        if name is not None and (not isinstance(name, str) or not name.strip()):
-            raise ParameterError(f"a project's name must be a text that is not empty, not {name!r}")
         settings = load_settings(name=name, home=home, durability=durability, workers=workers, keep=keep)
         self._keep = settings.keep
         if not _make and not find_store(settings.home).exists():
             raise StoreError(
                 f"there is no home at {settings.home}; run a workflow there first, or name another with --home or AIFLOW_HOME"
             )
+        plugins = [*named_plugins(settings), *(plugins or ())]
         if plugins:
-            plugins = list(plugins)
             add_plugins(plugins)
         shared = open_home(settings, clock or SystemClock(), _runner, self, _driver)
         self._shared, self._closed = shared, False
         self._tokens: list[Any] = []
         self._store, self._clock = shared.store, shared.clock
         known = self._store.meta("name")
-        self.name: str = settings.name if name is not None and settings.name else known or settings.name or "default"
+        self.name: str = (settings.insisted_name or known or settings.name) or "default"
         self._is_new = known is None  # whether this made the home
         if known is None:
             self._store.set_meta("name", self.name)
@@ -580,7 +578,8 @@ class Project(HasCard):
                     OffsetPruned,
                     ParameterError,
                 ) as error:  # that one stays; the others go on
-                    logger.warning("execution %s stays INTERRUPTED: %s", execution.id, error)
+                    told = {"execution_id": execution.id, "workflow": execution.workflow}
+                    logger.warning("execution %s stays INTERRUPTED: %s", execution.id, error, extra=told)
                     if _passed_over is not None:
                         _passed_over.add(execution.id)
         return taken
@@ -712,7 +711,8 @@ class Project(HasCard):
 
 def _log_quiet(execution: Execution, text: str, is_busy: bool) -> None:
     level = logging.INFO if is_busy else logging.WARNING
-    logger.log(level, "execution %s of %s waits for %s", execution.id, execution.workflow, text)
+    told = {"execution_id": execution.id, "workflow": execution.workflow}
+    logger.log(level, "execution %s of %s waits for %s", execution.id, execution.workflow, text, extra=told)
 
 
 def project() -> Project:

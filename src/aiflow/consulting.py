@@ -92,5 +92,6 @@ def _asked(ask: Callable[[], dict[str, Any]], what: str, event: Event) -> dict[s
     try:
         return ask()
     except BaseException as error:  # foreign code, sys.exit() included: it counts as False, and `why` shows it
-        logger.warning("%s failed at event %s (offset %d)", what, event.key, event.offset, exc_info=True)
+        told = {"offset": event.offset, "key": event.key}
+        logger.warning("%s failed at event %s (offset %d)", what, event.key, event.offset, exc_info=True, extra=told)
         return {"answer": False, "error": f"{type(error).__name__}: {error}"[:500]}

@@ -258,7 +258,9 @@ class Engine:
                 self._take_foreign(row, event)
             except Exception as error:  # another program may have written anything
                 self._bad[offset] = self._bad.get(offset, 0) + 1
-                logger.warning("The event at offset %d could not be handled: %s", offset, error)
+                logger.warning(
+                    "The event at offset %d could not be handled: %s", offset, error, extra={"offset": offset}
+                )
                 raise _Unhandled from error
         self._foreign = len(self.record.events)
         if self._fresh:
@@ -480,14 +482,18 @@ class Engine:
             except StoreError as error:
                 if self.turns.closed:
                     return True
-                logger.error("The end of job %s could not be recorded, trying again: %s", work.key.job, error)
+                told = work.key._asdict()
+                logger.error(
+                    "The end of job %s could not be recorded, trying again: %s", work.key.job, error, extra=told
+                )
                 threading.Event().wait(0.5)
             except AIFlowError as error:  # what it changes of the metadata is not possible
                 ended, stored = Ended("FAILED", error=failure_of(error), retryable=False, reason=str(error)[:500]), None
             except Exception as error:  # something in it cannot be recorded: that is told instead, once
                 if ended.reason == _UNRECORDED:
                     raise
-                logger.exception("The end of job %s could not be recorded as it was", work.key.job)
+                told = work.key._asdict()
+                logger.exception("The end of job %s could not be recorded as it was", work.key.job, extra=told)
                 ended, stored = Ended("FAILED", error=failure_of(error), retryable=False, reason=_UNRECORDED), None
             entry = Entry(entry.apply)
 

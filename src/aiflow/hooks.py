@@ -6,8 +6,11 @@ Knows nothing of who asks. Entry points of the group ``aiflow`` are loaded when 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -19,6 +22,7 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "manager",
+    "named",
     "plugin_runners",
     "plugin_serializers",
     "register",
@@ -76,6 +80,34 @@ def register(plugin: Any) -> bool:
         return False
     manager().register(plugin)
     return True
+
+
+@cache
+def named(name: str, folder: Path | None = None) -> Any:
+    """Import a plugin: a module, or ``MODULE:NAME``, an object in one; of a class an object is made. Once per name.
+
+    Parameters
+    ----------
+    name
+        What to import.
+    folder
+        Where modules may lie, too, besides where Python looks.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot be imported.
+    """
+    module, _, attribute = name.partition(":")
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    try:
+        found = import_module(module)
+        for part in attribute.split(".") if attribute else ():
+            found = getattr(found, part)
+        return found() if isinstance(found, type) else found
+    except Exception as error:  # foreign code
+        raise ParameterError(f"the plugin {name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def unregister(plugin: Any) -> None:
@@ -139,4 +171,5 @@ def tell(name: str, **arguments: Any) -> None:
             wanted = {k: arguments[k] for k in implementation.argnames if k in arguments}
             implementation.function(**wanted)
         except Exception:  # foreign code
-            logger.exception("The plugin %s failed in %s", _name_of(implementation), name)
+            told = {"plugin": _name_of(implementation), "hook": name}
+            logger.exception("The plugin %s failed in %s", told["plugin"], name, extra=told)

@@ -37,7 +37,7 @@ from aiflow.values.serializers import Serializer, checked
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["Home", "add_plugins", "guard", "open_home", "serializers_of_plugins"]
+__all__ = ["Home", "add_plugins", "guard", "named_plugins", "open_home", "serializers_of_plugins"]
 
 logger = logging.getLogger(__name__)
 guard = threading.RLock()
@@ -92,6 +92,22 @@ def add_plugins(plugins: Iterable[Any]) -> None:
         raise
 
 
+def named_plugins(settings: Settings) -> list[Any]:
+    """Import the plugins that settings name.
+
+    Raises
+    ------
+    ParameterError
+        If one cannot be imported; names it, and where it was said.
+    """
+    from aiflow import hooks
+
+    try:
+        return [hooks.named(name, settings.folder) for name in settings.plugins]
+    except ParameterError as error:
+        raise ParameterError(f"{error} ({settings.said['plugins']})") from error.__cause__
+
+
 def serializers_of_plugins() -> tuple[Serializer, ...]:
     """Give the serializers of all plugins of this process, checked."""
     global _checked
@@ -129,7 +145,7 @@ class Home:
     @property
     def workers(self) -> int:
         """How many jobs run at a time on threads, and in processes."""
-        return self.settings.workers or min(32, (os.cpu_count() or 1) + 4)
+        return self.settings.places
 
     @property
     def engine(self) -> Engine:
@@ -175,7 +191,8 @@ class Home:
                     argv, shell=isinstance(argv, str), env={**os.environ, **told}, check=True, stdin=subprocess.DEVNULL
                 )
         except Exception:  # foreign code
-            logger.exception("on_failure of %s failed", job or live.workflow)
+            ids: dict[str, Any] = {"execution_id": live.execution_id, "job": job}
+            logger.exception("on_failure of %s failed", job or live.workflow, extra=ids)
 
     def tell_plugins(self) -> None:
         """Tell plugins of what happens from now on, if any wants to know."""

@@ -160,7 +160,8 @@ class Server:
         sql = "UPDATE triggers SET owner = ?, epoch = epoch + 1 WHERE id = ? AND epoch = ? AND owner IS ?"
         if project._shared.engine.take(live, (sql, (owner, trigger.id, trigger.epoch, trigger.owner))):
             self._lives[trigger.id] = live
-            logger.info("Serves %s: %s on %s", trigger.name, trigger.workflow, trigger.condition)
+            told = {"trigger": trigger.name, "workflow": trigger.workflow}
+            logger.info("Serves %s: %s on %s", trigger.name, trigger.workflow, trigger.condition, extra=told)
 
     def _condition_of(self, trigger: Trigger, workflow: Workflow) -> Condition | None:
         if not trigger.declared and trigger.notation is not None:
@@ -170,7 +171,10 @@ class Server:
             if trigger.id not in self._refused:
                 self._refused.add(trigger.id)
                 logger.warning(
-                    "The trigger %s waits for %s, which is not in the code any more", trigger.name, trigger.condition
+                    "The trigger %s waits for %s, which is not in the code any more",
+                    trigger.name,
+                    trigger.condition,
+                    extra={"trigger": trigger.name, "workflow": trigger.workflow},
                 )
             return None
         return declared
@@ -225,15 +229,16 @@ class Starter:
         except BaseException as error:  # params functions and workflow bodies are the user's
             if self._engine.turns.closed:  # who serves next starts it
                 return
+            told = {"trigger": trigger.plan.key, "workflow": trigger.workflow, "offset": offset}
             if isinstance(error, StoreError):  # there may be room on the disk in a while
-                logger.error(
-                    "The trigger %s could not start %s, trying again: %s", trigger.plan.key, trigger.workflow, error
-                )
+                what = "The trigger %s could not start %s, trying again: %s"
+                logger.error(what, trigger.plan.key, trigger.workflow, error, extra=told)
                 threading.Event().wait(0.5)
                 self.start(work, done)
                 return
             failure = failure_of(error)
-            logger.error("The trigger %s could not start %s: %s", trigger.plan.key, trigger.workflow, failure)
+            what = "The trigger %s could not start %s: %s"
+            logger.error(what, trigger.plan.key, trigger.workflow, failure, extra=told)
             self._engine.subscriptions.record_failure(offset, trigger.plan.key, str(failure)[:2000])
             done(work, Ended("FAILED", error=failure, retryable=False, reason=str(failure)[:500]))
             return

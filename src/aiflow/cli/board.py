@@ -30,6 +30,7 @@ class Row:
 
     job: str
     place: int
+    execution_id: str = ""
     number: int = 0
     attempt: int = 1
     status: str = "INIT"
@@ -65,7 +66,9 @@ class Board:
         self.status = "INIT"
         self.changed = 0.0
         self._guard = threading.Lock()
-        self._rows = {job: Row(job, place) for place, job in enumerate(jobs)}  # the one that changed last is last
+        self._rows = {
+            job: Row(job, place, execution_id) for place, job in enumerate(jobs)
+        }  # the one that changed last is last
         self._counts = Counter(row.status for row in self._rows.values())
         self._urgent: dict[str, Row] = {}
 
@@ -85,7 +88,7 @@ class Board:
         value = event.value
         row = self._rows.pop(job, None)
         if row is None:  # not among those that were expected
-            row = Row(job, len(self._rows))
+            row = Row(job, len(self._rows), self.execution_id)
         else:
             self._counts[row.status] -= 1
         self._rows[job] = row

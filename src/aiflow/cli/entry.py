@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 import rich_click as click
 
 from aiflow._version import __version__
+from aiflow.cli import logs
 from aiflow.cli.completion import VARIABLE, answer_shell, completion
+from aiflow.cli.config import config
 from aiflow.cli.db import db
 from aiflow.cli.event import event
 from aiflow.cli.everywhere import Asked, Command, Group
@@ -55,6 +57,7 @@ list executions                      # what was run
 execution show k3vq                  # one of them, by its id
 event publish go '{"n": 1}'          # tell all that wait for it
 event tail                           # see what happens
+config show                          # what is set, and where
 model show knn                       # a model and its versions
 metric plot accuracy                 # a metric over time
 """
@@ -87,7 +90,7 @@ _PANELS = {
     "Commands that run": (run, serve, show, init),
     "Commands that look": (list_, execution, model, metric, lineage),
     "Commands that act": (event, job, schedule, trigger),
-    "Commands that keep house": (db, completion, version),
+    "Commands that keep house": (config, db, completion, version),
 }
 aiflow.panels[:0] = [click.RichCommandPanel(name) for name in _PANELS]
 for _panel, _commands in _PANELS.items():
@@ -107,6 +110,8 @@ def carry_out(args: Sequence[str] | None) -> int:
             aiflow.invoke(context)
     except BaseException as error:  # every end has an exit code, those by signals included
         code = outcome_of(error)
+    finally:
+        logs.end()
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

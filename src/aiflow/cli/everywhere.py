@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from aiflow.cli import logs
 from aiflow.cli.failures import say
+from aiflow.errors import ParameterError
+from aiflow.settings import load_settings
 
 if TYPE_CHECKING:
     from aiflow import Project
@@ -29,6 +32,7 @@ class Asked:
     home: str | None = None
     namespace: str | None = None
     output: str = "table"
+    log_format: str | None = None
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -45,7 +49,19 @@ _EVERYWHERE = (
     _option("--home", metavar="DIR", help="The home; by default $AIFLOW_HOME, else the nearest .aiflow upwards."),
     _option("-n", "--namespace", metavar="NAME", help="The namespace; by default that of the home."),
     _option("-o", "--output", type=click.Choice(FORMS), help="The form of what goes to standard output."),
+    _option(
+        "--log-format",
+        type=click.Choice(("text", "json")),
+        help="The form of what goes to standard error: json is one object a line.",
+    ),
 )
+
+
+def _wants_json(asked: Asked) -> bool:
+    try:
+        return load_settings(home=asked.home, log_format=asked.log_format).log_format == "json"
+    except ParameterError:  # who opens the home says so; not all commands do
+        return asked.log_format == "json"
 
 
 def _panels() -> list[Any]:
@@ -59,6 +75,12 @@ class Command(click.RichCommand):
     def __init__(self, *args: Any, examples: str = "", **more: Any) -> None:
         super().__init__(*args, panels=_panels(), **more)
         self.help = _with_examples(self.help, examples)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Carry the command out."""
+        if _wants_json(ctx.ensure_object(Asked)):
+            logs.begin()
+        return super().invoke(ctx)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Give the command's own parameters and those of every command."""

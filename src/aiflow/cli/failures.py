@@ -9,14 +9,17 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import click
 
+from aiflow.cli import logs
 from aiflow.errors import AIFlowError, ExecutionFailed, GraphError, StoreError
 
 __all__ = ["BrokenFile", "Refused", "Terminated", "blame_user", "outcome_of", "say"]
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2"}
+_LEVELS = {"red": "error", "yellow": "warning"}
 _NOT_THE_USERS = ("<frozen importlib", "<frozen runpy")
 
 
@@ -34,9 +37,12 @@ class Terminated(BaseException):
     """SIGTERM came."""
 
 
-def say(text: str, colour: str = "") -> None:
-    """Write a line on standard error, in colour where that is wanted."""
-    stream = sys.stderr
+def say(text: str, colour: str = "", **more: Any) -> None:
+    """Write a line on standard error, in colour where that is wanted; `more` are ids for those who want JSON."""
+    stream, as_json = sys.stderr, logs.current()
+    if as_json is not None:
+        as_json.say(text, _LEVELS.get(colour, "info"), more)
+        return
     if stream is None:
         return
     if colour and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":

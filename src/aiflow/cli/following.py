@@ -88,6 +88,7 @@ def report(project: Project, execution: Execution, form: str) -> None:
     )
     status = execution.status
     if status != "SUCCESS":
-        say(f"Error: {masked(execution._story(status, brief=True), execution.params)}", "red")
+        story = masked(execution._story(status, brief=True), execution.params)
+        say(f"Error: {story}", "red", execution_id=execution.id, workflow=execution.workflow, status=status)
     if status == "STOPPED":
         say(f"go on with it: aiflow execution resume {execution.id}")

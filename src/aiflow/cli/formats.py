@@ -17,7 +17,7 @@ from typing import Any
 
 from aiflow.cli.streams import data_stream
 
-__all__ = ["STATUS_STYLES", "Fields", "Lines", "Table", "as_data", "cell", "json_line", "write"]
+__all__ = ["STATUS_STYLES", "Fields", "Lines", "Table", "as_data", "cell", "compact", "json_line", "write"]
 
 STATUS_STYLES = {
     "SUCCESS": "green", "FAILED": "bold red", "RUNNING": "bold blue", "QUEUED": "cyan", "RETRYING": "yellow",
@@ -101,6 +101,11 @@ def json_line(data: Any) -> None:
     stream = data_stream()
     if stream is not None:
         stream.flush()
+
+
+def compact(data: Any) -> str:
+    """Give data as one line of JSON."""
+    return json.dumps(as_data(data), ensure_ascii=False, allow_nan=False)
 
 
 def as_data(value: Any) -> Any:

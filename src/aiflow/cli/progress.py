@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from aiflow.cli import logs
 from aiflow.cli.board import Board, Row
 from aiflow.cli.failures import say
 from aiflow.cli.formats import STATUS_STYLES, cell
@@ -115,7 +116,17 @@ class _Lines:
         more = [duration(row.seconds(0.0)) if row.ended is not None and row.status != "SKIPPED" else "", row.reason]
         if row.attempt > 1:
             more.insert(0, f"attempt {row.attempt}")
-        say("  ".join([f"{cell(row.name):<20} {row.status:<8}", *filter(None, map(cell, more))]).rstrip())
+        name, status = f"{cell(row.name):<20}", f"{row.status:<8}"
+        if logs.current() is not None:
+            name, status = row.job, str(row.status)
+        text = "  ".join([f"{name} {status}", *filter(None, map(cell, more))]).rstrip()
+        ids: dict[str, Any] = {
+            "execution_id": row.execution_id,
+            "job": row.job,
+            "number": row.number,
+            "attempt": row.attempt,
+        }
+        say(text, "red" if row.status == "FAILED" else "", **ids, status=row.status)
 
     def waiting(self, text: str) -> None:
         """Write a line."""

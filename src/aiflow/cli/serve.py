@@ -128,13 +128,14 @@ class _Teller:
             return
         time, status = event.time.astimezone().strftime("%H:%M:%S"), event.value["status"]
         line = f"{time}  {execution.workflow} {execution.id}  "
+        ids = {"execution_id": execution.id, "workflow": execution.workflow, "status": status}
         if status == "RUNNING":
             cause = execution.event
             by = "" if cause is None else f" by {cause.key}"
             if cause is not None and cause.value is not None and cause.type != EventType.TIMER_FIRED:
                 by += f" {json.dumps(cause.value)}"
-            say(line + (f"started{by}" if len(by) < 100 else f"started{by[:97]}…"))
+            say(line + (f"started{by}" if len(by) < 100 else f"started{by[:97]}…"), **ids)
         elif status in _COLOURS:
             took = None if execution.started is None else (event.time - execution.started).total_seconds()
             reason = reason_of(execution)
-            say(f"{line}{status} in {duration(took)}{f'  {reason}' if reason else ''}", _COLOURS[status])
+            say(f"{line}{status} in {duration(took)}{f'  {reason}' if reason else ''}", _COLOURS[status], **ids)

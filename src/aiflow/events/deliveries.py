@@ -304,7 +304,8 @@ class Deliveries:
             BaseException
         ) as error:  # foreign code: recorded and passed over; sys.exit() in it ends no thread of ours
             handler = subscription.name or getattr(subscription.callback, "__qualname__", repr(subscription.callback))
-            logger.exception("The subscriber %s failed at event %s (offset %d)", handler, event.key, event.offset)
+            what, told = "The subscriber %s failed at event %s (offset %d)", {"offset": event.offset, "key": event.key}
+            logger.exception(what, handler, event.key, event.offset, extra={"handler": handler, **told})
             self._keep(self.source.record_failure, event.offset, handler, f"{type(error).__name__}: {error}")
         subscription.position = event.offset
         if subscription.name is not None:

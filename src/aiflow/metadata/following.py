@@ -235,7 +235,7 @@ class Follower:
 
     def _warn(self, problem: AIFlowError) -> None:
         if str(problem) != str(self.problem):  # once is enough
-            logger.warning("%s", problem)
+            logger.warning("%s", problem, extra={"model": self.name})
         self.problem = problem
 
 

@@ -88,7 +88,7 @@ class CommandRunner:
         try:
             ended = program.run()
         except Exception as error:  # reading a value may run anything; a pipe or thread may not be had
-            logger.debug("A command could not be run", exc_info=True)
+            logger.debug("A command could not be run", exc_info=True, extra=work.key._asdict())
             ended = judge(error, work.options)
         program.log.close()
         with self._lock:
@@ -98,7 +98,7 @@ class CommandRunner:
             try:
                 done(work, ended)
             except Exception:  # the engine's trouble; there is nobody above to tell
-                logger.exception("The end of a command could not be reported")
+                logger.exception("The end of a command could not be reported", extra=work.key._asdict())
 
     def stop(self, work: Work) -> None:
         """Ask the work to stop; see the class for what follows. Does nothing if it is over."""
@@ -127,7 +127,7 @@ class _Program:
     thread: threading.Thread
 
     def __init__(self, work: Work, family: Family, environment: dict[str, str]) -> None:
-        self.work, self.log = work, JobLog(work.log_path, secrets=work.context.secrets)
+        self.work, self.log = work, JobLog(work.log_path, secrets=work.context.secrets, key=work.context.key)
         self._family, self._mark, self._environment = family, family.join(), environment
         self._stdout, self._stderr = Relay("stdout", keep_line=True), Relay("stderr")
         self._lock = threading.Lock()

@@ -67,6 +67,14 @@ class StopEvent(threading.Event):
             wake()
 
 
+def _add_ids(record: logging.LogRecord) -> bool:
+    """Give a record of a job's logger the ids of who logs, for whatever handler there is."""
+    context = current_or_none()
+    if context is not None:
+        vars(record).update(context.key._asdict())
+    return True
+
+
 class JobContext:
     """A job's view of its own execution; got by `af.current()` inside a job, in every runner.
 
@@ -148,8 +156,10 @@ class JobContext:
 
     @property
     def logger(self) -> logging.Logger:
-        """A logger named after the job; what it logs goes to the job's log."""
+        """A logger named after the job; what it logs goes to the job's log, and its records have the ids as attributes."""
         logger = logging.getLogger(f"aiflow.job.{self.job}")
+        if _add_ids not in logger.filters:
+            logger.addFilter(_add_ids)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)  # what a job says on purpose is kept, whatever the program's own threshold
         return logger

@@ -72,7 +72,7 @@ class _Task:
 
     def __init__(self, work: Work, done: Done) -> None:
         self.work, self.done = work, done
-        self.log = JobLog(work.log_path, secrets=work.context.secrets)
+        self.log = JobLog(work.log_path, secrets=work.context.secrets, key=work.context.key)
         self.signals: deque[tuple[float, int, bool]] = deque()
         self.frame: tuple[dict[str, Any], bytes] | None = None  # what starts it, until the child has it
         self.is_stopping = self.was_killed = False
@@ -295,7 +295,7 @@ class Keeper(threading.Thread):
             try:
                 task.done(task.work, ended)
             except Exception:  # the engine's trouble must not end the keeper
-                logger.exception("The end of a job could not be reported")
+                logger.exception("The end of a job could not be reported", extra=task.work.key._asdict())
             self.is_reporting = False
 
     def _dismiss(self, child: ChildProcess) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Any
 
+from aiflow.graph.execution import RunKey
 from aiflow.runners.context import JobContext, current_or_none
 
-__all__ = ["CAP", "JobLog", "attach_log", "capture", "close_log", "log_of", "release", "rewrap"]
+__all__ = ["CAP", "JobLog", "attach_log", "capture", "close_log", "log_of", "release", "rewrap", "show"]
 
 CAP = 10_000_000
 """Bytes that a job's log may have; the rest is counted and left out."""
@@ -33,10 +34,16 @@ class JobLog:
     What is to be seen elsewhere, too, is passed on in whole lines, so that those of several jobs do not get mixed up.
     """
 
-    __slots__ = ("_begun", "_closed", "_file", "_lock", "_path", "_size", "cap", "lost", "secrets")
+    __slots__ = ("_begun", "_closed", "_file", "_lock", "_path", "_size", "cap", "key", "lost", "secrets")
 
-    def __init__(self, path: Path | Callable[[], Path], cap: int = CAP, secrets: Collection[str] = ()) -> None:
-        self._path, self.cap, self.secrets = path, cap, secrets
+    def __init__(
+        self,
+        path: Path | Callable[[], Path],
+        cap: int = CAP,
+        secrets: Collection[str] = (),
+        key: RunKey | None = None,
+    ) -> None:
+        self._path, self.cap, self.secrets, self.key = path, cap, secrets, key
         self.lost = 0
         self._file: IO[bytes] | None = None
         self._size = 0
@@ -74,7 +81,7 @@ class JobLog:
     def pass_on(self, stream: Any, text: str) -> None:
         """Write text to a stream once its line is over."""
         if not self._begun and text.endswith("\n"):
-            stream.write(text)
+            show(stream, text, self.key)
             return
         with self._lock:
             text = self._begun.pop(stream, "") + text
@@ -82,14 +89,14 @@ class JobLog:
             if end < len(text):
                 self._begun[stream] = text[end:]
             if end:
-                stream.write(text[:end])
+                show(stream, text[:end], self.key)
 
     def flush(self, stream: Any) -> None:
         """Write what a line of a stream begins with, though it is not over."""
         with self._lock:
             text = self._begun.pop(stream, "")
             if text:
-                stream.write(text)
+                show(stream, text, self.key)
 
     def close(self) -> None:
         """Close the file; say in it how much was left out."""
@@ -106,6 +113,15 @@ class JobLog:
                 if self.lost:
                     self._file.write(f"\n… {self.lost} more bytes were left out (a log keeps {self.cap})\n".encode())
                 self._file.close()
+
+
+def show(stream: Any, text: str, key: RunKey | None) -> None:
+    """Write what a job printed to a stream: one that has `write_of` wants to know which job it was."""
+    write_of = None if key is None else getattr(stream, "write_of", None)
+    if write_of is None:
+        stream.write(text)
+    else:
+        write_of(key, text)
 
 
 def attach_log(context: JobContext, path: Callable[[], Path]) -> None:
@@ -136,7 +152,7 @@ def current_log() -> JobLog | None:
 
 def log_of(context: JobContext, path: Path | Callable[[], Path]) -> JobLog:
     """Give a log for `context`; what the job prints and logs goes there while `capture` is on."""
-    log = JobLog(path, secrets=context.secrets)
+    log = JobLog(path, secrets=context.secrets, key=context.key)
     context.log = log
     return log
 

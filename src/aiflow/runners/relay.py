@@ -9,7 +9,7 @@ import codecs
 import sys
 from contextlib import suppress
 
-from aiflow.runners.output import JobLog
+from aiflow.runners.output import JobLog, show
 
 __all__ = ["Relay"]
 
@@ -64,15 +64,15 @@ class Relay:
 
     def end(self) -> None:
         """Lead nothing to the log any more."""
-        self.log = None
         self._show(self._decoder.decode(b"", True))
+        self.log = None
         self._decoder.reset()
 
     def _show(self, text: str) -> None:
         stream = getattr(sys, self.name)
         if text and stream is not None:
             with suppress(Exception):  # somebody's stream: closed, a broken pipe, an encoding without this letter
-                stream.write(text)
+                show(stream, text, None if self.log is None else self.log.key)
                 stream.flush()
 
     def _follow_line(self, data: bytes) -> None:

@@ -143,7 +143,7 @@ class ThreadRunner:
         try:
             goes_on = done(work, ended) is not False
         except Exception:  # somebody may count on this worker to come back
-            logger.exception("The end of job %s could not be told", work.key.job)
+            logger.exception("The end of job %s could not be told", work.key.job, extra=work.key._asdict())
         with self._guard:
             self._coming -= 1
             return goes_on or not (is_brisk and self._coming)
