@@ -9,7 +9,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from aiflow.graph.commands import StartJob
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Fixed, Job, JobOptions
+from aiflow.graph.mark import Mark, Passed
 from aiflow.graph.params import Secret, is_secret_name
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import IMPLIED, ExecutionState, Run, Start
@@ -354,10 +355,15 @@ class JobWork:
         found: dict[str, Any] | None = self._noted_before
         return found
 
-    def note(self, note: dict[str, Any]) -> bool:
-        """Keep JSON data of this attempt; False if it is over. See `runners.base.Work`."""
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What conditions of the execution ask of the job's watermark and count of records."""
+        return self.live.plan.marks_of(self.vertex.index)
+
+    def note(self, note: dict[str, Any], passed: Sequence[Passed] = ()) -> bool:
+        """Keep JSON data of this attempt, and tell what is passed; False if it is over. See `runners.base.Work`."""
         self._noted_before = self.noted_before  # read now: the note of an earlier attempt is in the same row
-        kept: bool = self.live.port.notes.keep(self, note)
+        kept: bool = self.live.port.notes.keep(self, note, passed)
         return kept
 
     @property
@@ -449,6 +455,7 @@ class ElementWork:
 
     __slots__ = ("args", "asked_outputs", "element", "job", "key", "kwargs", "log_path", "options", "outlet", "parent")
     noted = noted_before = None
+    marks: tuple[Mark, ...] = ()
 
     def __init__(self, parent: JobWork, element: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.parent, self.element, self.args, self.kwargs = parent, element, args, kwargs
@@ -461,7 +468,7 @@ class ElementWork:
         """The context of the whole job."""
         return self.parent.context
 
-    def note(self, note: dict[str, Any]) -> bool:
+    def note(self, note: dict[str, Any], passed: Sequence[Passed] = ()) -> bool:
         """Refuse: after a crash, the whole mapped job runs again."""
         raise RunnerError(
             f"runner {self.options.runner!r} keeps notes of its jobs, and an element of a mapped job ({self.key.job}) has none: "

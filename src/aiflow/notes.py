@@ -7,11 +7,14 @@ that its jobs outlive it, and that has a note, is not lost.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import OwnershipLost
 from aiflow.graph.admission import Ticket
 from aiflow.graph.commands import StartJob, StopJob
+from aiflow.graph.event import Draft, EventType, job_key
+from aiflow.graph.mark import Passed
 from aiflow.graph.params import json_text
 from aiflow.graph.state import Run
 from aiflow.live import JobWork, Live
@@ -36,10 +39,10 @@ class Notes:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def keep(self, work: JobWork, note: dict[str, Any]) -> bool:
-        """Keep a note of an attempt; False if it is over. Raises what `runners.base.Work.note` says."""
+    def keep(self, work: JobWork, note: dict[str, Any], passed: Sequence[Passed] = ()) -> bool:
+        """Keep a note of an attempt, and tell what is passed; False if it is over. Raises what `runners.base.Work.note` says."""
         text = json_text(note, f"the note of job {work.key.job!r}")
-        kept: bool = self._engine.submit(Entry(lambda: self._keep(work, text))).result
+        kept: bool = self._engine.submit(Entry(lambda: self._keep(work, text, passed))).result
         work.has_note = work.has_note or kept
         if not kept and work.has_note and work.live.lost and self._engine.store.note(work.key) is not None:
             raise OwnershipLost(
@@ -47,12 +50,17 @@ class Notes:
             )
         return kept
 
-    def _keep(self, work: JobWork, text: str) -> bool:
-        """Write a note, if the attempt still runs; only inside a turn."""
+    def _keep(self, work: JobWork, text: str, passed: Sequence[Passed]) -> bool:
+        """Write a note, and append what is passed, if the attempt still runs; only inside a turn."""
         live, key = work.live, work.key
         if live.works.get((work.vertex.index, key.number)) is not work or live.execution_id not in self._engine.lives:
             return False
         self._engine.record.write(NOTED, (text, key.attempt, key.execution_id, key.job, key.number))
+        run, own = {"number": key.number, "attempt": key.attempt}, key.execution_id
+        told = [
+            Draft(job_key(key.job), run | one.value, str(EventType.JOB_PASSED), live.namespace, key.job, own, own) for one in passed
+        ]  # fmt: skip
+        self._engine.publish_now(told)
         return True
 
     def find_again(self, live: Live, index: int, run: Run) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import cloudpickle  # noqa: F401  # imported now, so that not every fork does it
 from tests import invariants
 from tests.children import Fork, fork
+from tests.crash import metering
 from tests.faults import watch
 
 import aiflow as af
@@ -112,7 +113,7 @@ JOBS = (
 
 def open_home(home: Path, workers: int = 3) -> af.Project:
     """Open a home for a run."""
-    return af.Project("crash", home=home, workers=workers)
+    return af.Project("crash", home=home, workers=workers, plugins=[metering.METER])
 
 
 def durable(home: Path) -> dict[str, Any]:
@@ -195,6 +196,7 @@ def die_at_each_commit(folder: str, after: bool, workers: int, what: str = "twen
         "rain": (rain_and_die, lambda home, looks: check_rain(home)),
         "life": (live_and_die, lambda home, looks: check_life(home)),
         "school": (learn_and_die, lambda home, looks: check_school(home)),
+        "meter": (meter_and_die, lambda home, looks: fork(metering.check, home, recover)),
     }[what]
     stayed = Counter[str]()
     with tempfile.TemporaryDirectory(dir=folder) as root:
@@ -220,6 +222,11 @@ def die_at_each_commit(folder: str, after: bool, workers: int, what: str = "twen
             shutil.rmtree(home)
             calls_of(home).unlink(missing_ok=True)
     raise AssertionError("it never survived")
+
+
+def meter_and_die(home: Path, at: int, after: bool, workers: int) -> int:
+    """Run the workflow with a job that runs outside, and be killed at the n-th COMMIT."""
+    return run_and_die(home, at, after, workers, metering.metered)
 
 
 # --- streams --------------------------------------------------------------------------------------------------------

@@ -49,6 +49,16 @@ def test_27_streams_that_train_killed_at_their_nth_commit_make_each_version_once
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_33_what_a_job_that_runs_outside_has_passed_is_told_once_for_every_commit_at_which_its_process_dies(
+    after: bool,
+) -> None:
+    found = alone(deeds.die_at_each_commit, FOLDER, after, 2, "meter", timeout=170)
+    print(found)
+    assert found["kills"] >= 10
+
+
+@pytest.mark.slow
 def test_workflows_killed_at_random_moments_go_on() -> None:
     seed = int(os.environ.get("AIFLOW_SEED", random.randrange(2**31)))
     print("seed", seed)

@@ -20,6 +20,7 @@ from aiflow.graph.event import Draft, Event, EventType, job_key
 from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.file import file_key
 from aiflow.graph.machine import Report
+from aiflow.graph.mark import Reading, passed
 from aiflow.graph.metadata import MetadataCondition, MetricCondition
 from aiflow.graph.plan import GATE, Plan
 from aiflow.graph.state import ExecutionState, Run, Start
@@ -109,6 +110,7 @@ class Sim:
         self.timers: list[RetryLater] = []
         self.asked: dict[Ask, None] = {}
         self.clocks: dict[str, float] = {}
+        self.readings: dict[str, Reading] = {}
         self.announced: set[int] = set()
         self.starts: dict[tuple[str, int], Start] = {}
         self.state = self.fresh()
@@ -219,6 +221,14 @@ class Sim:
     def time_out(self, job: str) -> None:
         """Let a running job take longer than its timeout."""
         self.bring(self.about_run(job, EventType.JOB_TIMED_OUT))
+
+    def read(self, job: str, **gauges: int) -> None:
+        """Let the gauges of a running job be read: what it has passed is told."""
+        now, before = Reading(**gauges), self.readings.get(job, Reading())
+        run = self.about_run(job, EventType.JOB_PASSED)
+        told = passed(self.plan.marks_of(self.plan.by_name[job]), before, now)
+        self.readings[job] = before.furthest(now)
+        self.bring(*(run._replace(value=run.value | one.value) for one in told))
 
     # --- drafts -----------------------------------------------------------------------------------------------------
 

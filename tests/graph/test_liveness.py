@@ -63,6 +63,19 @@ def test_20_what_keeps_a_node_alive_that_waits(condition, live):
     assert ("b" not in found) is live
 
 
+def test_20_a_node_that_waits_for_a_mark_of_a_job_is_live_as_long_as_that_is():
+    def w(start=None):
+        source = a.options(runner="flink")()
+        b().start_on(source.watermark.every(3600))
+        if start is not None:
+            source.start_on(start)
+
+    assert lost(w, "a")[0] == {"b": "nothing can start it any more; it waited for a.watermark.every(3600)"}
+    assert lost(lambda: w(event("go")))[0] == {}
+    sim = Sim(workflow(w), chosen=["b"], given=["a"])
+    assert "a did not run in this execution" in sim.events[1].value["reason"]
+
+
 def test_20_a_circle_of_nodes_that_wait_for_each_other_is_not_live():
     def w():
         x, y, z = b(), c(), d()

@@ -17,7 +17,7 @@ from tests.invariants import check
 
 import aiflow as af
 from aiflow.errors import Conflict, NotFound, ParameterError
-from aiflow.testing import Simulation, simulate
+from aiflow.testing import Simulation, progress, simulate
 
 DAY = 86_400.0
 
@@ -669,3 +669,56 @@ def test_what_cannot_be_simulated_is_refused() -> None:
         simulate(diamond, durations=3)  # type: ignore[arg-type]
     with pytest.raises(NotFound, match="only execution"):
         _ = simulate(diamond, [(0, "asked", 1)], serve=[answering], until=1).execution and simulate(served).execution
+
+
+# --- jobs on Flink --------------------------------------------------------------------------------------------------
+
+
+@af.job(runner="flink")
+def clicks() -> None: ...
+
+
+@af.job
+def hour() -> Any:
+    event = af.current().event
+    return None if event is None else event.value["at"]
+
+
+@af.workflow
+def by_the_hour() -> None:
+    source = clicks()
+    hour().start_on(source.watermark.every(3600))
+    load.options(name="many")().start_on((source.records >= 1000) & source.succeeded)
+
+
+def test_what_a_job_on_flink_passes_starts_jobs_once_each_also_when_the_process_dies_and_the_gauges_go_back() -> None:
+    hours = (9, 11, 10, 12, 11, 15)
+    read = [
+        (t, progress("clicks", watermark=f"2026-01-31T{h:02}:30Z", records=h * 100)) for t, h in enumerate(hours, 1)
+    ]
+    crashed = 0
+    for seed in range(12):
+        simulation = simulate(
+            by_the_hour,
+            [*read, (7, progress("clicks", watermark="end"))],
+            durations={"clicks": 8},
+            seed=seed,
+            crashes=3,
+        )
+        crashed += sum("another one goes on" in line for line in simulation.story)
+        execution = simulation.execution
+        told = [e.value["at"] for e in simulation.events if e.type == "JOB_PASSED" and "every" in e.value]
+        assert told == sorted(set(told)), simulation
+        if "clicks was lost" not in "\n".join(simulation.story):  # it was found again, wherever the process died
+            assert [at[11:16] for at in told] == [f"{h}:00" for h in range(10, 17)], simulation
+            assert execution.results("hour") == told, simulation
+        assert len(execution.results("many")) == 1, "\n".join(simulation.story)
+    assert crashed > 12
+
+
+def test_progress_that_nobody_can_make_is_refused() -> None:
+    for wrong in ({}, {"records": -1}, {"records": True}, {"watermark": "2026-01-31"}):
+        with pytest.raises(ParameterError, match="progress|time zone"):
+            progress("clicks", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="progress: no job 'click'.*did you mean 'clicks'"):
+        simulate(by_the_hour, [(1, progress("click", records=5))])

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, overload
 
 from aiflow.errors import GraphError, NotFound, suggest
-from aiflow.graph.condition import Condition, StatusCondition, shown
+from aiflow.graph.condition import Condition, JobCondition, StatusCondition, shown
 from aiflow.graph.flink_options import FLINK, FlinkOptions
+from aiflow.graph.gauge import Gauge, GaugeCondition
 from aiflow.graph.job import Fixed, Job, JobOptions
 from aiflow.graph.params import Secret
 from aiflow.graph.role import Place
@@ -235,6 +236,23 @@ class Node(_Valueless):
     def running(self) -> Condition:
         """Met when this job starts running."""
         return StatusCondition(self.name, "running", ("RUNNING",))
+
+    @property
+    def watermark(self) -> Gauge:
+        """How far the events of this job have come, which runs on Flink; ``>=`` and ``every`` make conditions of it."""
+        return _check_gauge(self, "watermark")
+
+    @property
+    def records(self) -> Gauge:
+        """How many records this job has handled, which runs on Flink; ``>=`` and ``every`` make conditions of it."""
+        return _check_gauge(self, "records")
+
+
+def _check_gauge(node: Node, gauge: str) -> Gauge:
+    runner = node.options.runner or "thread"
+    if runner != FLINK:
+        raise GraphError(f"{node!r} has no {gauge}: that is what a job on Flink has, and its runner is {runner!r}")
+    return Gauge(node.name, gauge)
 
 
 class Output(_Valueless):
@@ -500,10 +518,12 @@ class Graph:
                 forward = forward or other.index >= node.index
             for rule in node.rules:
                 for leaf in rule.leaves:
-                    if isinstance(leaf, StatusCondition) and leaf.job not in names:
+                    if isinstance(leaf, JobCondition) and leaf.job not in names:
                         raise GraphError(
                             f"a rule of {node!r} waits for the job {leaf.job!r}, which is not in workflow {self.name!r}{suggest(leaf.job, names)}"
                         )
+                    if isinstance(leaf, GaugeCondition):
+                        _check_gauge(names[leaf.job], leaf.gauge)
         if forward:
             from aiflow.graph.topology import find_cycle
 
@@ -535,8 +555,8 @@ def _edges_into(node: Node) -> Iterator[Edge]:
         yield Edge(source.name, node.name, "after")
     for rule in node.rules:
         for leaf in rule.leaves:
-            if isinstance(leaf, StatusCondition):
-                yield Edge(leaf.job, node.name, "rule", f"{rule.action.lower()} on {leaf.name}")
+            if isinstance(leaf, JobCondition):
+                yield Edge(leaf.job, node.name, "rule", f"{rule.action.lower()} on {leaf.title}")
 
 
 def describe(node: Node) -> dict[str, Any]:

@@ -23,6 +23,7 @@ __all__ = [
     "AskedCondition",
     "Condition",
     "EventCondition",
+    "JobCondition",
     "StatusCondition",
     "condition",
     "event",
@@ -196,8 +197,26 @@ class Heard(Leaf):
         raise NotImplementedError
 
 
+class JobCondition(Leaf):
+    """A leaf that is met by what becomes of a job of the same execution.
+
+    Attributes
+    ----------
+    job
+        The job.
+    """
+
+    __slots__ = ()
+    job: str
+
+    @property
+    def title(self) -> str:
+        """What is to become of the job, in a word or two."""
+        return str(self).removeprefix(f"{self.job}.")
+
+
 @dataclass(frozen=True, slots=True)
-class StatusCondition(Leaf):
+class StatusCondition(JobCondition):
     """A job of the same execution reaching one of some statuses; made by ``node.succeeded`` and its like."""
 
     job: str

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     EXECUTION_STATUS_CHANGED = "EXECUTION_STATUS_CHANGED"
     JOB_LOST = "JOB_LOST"
     JOB_TIMED_OUT = "JOB_TIMED_OUT"
+    JOB_PASSED = "JOB_PASSED"
     STREAM_ITEM = "STREAM_ITEM"
     REQUESTED = "REQUESTED"
     CONDITION_ANSWERED = "CONDITION_ANSWERED"
@@ -49,6 +50,7 @@ INTERNAL = frozenset(
         EventType.EXECUTION_STATUS_CHANGED,
         EventType.JOB_LOST,
         EventType.JOB_TIMED_OUT,
+        EventType.JOB_PASSED,
         EventType.STREAM_ITEM,
         EventType.REQUESTED,
         EventType.CONDITION_ANSWERED,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiflow.graph.condition import StatusCondition
+from aiflow.graph.condition import JobCondition
 from aiflow.graph.topology import depths
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def calls(node: Node) -> list[tuple[str, str]]:
         (str(rule.action.lower()), str(leaf))
         for rule in node.rules
         for leaf in rule.leaves
-        if not isinstance(leaf, StatusCondition)
+        if not isinstance(leaf, JobCondition)
     ]
     return list(dict.fromkeys(found))
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from aiflow.graph.condition import All, Any_, Condition, Leaf, StatusCondition, Sticky, Times, Within
+from aiflow.graph.condition import (
+    All,
+    Any_,
+    Condition,
+    JobCondition,
+    Leaf,
+    StatusCondition,
+    Sticky,
+    Times,
+    Within,
+)
 from aiflow.graph.plan import Vertex
 from aiflow.graph.rule import Action, Progress, is_external
 from aiflow.graph.state import ExecutionState, is_true
@@ -146,9 +156,10 @@ class _Look:
         return comes or (progress is not None and number in progress.latches)
 
     def _can_come(self, leaf: Leaf) -> bool:
-        if isinstance(leaf, StatusCondition):
+        if isinstance(leaf, JobCondition):
             source = self.state.plan.by_name.get(leaf.job)
-            return source in self.found or (source in self.skipped and "SKIPPED" in leaf.statuses)
+            is_told = isinstance(leaf, StatusCondition) and "SKIPPED" in leaf.statuses
+            return source in self.found or (is_told and source in self.skipped)
         if isinstance(leaf, At):
             return not self.lasting and comes_still(self.state, leaf)
         return is_external(leaf) or bool(self.found)
@@ -167,7 +178,7 @@ class _Place:
 def _missed(state: ExecutionState, vertex: Vertex, live: set[int]) -> str:
     rules = [r for r in vertex.rules if r.action is Action.START]
     if rules:
-        named = (leaf.job for r in rules for leaf in r.leaves if isinstance(leaf, StatusCondition))
+        named = (leaf.job for r in rules for leaf in r.leaves if isinstance(leaf, JobCondition))
         absent = [job for job in dict.fromkeys(named) if not state.plan.runs(job)]
         note = f" ({', '.join(absent)} did not run in this execution)" if absent else ""
         return f"nothing can start it any more; it waited for {' or for '.join(str(r.condition) for r in rules)}{note}"

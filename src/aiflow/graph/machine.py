@@ -20,6 +20,7 @@ from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.file import FileCondition, folders_of
 from aiflow.graph.job import IfRunning
 from aiflow.graph.liveness import stays_open, unreachable
+from aiflow.graph.mark import mark_in
 from aiflow.graph.plan import WORKFLOW, Spot, Vertex
 from aiflow.graph.rule import Action
 from aiflow.graph.state import IMPLIED, REFUSED, REQUESTED, ExecutionState, Feed, Firing, JobState, Run, Start, is_true
@@ -649,6 +650,8 @@ def _spots(state: ExecutionState, event: Event) -> list[Spot]:
     found = [s for leaf, s in (*exact, *plan.patterns) if _fits(state, leaf, event)] if exact or plan.patterns else []
     if ticking.is_own_tick(state, event):
         found += plan.by_timer.get(event.key, ())
+    if plan.by_mark and event.type == EventType.JOB_PASSED:
+        found += plan.by_mark.get((plan.by_name[event.key[4:]], mark_in(event.value)), ())
     if plan.by_folder:
         for folder in folders_of(event):
             found += [s for leaf, s in plan.by_folder.get(folder, ()) if _fits(state, leaf, event)]

@@ -13,6 +13,7 @@ from typing import Any
 from aiflow.errors import ParameterError
 from aiflow.graph.condition import All, Any_, Condition, EventCondition, StatusCondition, Sticky, Times, Within
 from aiflow.graph.file import FileCondition
+from aiflow.graph.gauge import GaugeCondition
 from aiflow.graph.metadata import ChangeCondition, MetricCondition
 from aiflow.graph.timing import At, Cron, Every, Misfire
 
@@ -20,7 +21,7 @@ __all__ = ["KINDS", "from_json", "to_json"]
 
 KINDS: dict[str, type[Any]] = {
     "all": All, "any": Any_, "at": At, "change": ChangeCondition, "cron": Cron, "event": EventCondition, "every": Every,
-    "file": FileCondition, "metric": MetricCondition, "status": StatusCondition, "sticky": Sticky, "times": Times, "within": Within,
+    "file": FileCondition, "gauge": GaugeCondition, "metric": MetricCondition, "status": StatusCondition, "sticky": Sticky, "times": Times, "within": Within,
 }  # fmt: skip
 """The name of each kind of conditions that can be written."""
 

@@ -12,7 +12,9 @@ from aiflow.graph.building import Graph, Node
 from aiflow.graph.condition import Condition, EventCondition, Heard, Leaf, StatusCondition, is_glob
 from aiflow.graph.event import INTERNAL, job_key
 from aiflow.graph.file import FileCondition
+from aiflow.graph.gauge import GaugeCondition
 from aiflow.graph.job import IfRunning
+from aiflow.graph.mark import Mark
 from aiflow.graph.metadata import asking_now
 from aiflow.graph.rule import Action, Rule, is_external
 from aiflow.graph.timing import TimeCondition, timer_key
@@ -148,6 +150,7 @@ class Plan:
         self.patterns: list[tuple[Heard, Spot]] = []
         self.by_folder: dict[str, list[tuple[FileCondition, Spot]]] = {}  # by the root of the pattern
         self.by_status: dict[int, list[tuple[StatusCondition, Spot]]] = {}
+        self.by_mark: dict[tuple[int, Mark], list[Spot]] = {}  # what is asked of the gauges of jobs
         self.met_before: list[Spot] = []  # leaves that wait for the success of a job that does not run in this part
         self.timers: dict[str, TimeCondition] = {}  # by key: equal conditions share one
         self.by_timer: dict[str, list[Spot]] = {}
@@ -235,6 +238,9 @@ class Plan:
                     self.by_status.setdefault(self.by_name[leaf.job], []).append((leaf, spot))
                 elif "SUCCESS" in leaf.statuses:
                     self.met_before.append(spot)
+            elif isinstance(leaf, GaugeCondition):
+                if self.runs(leaf.job):
+                    self.by_mark.setdefault((self.by_name[leaf.job], leaf.mark), []).append(spot)
             elif isinstance(leaf, TimeCondition):
                 self.timers.setdefault(timer_key(leaf), leaf)
                 self.by_timer.setdefault(timer_key(leaf), []).append(spot)
@@ -255,6 +261,10 @@ class Plan:
         else:
             for key in keys:
                 self.by_key.setdefault(key, []).append((leaf, spot))
+
+    def marks_of(self, vertex: int) -> tuple[Mark, ...]:
+        """Give what conditions ask of the gauges of a job."""
+        return tuple(mark for index, mark in self.by_mark if index == vertex)
 
     def runs(self, job: str) -> bool:
         """Tell whether a job is one of those to run: neither given nor left out."""

@@ -16,8 +16,8 @@ from aiflow.graph.condition import (
     Condition,
     EventCondition,
     Heard,
+    JobCondition,
     Leaf,
-    StatusCondition,
     Sticky,
     Times,
     Within,
@@ -194,4 +194,4 @@ def is_external(leaf: Leaf) -> bool:
         return not leaf.own_only and (leaf.type not in INTERNAL or leaf.type == EventType.REQUESTED)
     if isinstance(leaf, Heard):
         return not leaf.own_only
-    return not isinstance(leaf, StatusCondition)
+    return not isinstance(leaf, JobCondition)

@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
 from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
-from aiflow.graph.condition import Condition, StatusCondition, shown
+from aiflow.graph.condition import Condition, JobCondition, shown
 from aiflow.graph.job import seconds
 from aiflow.graph.params import bind, bind_call
 
@@ -105,7 +105,7 @@ class Workflow:
                 )
             if key == "start_on" and condition is not None:
                 for leaf in condition.leaves():
-                    if isinstance(leaf, StatusCondition):
+                    if isinstance(leaf, JobCondition):
                         raise ParameterError(
                             f"option 'start_on' {what} cannot wait for a job ({leaf}): it starts executions from outside; "
                             "wait for an event that the job publishes"

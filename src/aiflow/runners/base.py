@@ -6,7 +6,7 @@ Knows nothing of stores, schedules or rules: a runner only runs and reports.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from aiflow.graph.change import Change
 from aiflow.graph.execution import RunKey
 from aiflow.graph.job import Job, JobOptions
+from aiflow.graph.mark import Mark, Passed
 
 if TYPE_CHECKING:
     from aiflow.runners.context import JobContext
@@ -182,8 +183,15 @@ class Work(Protocol):
     def noted_before(self) -> dict[str, Any] | None:
         """The newest note of an earlier run of this job in this execution, or of an earlier attempt; or None."""
 
-    def note(self, note: dict[str, Any]) -> bool:
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What conditions of the execution ask of the job's watermark and count of records."""
+
+    def note(self, note: dict[str, Any], passed: Sequence[Passed] = ()) -> bool:
         """Keep JSON data of this attempt, in the place of what was noted of it before; durable when it returns.
+
+        What is `passed` (`graph.mark.passed`) is told by events in the same transaction: so a note that says how far the gauges
+        had come makes each be told once, also over crashes.
 
         Returns False if the attempt is over: then what was started for it is to be ended. Raises `OwnershipLost` if
         another process has found it again and goes on with it, and `StoreError` if the project is closed: then it is to

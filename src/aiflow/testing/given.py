@@ -13,12 +13,13 @@ from typing import Any
 from aiflow.errors import ParameterError
 from aiflow.graph.event import Draft
 from aiflow.graph.job import seconds
+from aiflow.testing.readings import Progress
 
 __all__ = ["Given"]
 
 _FORMS = (
-    "(seconds, key, value), (seconds, draft), (key, value) or a draft, where seconds are since the start, or a pair "
-    "between which the seed chooses"
+    "(seconds, key, value), (seconds, draft), (seconds, progress(job, …)), (key, value), a draft or a progress, where seconds "
+    "are since the start, or a pair between which the seed chooses"
 )
 
 
@@ -38,9 +39,12 @@ class Given:
     def __init__(self, events: Iterable[Any], start: float, random: Random) -> None:
         self._random = random
         self._loose: list[Any] = []
+        self.jobs: set[str] = set()  # whose progress is told
         timed: list[tuple[float, Any]] = []
         for event in events:
             when, draft = _taken_apart(event)
+            if isinstance(draft, Progress):
+                self.jobs.add(draft.job)
             if when is None:  # any time
                 self._loose.append(draft)
             else:
@@ -93,7 +97,7 @@ class Given:
 
 def _taken_apart(event: Any) -> tuple[Any, Any]:
     """Give when an event comes (None: at any time), and what can be published."""
-    if isinstance(event, Draft):
+    if isinstance(event, Draft | Progress):
         return None, event
     if isinstance(event, tuple | list):
         parts = tuple(event)
@@ -102,7 +106,7 @@ def _taken_apart(event: Any) -> tuple[Any, Any]:
         if len(parts) in (2, 3) and _is_time(parts[0]):
             if len(parts) == 3 and isinstance(parts[1], str):
                 return parts[0], parts[1:]
-            if len(parts) == 2 and isinstance(parts[1], Draft):
+            if len(parts) == 2 and isinstance(parts[1], Draft | Progress):
                 return parts[0], parts[1]
     raise ParameterError(f"an event for a simulation is {_FORMS}; not {event!r}")
 

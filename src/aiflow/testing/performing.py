@@ -50,11 +50,12 @@ class Durations:
         found = self._given.get(job, 0.0) if isinstance(self._given, Mapping) else self._given(job, number)
         return seconds(found, f"the duration of job {job!r}")
 
-    def check(self, jobs: Iterable[str]) -> None:
-        """Raise `ParameterError` if a duration was given for a job that there is not."""
+    def check(self, jobs: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Raise `ParameterError` if a duration was given for a job that there is not; or something else, to `others`."""
         known = sorted(set(jobs))
-        for name in sorted(self.named - set(known)) if known else ():
-            raise ParameterError(f"durations: no job {name!r}{suggest(name, known)}")
+        for what, names in (("durations", self.named), ("progress", set(others))):
+            for name in sorted(names - set(known)) if known else ():
+                raise ParameterError(f"{what}: no job {name!r}{suggest(name, known)}")
 
 
 class Run:
@@ -85,6 +86,8 @@ class Run:
 
     def _perform(self) -> Ended:
         work, context, name = self.work, self.work.context, self.runner.name
+        if name == "flink":
+            return Ended("SUCCESS")
         if name not in ("thread", "inline", "process", "async", "observe"):
             return self._perform_by_itself()
         load = work.load if name != "observe" else lambda: Call(self._observe, (), {})
@@ -148,6 +151,7 @@ class SimulatedRunner:
         self.name, self._simulator, self._host = name, simulator, host
         self.capacity: int | None = host.workers if name in ("thread", "process", "command") else None
         self.runs_in_place = name == "thread"
+        self.keeps_running = name == "flink"
         self._real: Runner | None = None
         self.waiting: dict[int, Run] = {}  # those that were not called yet, by the id of their work
 
@@ -162,7 +166,14 @@ class SimulatedRunner:
     def start(self, work: Any, done: Callable[[Any, Ended], Any]) -> None:
         """Have the job called when its time has passed."""
         run = self.waiting[id(work)] = Run(self._simulator, self, work, done)
-        self._simulator.after(self._simulator.durations.of(work.key.job, work.key.number), run.call)
+        duration = self._simulator.durations.of(work.key.job, work.key.number)
+        if self.keeps_running:
+            if work.noted is None:
+                self._simulator.later(partial(work.note, work.noted_before or {}))
+            else:
+                duration += work.began - self._simulator.clock.now()
+        if not (self.keeps_running and work.options.stream):  # else it runs until it is stopped
+            self._simulator.after(duration, run.call)
 
     def stop(self, work: Any) -> None:
         """Ask: a job that takes its time hears of it now, or at its end; a process ends at once."""
@@ -170,10 +181,10 @@ class SimulatedRunner:
         run = self.waiting.get(id(work))
         if run is None:
             return
-        if self.name in ("process", "command"):
+        if self.name in ("process", "command", "flink"):
             del self.waiting[id(work)]
             self._simulator.withdraw(run.call)
-            run.end(Ended("STOPPED", reason="its process was ended"))
+            run.end(Ended("STOPPED", reason="its process was ended" if self.name != "flink" else None))
         elif self._simulator.toss():
             self._simulator.withdraw(run.call)
             self._simulator.later(run.call)

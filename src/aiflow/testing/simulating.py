@@ -20,6 +20,7 @@ from aiflow.opening import ALPHABET
 from aiflow.testing.clock import ManualClock
 from aiflow.testing.given import Given
 from aiflow.testing.performing import Durations, Run, SimulatedRunner
+from aiflow.testing.readings import Progress, tell
 from aiflow.testing.strands import Seat, Strands
 
 __all__ = ["Simulator"]
@@ -273,7 +274,10 @@ class Simulator:
 
     def _publish(self, draft: Any) -> None:
         assert self.project is not None
-        self.project.publish_many([draft])
+        if isinstance(draft, Progress):
+            tell(self.project._shared.engine, draft)
+        else:
+            self.project.publish_many([draft])
 
     # --- crashes ----------------------------------------------------------------------------------------------------
 

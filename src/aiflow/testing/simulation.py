@@ -149,6 +149,8 @@ def simulate(
     events
         What comes from outside: ``(seconds, key, value)``, where the seconds are since the start, or a pair between
         which the seed chooses; ``(key, value)`` for some time that the seed chooses; or `Draft`s, or ``(seconds, draft)``.
+        In the place of a draft, ``progress(job, watermark=…)`` says how far a job on Flink has come. Nothing of Flink runs: such a
+        job takes its duration, or goes on until it is stopped (`stream=True`), and its value is None.
     seed
         Another seed, another order.
     until
@@ -237,5 +239,6 @@ def _told(staging: Staging, simulator: Simulator, seed: int, begun: float) -> Si
     if staging.is_temporary:
         weakref.finalize(project, shutil.rmtree, staging.home, ignore_errors=True)
     check_statuses(made.events, made._names)
-    simulator.durations.check(name for execution in made.executions for name in execution.job_names)
+    names = (name for execution in made.executions for name in execution.job_names)
+    simulator.durations.check(names, simulator.given.jobs)
     return made

@@ -45,6 +45,8 @@ def told(event: Event, names: Mapping[str, str]) -> str | None:
             return f"{job}{_run(value)} was lost"
         case EventType.JOB_TIMED_OUT:
             return f"{job}{_run(value)} took too long"
+        case EventType.JOB_PASSED:
+            return f"{job}{_run(value)} has come to {value['gauge']} {value['at']}"
         case EventType.STREAM_ITEM:
             return f"{job} gave item {value['item']}"
         case EventType.CONDITION_ANSWERED:
