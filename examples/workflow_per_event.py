@@ -11,7 +11,7 @@ from another terminal:
 AIFlow calls this example workflow_on_event.
 """
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ def file_of(hour: str) -> Path:
 
 
 @af.job
-def deliver(day: str, size: int) -> None:
+def deliver(day: date, size: int) -> None:
     """Write some labelled pictures for each hour, and say so."""
     pictures, digits = load_digits(return_X_y=True)
     for hour in (f"{day}T{number:02}" for number in range(24)):
@@ -39,12 +39,12 @@ def deliver(day: str, size: int) -> None:
         af.publish("hourly_data", context=hour)
 
 
-def day_before(tick: af.Event) -> dict[str, str]:
-    return {"day": str(tick.time.date() - timedelta(1))}
+def day_before(tick: af.Event) -> dict[str, date]:
+    return {"day": tick.time.date() - timedelta(1)}
 
 
 @af.workflow(start_on=af.cron("0 0 * * *").now(), params=day_before)
-def hourly_data(day: str, size: int = 40) -> None:
+def hourly_data(day: date, size: int = 40) -> None:
     deliver(day, size)
 
 

@@ -65,7 +65,7 @@ def test_events_and_schedules_start_executions_in_the_process_that_serves(
 ) -> None:
     with af.Project(home=home) as project, served(home) as process:
         until(lambda: [t for t in project.triggers.list() if t.served])
-        project.publish("guest", {"name": "Ada"})
+        project.publish("guest", {"name": "Ada"}, context="table 7")
         until(lambda: project.executions.list(workflow="welcome", status="SUCCESS"))
         execution = project.executions.list(workflow="welcome")[0]
         assert (execution.result("greet"), execution.logs("greet")) == ("Ada", "hello Ada\n")
@@ -80,7 +80,7 @@ def test_events_and_schedules_start_executions_in_the_process_that_serves(
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert "welcome" in errors
+        assert f"welcome {execution.id}  started for table 7 by guest" in errors
         assert "SUCCESS" in errors
 
 

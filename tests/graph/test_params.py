@@ -1,6 +1,7 @@
 """Parameters: converted and checked by their annotations, stored as JSON, and read back the same."""
 
 import json
+from datetime import UTC, date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -40,6 +41,10 @@ class Crossed(Enum):
         (bool, False, False),
         (str, "x", "x"),
         (Path, "a/b", Path("a/b")),
+        (date, "2026-11-23", date(2026, 11, 23)),
+        (date, date(2026, 11, 23), date(2026, 11, 23)),
+        (datetime, "2026-11-23T14:03Z", datetime(2026, 11, 23, 14, 3, tzinfo=UTC)),
+        (datetime | None, "2026-11-23", datetime(2026, 11, 23)),
         (Colour, "RED", Colour.RED),
         (Colour, "r", Colour.RED),
         (Colour, Colour.RED, Colour.RED),
@@ -90,6 +95,11 @@ def test_values_are_converted_to_their_annotation(kind, given_, value):
         (bool, "maybe", "true or false, not 'maybe'"),
         (str, 3, "a text, not 3"),
         (Path, 3, "a path, not 3"),
+        (date, "today", "a day such as 2026-11-23, not 'today'"),
+        (date, datetime(2026, 11, 23), "a day such as 2026-11-23, not datetime"),
+        (datetime, date(2026, 11, 23), "a time such as 2026-11-23T14:03, not datetime.date"),
+        (date, 20261123, "a day such as 2026-11-23, not 20261123"),
+        (Any, date(2026, 11, 23), "is a date: annotate it as such, as it is kept as text"),
         (Colour, "BLUE", "one of RED, GREEN, not 'BLUE'"),
         (list[int], "[1, 'x']", "a JSON list"),
         (list[int], ["x"], r"\[0\] must be a whole number"),
@@ -126,6 +136,13 @@ def test_an_open_ended_body_takes_more():
     assert bind(lambda k=1, **more: None, {"x": "1"}, "w") == {"k": 1, "x": "1"}
 
 
+def test_a_default_and_what_is_open_ended_are_no_way_around_it():
+    with pytest.raises(ParameterError, match="parameter 'day' of workflow 'w' is a date: annotate it"):
+        bind(lambda day=date(2026, 11, 23): None, {}, "w")
+    with pytest.raises(ParameterError, match="parameter 'at' of workflow 'w' is a datetime: annotate it"):
+        bind(lambda **more: None, {"at": datetime(2026, 11, 23)}, "w")
+
+
 def test_annotations_that_exist_for_type_checkers_only_are_passed_over():
     def later(k: int, x: "Nowhere"): ...  # noqa: F821
 
@@ -146,6 +163,8 @@ def keep(
     o: int | None,
     d: dict,
     es: list[Crossed],
+    days: list[date],
+    at: datetime,
 ): ...
 
 
@@ -163,6 +182,8 @@ def keep(
             "o": st.none() | st.integers(),
             "d": st.dictionaries(st.text().filter(lambda k: k != "$secret"), st.none() | st.booleans() | st.integers()),
             "es": st.lists(st.sampled_from(Crossed)),
+            "days": st.lists(st.dates(), max_size=3),
+            "at": st.datetimes(timezones=st.none() | st.just(UTC)),
         }
     )
 )

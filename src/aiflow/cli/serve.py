@@ -132,6 +132,8 @@ class _Teller:
         if status == "RUNNING":
             cause = execution.event
             by = "" if cause is None else f" by {cause.key}"
+            if execution.context is not None:
+                by = f" for {execution.context}{by}"
             if cause is not None and cause.value is not None and cause.type != EventType.TIMER_FIRED:
                 by += f" {json.dumps(cause.value)}"
             say(line + (f"started{by}" if len(by) < 100 else f"started{by[:97]}…"), **ids)

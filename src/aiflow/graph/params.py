@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,12 @@ def stored(params: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(v) for v in value]
+    if isinstance(value, date):  # or a datetime
+        return value.isoformat()
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {
+            k: v if isinstance(v, date) else _plain(v) for k, v in value.items()
+        }  # nobody would make it a date again
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Enum):
@@ -185,14 +190,16 @@ def bind(function: Callable[..., Any], params: Mapping[str, Any], owner: str) ->
         if name not in known and not open_ended:
             raise ParameterError(f"workflow {owner!r} has no parameter {name!r}{suggest(name, known)}")
     for name, parameter in known.items():
-        if name in params:
-            bound[name] = convert(params[name], hints.get(name, Any), f"parameter {name!r} of workflow {owner!r}")
+        if name in params or isinstance(parameter.default, date):
+            value = params.get(name, parameter.default)
+            bound[name] = convert(value, hints.get(name, Any), f"parameter {name!r} of workflow {owner!r}")
         elif parameter.default is parameter.empty:
             raise ParameterError(f"workflow {owner!r} needs the parameter {name!r}; give it as {name}=… (-p {name}=…)")
         else:
             bound[name] = parameter.default
     if open_ended:
-        bound.update((n, v) for n, v in params.items() if n not in known)
+        more = {n: v for n, v in params.items() if n not in known}
+        bound |= {n: convert(v, Any, f"parameter {n!r} of workflow {owner!r}") for n, v in more.items()}
     return bound
 
 
@@ -240,7 +247,11 @@ def convert(value: Any, kind: Any, what: str) -> Any:
     ParameterError
         If it does not fit; the message shows the value and what was expected.
     """
-    if isinstance(value, Secret) or kind is Any or kind is inspect.Parameter.empty:
+    if kind is Any or kind is inspect.Parameter.empty:
+        if isinstance(value, date):
+            raise ParameterError(f"{what} is a {type(value).__name__}: annotate it as such, as it is kept as text")
+        return value
+    if isinstance(value, Secret):
         return value
     if isinstance(value, dict) and set(value) == {"$secret"}:
         return Secret(value["$secret"])
@@ -325,6 +336,8 @@ def _convert_plain(value: Any, target: type, what: str) -> Any:
         if isinstance(value, str | Path):
             return Path(value)
         raise ParameterError(f"{what} must be a path, not {value!r}")
+    if target is date or target is datetime:
+        return _convert_date(value, target, what)
     if issubclass(target, Enum):
         return _convert_enum(value, target, what)
     if target in (object, type(None)) or isinstance(value, target):
@@ -353,6 +366,16 @@ def _convert_number(value: Any, target: type, what: str) -> Any:
         return target(value)
     except (TypeError, ValueError, OverflowError):
         raise ParameterError(f"{what} must be {name}, not {value!r}") from None
+
+
+def _convert_date(value: Any, target: type[date], what: str) -> date:
+    if isinstance(value, target) and isinstance(value, datetime) == (target is datetime):
+        return value
+    try:
+        return target.fromisoformat(value)
+    except (TypeError, ValueError):
+        expected = "a day such as 2026-11-23" if target is date else "a time such as 2026-11-23T14:03"
+        raise ParameterError(f"{what} must be {expected}, not {value!r}") from None
 
 
 def _convert_enum(value: Any, target: type[Enum], what: str) -> Enum:
