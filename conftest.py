@@ -34,7 +34,7 @@ hypothesis.settings.register_profile("everyday", examples(40))
 hypothesis.settings.load_profile("everyday")
 
 # Doctest imports every module of src; this one runs in the Flink driver process only.
-collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py"]
+collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py", "tests/flink"]
 
 
 def _enter_a_folder(namespace: dict[str, object]) -> None:

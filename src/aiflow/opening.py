@@ -263,11 +263,15 @@ class Home:
             from aiflow.runners.observing import ObserveRunner
 
             return ObserveRunner()
+        if name == "flink":
+            from aiflow.runners.flink import FlinkRunner
+
+            return FlinkRunner(self, self.settings.flink)
         from aiflow.hooks import plugin_runners
 
         found = plugin_runners()
         if name not in found:
-            raise NotFound("runner", name, ["thread", "process", "inline", "command", "observe", *found])
+            raise NotFound("runner", name, ["thread", "process", "inline", "command", "observe", "flink", *found])
         made: Runner = found[name](self)
         return made
 

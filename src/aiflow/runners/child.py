@@ -31,7 +31,7 @@ from aiflow.values.blobs import Blobs
 from aiflow.values.codec import Codec, Stored, unpickle_call
 from aiflow.values.origin import user_files
 
-__all__ = ["main"]
+__all__ = ["die_with", "main", "report"]
 
 _LONGEST = 50_000  # letters of a traceback or message that are worth sending
 _LOST = b"this process has lost its connection to aiflow; its job may have closed the socket\n"
@@ -40,7 +40,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 def main(descriptor: int, parent: int) -> None:
     """Serve the socket `descriptor`, as the child of process `parent`, until it closes."""
-    _die_with(parent)
+    die_with(parent)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the thread that started us may have blocked some
     faulthandler.enable(all_threads=False)  # a segfault tells its line: that text becomes the job's error
     for stream in (sys.stdout, sys.stderr):  # what a job printed must be out before it can crash
@@ -55,7 +55,7 @@ def main(descriptor: int, parent: int) -> None:
     child.serve()
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Ask the kernel for SIGKILL when the thread dies that started this process (Linux); it may be dead already."""
     if sys.platform == "linux":
         import ctypes
@@ -146,18 +146,18 @@ class Child:
             signal.signal(signal.SIGTERM, self.on_term)
             logging.getLogger().setLevel(frame.head["level"])
             sys.argv[:] = frame.head["argv"]
-            report, body = self._attempt(frame, context)
+            told, body = self._attempt(frame, context)
             if os.getpid() != self._pid:  # the job forked, and this is the copy: it must not report, too
                 os._exit(0)
             context.is_over = True
             self.surroundings.flush()
             self.surroundings.restore()  # now, for what follows may import something
             arrival.clear()
-            report["spoiled"] = self.surroundings.is_spoiled()
-            report["files"] = self._new_files()
+            told["spoiled"] = self.surroundings.is_spoiled()
+            told["files"] = self._new_files()
             self._context = None
             try:
-                self.send(report, body)
+                self.send(told, body)
             except Stopped:
                 _die(_LOST)
 
@@ -204,7 +204,7 @@ class Child:
         except BaseException as error:  # what cannot be unpickled, and `Stopped` between two lines of ours
             self._in_users_code = False
             ended, stored = judge(error, options), None
-        return _report(ended, stored)
+        return report(ended, stored)
 
     def _encode(self, codec: Codec, ended: Ended, context: JobContext) -> Stored | None:
         try:
@@ -222,7 +222,8 @@ class Child:
         return user_files()
 
 
-def _report(ended: Ended, stored: Stored | None) -> tuple[dict[str, Any], bytes]:
+def report(ended: Ended, stored: Stored | None) -> tuple[dict[str, Any], bytes]:
+    """Give the frame that tells how a job has ended."""
     error = ended.error
     head: dict[str, Any] = {
         "op": "end",

@@ -185,6 +185,7 @@ class LocalCluster:
             "heartbeat.interval": 2000,  # a killed TaskManager is noticed after two of them
             "slot.request.timeout": 300_000,
             "resourcemanager.standalone.start-up-time": "200 d",  # else a job without a slot fails at once; 248 d is too far
+            "web.refresh-interval": 200,  # milliseconds that what it tells of a job may be old
             "metrics.fetcher.update-interval": 1000,
             "execution.checkpointing.dir": (path / "checkpoints").as_uri(),
             "execution.checkpointing.savepoint-dir": (path / "savepoints").as_uri(),

@@ -93,6 +93,10 @@ class FlinkRest:
         """Give a job: its `state`, its `vertices` and more."""
         return self._of_job("GET", job_id)
 
+    def state(self, job_id: str) -> str:
+        """Give the state of a job as it is now; what `job` tells may be a few seconds old."""
+        return str(self._of_job("GET", job_id, "/status")["status"])
+
     def is_running(self, job_id: str) -> bool:
         """Tell whether a job does its work: without a TaskManager it still calls itself RUNNING, but its parts do not."""
         job = self.job(job_id)
@@ -179,11 +183,12 @@ class FlinkRest:
         parallelism: int | None = None,
         savepoint: str | None = None,
         config: Mapping[str, Any] | None = None,
+        job_id: str | None = None,
     ) -> str:
-        """Run the program of a jar that was sent, and give the id of its job."""
+        """Run the program of a jar that was sent, and give the id of its job: `job_id`, if it is given."""
         said = {
             "entryClass": entry_class, "programArgsList": list(args), "parallelism": parallelism,
-            "savepointPath": savepoint, "flinkConfiguration": {k: str(v) for k, v in (config or {}).items()},
+            "savepointPath": savepoint, "jobId": job_id, "flinkConfiguration": {k: str(v) for k, v in (config or {}).items()},
         }  # fmt: skip
         body = {name: value for name, value in said.items() if value}
         return str(self._document("POST", f"/jars/{quote(jar)}/run", body, _UPLOADING)["jobid"])

@@ -31,7 +31,7 @@ from aiflow.runners.port import answer
 from aiflow.runners.wire import Frame
 from aiflow.values.codec import Stored, pickle_call
 
-__all__ = ["Done", "Keeper", "Pool", "key_of"]
+__all__ = ["OPENER", "Done", "Keeper", "Pool", "ended_of", "head_of", "key_of", "pack_call"]
 
 Done = Callable[[Work, Ended], Any]
 OPENER = "aiflow._project:open_in_child"
@@ -201,12 +201,12 @@ class Keeper(threading.Thread):
             call, lines = lines_of(work.load())
             if lines or work.outlet is not None:
                 self._task.pipes = Pipes(self.pool.host, work, lines, partial(self.tell, "go on"))
-            body = _pack_call(self.pool.host, work, call)
+            body = pack_call(self.pool.host, work, call)
         except RunnerError as error:
             return self._end(_failed(str(error), retryable=False))
         except BaseException as error:  # foreign code: reading a value may run anything
             return self._end(judge(error, work.options))
-        self._task.frame = _head(self.pool.host, work, call), body
+        self._task.frame = head_of(self.pool.host, work, call), body
         return self._send(child, self._task)
 
     def _send(self, child: ChildProcess, task: _Task) -> None:
@@ -234,7 +234,7 @@ class Keeper(threading.Thread):
         elif head["op"] == "end":
             child.has_served = True
             child.note_files(head["files"])
-            self._end(_ended(frame), spoiled=head["spoiled"])
+            self._end(ended_of(frame), spoiled=head["spoiled"])
         elif head["op"] in ("item", "take"):
             is_mine = task is not None and task.pipes is not None and tuple(head["key"]) == task.work.key
             for reply, body in task.pipes.handle(frame) if is_mine else ():  # type: ignore[union-attr]  # it is mine
@@ -320,7 +320,7 @@ def _failed(message: str, retryable: bool = True) -> Ended:
     return Ended("FAILED", error=Failure("RunnerError", message), retryable=retryable, reason=message[:500])
 
 
-def _pack_call(host: RunnerHost, work: Work, call: Call) -> bytes:
+def pack_call(host: RunnerHost, work: Work, call: Call) -> bytes:
     """Pickle what only pickle can carry; together, so that they share their classes."""
     try:
         return pickle_call(*call, work.options.retry_on, work.context.params, host.serializers)
@@ -336,7 +336,7 @@ def _pack_call(host: RunnerHost, work: Work, call: Call) -> bytes:
         raise
 
 
-def _head(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:
+def head_of(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:
     """Give the head of the frame that starts a job."""
     context = work.context
     return {
@@ -367,7 +367,7 @@ def _scratch_of(work: Work) -> Path:
     return Path(scratch() if callable(scratch) else scratch).absolute()
 
 
-def _ended(frame: Frame) -> Ended:
+def ended_of(frame: Frame) -> Ended:
     """Read the frame that reports the end of a job."""
     head, stored = frame.head, None
     if "stored" in head:

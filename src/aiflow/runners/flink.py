@@ -1,0 +1,127 @@
+"""The runner ``"flink"``: where Flink jobs run, which driver submits them, and what is left when it closes.
+
+Knows nothing of one job's way (flink_watch) and of PyFlink (the driver has it).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiflow.flinksettings import FlinkSettings
+from aiflow.runners.base import Ended, RunnerHost, Work
+from aiflow.runners.family import Family
+from aiflow.runners.flink_cluster import Address, LocalCluster, client_environment
+from aiflow.runners.flink_driving import DriverProcess
+from aiflow.runners.flink_java import find_java
+from aiflow.runners.flink_terms import host_and_port
+from aiflow.runners.flink_watch import FlinkWatch
+
+__all__ = ["FlinkRunner"]
+
+
+class FlinkRunner:
+    """Runs functions that build Flink jobs in a driver process, and watches what they submit on its cluster.
+
+    The jobs outlive this process: what was noted of an attempt is enough to watch it again. Each attempt has a thread that
+    sleeps most of the time.
+
+    Parameters
+    ----------
+    host
+        The project's home.
+    settings
+        Of its local cluster.
+    """
+
+    capacity: int | None = None
+    keeps_running = True
+
+    def __init__(self, host: RunnerHost, settings: FlinkSettings | None = None) -> None:
+        self.host, self.settings = host, settings
+        self.home = Path(host.home).absolute()
+        self._lock = threading.RLock()
+        self._family = Family()
+        self._drivers: dict[str, DriverProcess] = {}
+        self._retired: list[DriverProcess] = []
+        self._watches: dict[tuple[Any, ...], FlinkWatch] = {}
+        self._cluster: LocalCluster | None = None
+        self._pid = os.getpid()
+        self.is_closed = False
+
+    # --- the protocol of runners ------------------------------------------------------------------------------------
+
+    def start(self, work: Work, done: Callable[[Any, Ended], Any]) -> None:
+        """Begin, or go on with what was noted of the attempt."""
+        watch = FlinkWatch(self, work, done)
+        with self._lock:
+            self._watches[work.key] = watch
+        watch.start()
+
+    def stop(self, work: Work) -> None:
+        """Ask a job to stop: a stream by a savepoint, a batch at once. One that belongs to somebody else now goes on."""
+        watch = self._watches.get(work.key)
+        if watch is not None:
+            watch.wake()
+
+    def close(self) -> None:
+        """End the driver, and the local cluster if nobody else needs it; what still runs on a cluster is let go."""
+        with self._lock:
+            if self.is_closed or os.getpid() != self._pid:
+                return
+            self.is_closed = True
+            watches, drivers = list(self._watches.values()), [*self._drivers.values(), *self._retired]
+        for watch in watches:
+            watch.wake()
+        for watch in watches:
+            watch.join(5.0)
+        for driver in drivers:
+            driver.close()
+        self._family.close()
+        if self._cluster is not None:
+            self._cluster.release()
+
+    # --- for the watches --------------------------------------------------------------------------------------------
+
+    def ended(self, watch: FlinkWatch) -> None:
+        """Learn that a watch is over."""
+        with self._lock:
+            if self._watches.get(watch.work.key) is watch:
+                del self._watches[watch.work.key]
+
+    def address(self, target: str, progress: Callable[[str], Any]) -> Address:
+        """Give the cluster of a target; the local one is started if it is not up."""
+        if target != "local":
+            host_and_port(target)
+            return Address(target.rstrip("/"), is_local=False, python=sys.executable)
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = LocalCluster(self.home, self.settings)
+            cluster = self._cluster
+        return cluster.ensure(progress)
+
+    def driver(self, python: str | None) -> DriverProcess:
+        """Give the driver of a Python, a new one if it has died or knows other surroundings."""
+        chosen = python or sys.executable
+        with self._lock:
+            found = self._drivers.get(chosen)
+            if found is not None and found.is_stale:
+                self._retired = [old for old in (*self._retired, found) if not _is_done(old)]
+                found = None
+            if found is None:
+                folder = self.home / "flink" / "client"
+                environment = client_environment(find_java(), folder, chosen)
+                found = self._drivers[chosen] = DriverProcess(chosen, environment, self._family, folder / "tmp")
+            return found
+
+
+def _is_done(driver: DriverProcess) -> bool:
+    """End a driver that nobody needs any more; tell whether it was ended."""
+    if driver.is_busy:
+        return False
+    driver.close()
+    return True

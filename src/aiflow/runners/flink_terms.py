@@ -1,0 +1,219 @@
+"""What is said to Flink and what its answers mean: ids, configurations, states, savepoints. Pure.
+
+Knows nothing of clusters and processes; both sides of the driver count on the same terms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiflow.errors import FlinkError
+from aiflow.graph.execution import RunKey
+
+__all__ = [
+    "ENDED",
+    "Note",
+    "Surroundings",
+    "as_config",
+    "doing",
+    "host_and_port",
+    "id_of",
+    "is_query",
+    "label",
+    "restoring",
+]
+
+ENDED = frozenset(("FINISHED", "CANCELED", "FAILED"))
+"""The states of a Flink job that is over."""
+
+JOB_ID = "$internal.pipeline.job-id"
+"""Has the next job that an environment submits have this id; Flink's own tests use it, and clients with retries."""
+RESTORE = "execution.state-recovery.path"
+
+
+def id_of(key: RunKey, rounds: int, index: int) -> str:
+    """Give the JobID of the `index`-th Flink job that an attempt submits.
+
+    It follows from what identifies the attempt, so that a job whose submission nobody could record is found all the same.
+
+    Parameters
+    ----------
+    rounds
+        How often the attempt has begun to submit: once more after each crash in the middle of that.
+
+    Examples
+    --------
+    >>> id_of(RunKey("e1", "clean", 1, 1), 0, 0)
+    '9f62a5bc2dabfc8909d8eab5cde3e35c'
+    """
+    said = "/".join((key.execution_id, key.job, str(key.number), str(key.attempt), str(rounds), str(index)))
+    return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a runner must know of an attempt after a crash; JSON data in the store.
+
+    Attributes
+    ----------
+    target, url
+        What the job asked for, and the address of the cluster that has its Flink jobs.
+    rounds
+        How often it began to submit them.
+    jobs
+        Their ids, in order.
+    is_complete
+        Whether its function has returned, so that nothing but the ends of these jobs is waited for.
+    savepoints
+        Where their states are, in the same order; None for a job without.
+    records, watermark
+        The furthest that was seen: a number, and milliseconds since 1970.
+    """
+
+    target: str = "local"
+    url: str = ""
+    rounds: int = 0
+    jobs: tuple[str, ...] = ()
+    is_complete: bool = False
+    savepoints: tuple[str | None, ...] = ()
+    records: int | None = None
+    watermark: int | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """Give it as JSON data."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in self._items()}
+
+    def _items(self) -> Iterable[tuple[str, Any]]:
+        return ((name, getattr(self, name)) for name in self.__slots__)
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any] | None) -> Note:
+        """Take it from JSON data that `dump` gave; what is not known (any more) is left out."""
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in (data or {}).items()
+            if name in cls.__slots__
+        }
+        return cls(**known)
+
+    def with_job(self, job_id: str) -> Note:
+        """Give it with one more job."""
+        return self if job_id in self.jobs else replace(self, jobs=(*self.jobs, job_id))
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Take an address apart.
+
+    Raises
+    ------
+    FlinkError
+        If it is none: the message shows one.
+    """
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 8081)
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port:
+        raise FlinkError(f"target={url!r} is no address of a Flink cluster; write target='http://host:8081' or 'local'")
+    return parts.hostname, port
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a job's function and its workers run."""
+
+    url: str
+    python: str
+    paths: tuple[str, ...] = ()  # put before the workers' sys.path, on the same host
+    files: tuple[str, ...] = ()  # sent to the workers
+    given: Mapping[str, str] = field(default_factory=dict)
+
+
+def as_config(where: Surroundings, name: str, stream: bool, parallelism: int | None) -> dict[str, str]:
+    """Give the configuration of the environments of a job; what its user has given wins, but for where it runs."""
+    host, port = host_and_port(where.url)
+    config = {
+        "pipeline.name": name,
+        "execution.runtime-mode": "STREAMING" if stream else "BATCH",
+        "parallelism.default": str(parallelism or 1),
+        "python.executable": where.python,
+        "python.client.executable": where.python,
+    }
+    if stream:  # so that it goes on from there after whatever happens to the cluster
+        config["execution.checkpointing.interval"] = "10 s"
+        config["execution.checkpointing.externalized-checkpoint-retention"] = "RETAIN_ON_CANCELLATION"
+    if where.paths:
+        config["python.pythonpath"] = ":".join(where.paths)
+    config.update({key: str(value) for key, value in where.given.items()})
+    files = [*where.files, *filter(None, config.get("python.files", "").split(","))]
+    if files:
+        config["python.files"] = ",".join(files)
+    config |= {
+        "execution.target": "remote", "rest.address": host, "rest.port": str(port), "execution.shutdown-on-attached-exit": "false",
+        # an attached `execute()` waits for the end: right for a batch, and a stream has none
+        "execution.attached": "false" if stream else "true",
+    }  # fmt: skip
+    return config
+
+
+def restoring(savepoints: tuple[str | None, ...], index: int) -> str | None:
+    """Give the savepoint that the `index`-th job of an attempt starts from, or None."""
+    return savepoints[index] if index < len(savepoints) else None
+
+
+_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE | re.DOTALL)
+
+
+def is_query(statement: str) -> bool:
+    r"""Tell whether an SQL statement asks for rows.
+
+    Examples
+    --------
+    >>> is_query("SELECT 1"), is_query("-- the rest\nwith a AS (SELECT 1) SELECT * FROM a"), is_query("INSERT INTO a SELECT 1")
+    (True, True, False)
+    """
+    return _QUERY.match(statement) is not None
+
+
+def doing(job: Mapping[str, Any]) -> str:
+    """Say in words what a job does, from what its cluster says of it: RUNNING is also what waits for a place to run.
+
+    Examples
+    --------
+    >>> doing({"state": "RUNNING", "vertices": [{"status": "SCHEDULED"}]})
+    'waits for free slots'
+    """
+    parts = {str(vertex["status"]) for vertex in job.get("vertices", ())}
+    if job["state"] != "RUNNING" or parts <= {"RUNNING", "FINISHED"}:
+        return str(job["state"]).lower()
+    return "waits for free slots" if "SCHEDULED" in parts else "is being deployed"
+
+
+def label(state: str, records: int | None, watermark: int | None) -> str:
+    """Say in a few words how a Flink job is doing.
+
+    Examples
+    --------
+    >>> label("running", 12345, 1795777200000)
+    'running, 12,345 records, watermark 2026-11-27 11:00:00'
+    """
+    said = [state]
+    if records is not None:
+        said.append(f"{records:,} record{'s' if records != 1 else ''}")
+    if watermark is not None:
+        said.append(f"watermark {_moment(watermark)}")
+    return ", ".join(said)
+
+
+def _moment(milliseconds: int) -> str:
+    from aiflow.clock import as_datetime
+
+    if milliseconds >= 253_402_300_800_000:  # the year 10000: Flink's "no more will come"
+        return "at the end"
+    return as_datetime(milliseconds / 1000).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,33 @@
+"""One cluster and one project for all tests of Flink: starting them takes longer than most tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import aiflow as af
+from aiflow.runners.flink_cluster import Address, LocalCluster
+
+
+@pytest.fixture(scope="session")
+def flink_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose local cluster is up."""
+    home = tmp_path_factory.mktemp("flink") / ".aiflow"
+    home.mkdir()
+    yield home
+    LocalCluster(home).stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(flink_home: Path) -> Address:
+    """The cluster of the run."""
+    return LocalCluster(flink_home).ensure()
+
+
+@pytest.fixture(scope="session")
+def flink(flink_home: Path, cluster: Address) -> Iterator[af.Project]:
+    """A project on it, whose driver stays warm."""
+    with af.Project("flink", home=flink_home) as project:
+        yield project

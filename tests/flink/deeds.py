@@ -1,0 +1,114 @@
+"""What the tests of Flink run: jobs as a user writes them. Nothing of PyFlink is imported before a job runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiflow as af
+
+
+@af.flink_job
+def squares(t_env, n: int):
+    print("building", n, "squares")
+    return t_env.from_elements([(i, i * i) for i in range(n)], ["i", "square"])
+
+
+@af.job
+def total(rows: Any) -> int:
+    return int(rows["square"].sum())
+
+
+def plus_one(n: int) -> int:
+    return n + 1
+
+
+@af.flink_job
+def written(env, n: int, path: str) -> str:
+    """A DataStream job that is executed by itself, since its function leaves that out."""
+    from pyflink.common import Types
+    from pyflink.datastream.functions import MapFunction
+
+    class Write(MapFunction):
+        def map(self, value: int) -> int:
+            with open(path, "a") as file:
+                file.write(f"{plus_one(value)}\n")
+            return value
+
+    stream = env.from_collection(list(range(n)), type_info=Types.INT())
+    stream.map(Write(), output_type=Types.INT()).print()
+    return path
+
+
+@af.flink_job
+def raises(env):
+    from pyflink.common import Types
+
+    def refuse(value: int) -> int:
+        raise ValueError(f"no good: {value}")
+
+    env.from_collection([7], type_info=Types.INT()).map(refuse, output_type=Types.INT()).print()
+
+
+@af.flink_job
+def wrong_sql(t_env):
+    t_env.execute_sql("SELECT * FROM nowhere")
+
+
+@af.flink_job(stream=True)
+def counting(env, t_env, path: str, more: int = 0):
+    """Counts for ever, in Flink's state, and writes what it has come to."""
+    from pyflink.common import Types
+    from pyflink.datastream.functions import KeyedProcessFunction
+    from pyflink.datastream.state import ValueStateDescriptor
+
+    class Count(KeyedProcessFunction):
+        def open(self, runtime_context: Any) -> None:
+            self.count = runtime_context.get_state(ValueStateDescriptor("count", Types.LONG()))
+
+        def process_element(self, value: Any, ctx: Any):
+            count = (self.count.value() or 0) + 1
+            self.count.update(count)
+            with open(path, "a") as file:
+                file.write(f"{count + more}\n")
+            yield count
+
+    t_env.execute_sql(
+        "CREATE TEMPORARY TABLE source (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '40', "
+        "'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000')"
+    )
+    numbers = t_env.to_data_stream(t_env.from_path("source")).map(lambda row: row[0], output_type=Types.LONG())
+    numbers.key_by(lambda _: 0).process(Count(), output_type=Types.LONG()).print()
+
+
+@af.workflow
+def tables(n: int = 4):
+    total(squares(n))
+
+
+@af.workflow
+def streams_to_file(n: int, path: str):
+    written(n, path)
+
+
+@af.workflow
+def failing():
+    raises()
+
+
+@af.workflow
+def bad_sql():
+    wrong_sql()
+
+
+@af.workflow(ends="never")
+def endless(path: str):
+    counting(path).restart_on(af.event("again"))
+
+
+def lines(path: Path | str) -> list[int]:
+    """What a job has written so far."""
+    try:
+        return [int(line) for line in Path(path).read_text().split()]
+    except (FileNotFoundError, ValueError):  # not begun, or in the middle of a line
+        return []

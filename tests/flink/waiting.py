@@ -1,0 +1,16 @@
+"""Waiting for what real processes do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def until(ready: Callable[[], Any], timeout: float = 90.0) -> None:
+    """Look again and again until it is so."""
+    end, pause = time.monotonic() + timeout, threading.Event()
+    while not ready():
+        assert time.monotonic() < end, "it did not come to pass"
+        pause.wait(0.05)
