@@ -672,6 +672,7 @@ class Project(HasCard):
                 self._finish(timeout)
             if self._shared.users == 1:
                 finish(self._shared)
+                self._shared.await_told()
         finally:
             self._closed = True
             with guard:

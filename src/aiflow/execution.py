@@ -161,7 +161,7 @@ class Execution(HasCard):
          self._provenance, self.source, part, self._event_offset, self.first_offset, created, started, ended, self._reason) = row  # fmt: skip
         self.params: dict[str, Any] = json.loads(params)
         self._status, self._part = str(status), json.loads(part) if part else None
-        self.created, self.started, self.ended = _time(created), _time(started), _time(ended)
+        self.created, self._started, self._ended = _time(created), _time(started), _time(ended)
 
     @staticmethod
     def columns() -> str:
@@ -191,6 +191,16 @@ class Execution(HasCard):
         if self._status in ("RUNNING", "STOPPING", "INIT") and not self._project._store.is_owner_alive(self._owner):
             return ExecutionStatus.INTERRUPTED
         return ExecutionStatus(self._status)
+
+    @property
+    def started(self) -> datetime | None:
+        """When it began, in UTC; None if it has not."""
+        return self._started or self._refresh()._started
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it ended, in UTC; None if it has not."""
+        return self._refresh()._ended  # one that was resumed has not ended any more
 
     @property
     def reason(self) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -198,6 +199,11 @@ class Home:
         """Tell plugins of what happens from now on, if any wants to know."""
         from aiflow import hooks
 
+        if "opentelemetry.trace" in sys.modules:  # else nobody can have set it up, and not even looking costs anything
+            from aiflow.spans import is_set_up, spans
+
+            if is_set_up():
+                hooks.register(spans())
         if self._engine is not None and hooks.has_observers():
             self._engine.tell(self._observe)
 
@@ -295,6 +301,12 @@ class Home:
             return
         for asked in list(self.pending):
             asked.wait(3.0)
+
+    def await_told(self) -> None:
+        """Wait until plugins have been told what was committed, 5 s at most."""
+        telling = None if self._engine is None or self.driver is not None else self._engine.telling
+        if telling is not None:
+            telling.wait(5.0)
 
     def release(self) -> None:
         """One user less; the last one closes everything."""

@@ -85,6 +85,13 @@ def test_the_first_project_names_the_home_and_later_ones_without_a_name_use_that
         assert project.name == "default"
 
 
+def test_a_handle_knows_when_its_execution_ended_without_being_asked_for_its_status(tmp_path: Path) -> None:
+    with af.Project(home=tmp_path / "home") as project:
+        execution = project.start(sums).wait()
+        assert execution.ended is not None
+        assert execution.started is not None
+
+
 def test_the_home_is_found_as_git_finds_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIFLOW_HOME")
     deep = tmp_path / "a" / "b"

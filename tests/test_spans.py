@@ -1,0 +1,151 @@
+"""Traces for OpenTelemetry, as its own exporter gets them: the real SDK, in memory."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from tests import hatchery
+
+import aiflow as af
+from aiflow import hooks
+from aiflow.spans import Spans
+from aiflow.testing import project_for_tests
+
+
+@af.job(retries=1, retry_delay=0.0)
+def shaky() -> int:
+    if af.current().attempt == 1:
+        raise ValueError("not yet")
+    return 1
+
+
+@af.job
+def good() -> int:
+    return 2
+
+
+@af.job
+def bad(value: int) -> None:
+    raise KeyError("never")
+
+
+@af.job
+def after(value: None) -> None: ...
+
+
+@af.workflow
+def traced() -> None:
+    good()
+    after(bad(shaky()))
+
+
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def plugin(exporter: InMemorySpanExporter) -> Iterator[Spans]:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    plugin = Spans(provider)
+    yield plugin
+    hooks.unregister(plugin)
+
+
+def attempt(span: ReadableSpan) -> tuple[str, object]:
+    return span.name, (span.attributes or {}).get("aiflow.job.attempt")
+
+
+def test_an_execution_is_a_span_and_each_attempt_of_a_job_one_below_it(
+    tmp_path: Path, exporter: InMemorySpanExporter, plugin: Spans
+) -> None:
+    with project_for_tests(tmp_path / "home", plugins=[plugin]) as project:
+        execution = project.run(traced, check=False)
+        started, ended = execution.started, execution.ended
+    assert started is not None
+    assert ended is not None
+    *jobs, whole = exporter.get_finished_spans()
+    assert (whole.name, whole.parent, whole.status.status_code) == ("workflow traced", None, StatusCode.ERROR)
+    assert (whole.attributes or {})["aiflow.execution.id"] == execution.id
+    assert whole.start_time == round(started.timestamp() * 1e9)
+    assert whole.end_time == round(ended.timestamp() * 1e9)
+    found = {attempt(span): span for span in jobs}
+    assert {key: span.status.status_code for key, span in found.items()} == {
+        ("job good", 1): StatusCode.OK,
+        ("job shaky", 1): StatusCode.ERROR,
+        ("job shaky", 2): StatusCode.OK,
+        ("job bad", 1): StatusCode.ERROR,
+    }
+    assert {span.parent.span_id for span in jobs if span.parent} == {whole.context.span_id}
+    assert found["job shaky", 1].status.description == "ValueError: not yet"
+    (error,) = found["job bad", 1].events
+    assert error.attributes is not None
+    assert (error.name, error.attributes["exception.type"]) == ("exception", "KeyError")
+    assert 'raise KeyError("never")' in str(error.attributes["exception.stacktrace"])
+
+
+def test_what_is_stopped_and_what_is_resumed_has_spans_too(
+    tmp_path: Path, exporter: InMemorySpanExporter, plugin: Spans
+) -> None:
+    @af.job
+    def wait() -> None:
+        af.current().wait_stop()
+
+    @af.workflow
+    def waiting() -> None:
+        wait()
+
+    with af.Project(home=tmp_path / "home", plugins=[plugin]) as project:
+        execution = project.start(waiting)
+        execution.stop().wait()
+        execution.resume().stop().wait()
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans] == ["job wait", "workflow waiting"] * 2
+    assert {(span.attributes or {})["aiflow.status"] for span in spans} == {"STOPPED"}
+
+
+FLOW = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+import sys
+import aiflow as af
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr, formatter=lambda s: s.name + "\\n")))
+trace.set_tracer_provider(provider)
+
+@af.job
+def one():
+    return 1
+
+@af.workflow
+def ones():
+    one()
+"""
+
+
+def test_a_provider_that_is_set_up_in_the_process_gets_them_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "ones.py").write_text(FLOW)
+    environment = {**os.environ, "AIFLOW_HOME": str(tmp_path / "home")}
+    done = hatchery.run(["-m", "aiflow", "run", "ones.py"], cwd=tmp_path, env=environment, timeout=60)
+    assert {"job one", "workflow ones"} <= set(done.stderr.splitlines())
+
+
+def test_where_nobody_has_set_it_up_it_is_not_even_imported(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(
+        "import sys\nimport aiflow as af\n\n@af.job\ndef look():\n    return 'opentelemetry' in sys.modules\n\n"
+        "@af.workflow\ndef looking():\n    look()\n"
+    )
+    words = [sys.executable, "-m", "aiflow", "run", "plain.py", "--home", "home", "-o", "json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["results"] == {"look": False}
