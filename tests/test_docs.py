@@ -199,6 +199,17 @@ def test_each_message_of_the_page_on_trouble_is_one_of_the_source() -> None:
     assert [message for message in told if message not in known] == []
 
 
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_on_plugins_shows_the_files_of_the_example_as_they_are() -> None:
+    pattern = r"<!-- file: (examples/\S+) -->\n(?:<!-- skip: next -->\n)?\n```\w+\n(.*?)^```$"
+    shown = dict(re.findall(pattern, text_of(DOCS / "howto/plugins.md"), re.MULTILINE | re.DOTALL))
+    assert shown == {name: text_of(ROOT / name) for name in shown}
+    there = (ROOT / "examples/plugin").rglob("*")
+    assert {ROOT / name for name in shown} == {path for path in there if path.suffix in (".py", ".toml")}
+
+
 # --- links and pictures -----------------------------------------------------------------------------------------------
 
 
