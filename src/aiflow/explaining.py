@@ -12,6 +12,7 @@ from aiflow.errors import AIFlowError
 from aiflow.graph.condition import All, Any_, Condition, Sticky, Times, Within
 from aiflow.graph.event import Event, EventType, job_key
 from aiflow.graph.execution import JobStatus
+from aiflow.graph.role import needed
 from aiflow.graph.rule import Progress
 from aiflow.graph.state import REQUESTED, ExecutionState, Firing
 from aiflow.replaying import replay
@@ -138,7 +139,28 @@ def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
     lines += [
         f"  {'✓' if latest.get(u) == 'SUCCESS' else '·'} upstream {u}: {latest.get(u, 'has not run yet')}" for u in ups
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_lacked(execution, definition, ups, latest)])
+
+
+def _lacked(execution: Execution, definition: dict[str, Any], ups: Sequence[str], latest: dict[str, str]) -> list[str]:
+    """Tell of which model there was no version when an execution ended, if nothing else kept a job with a role from running."""
+    need = needed(definition["role"]) if "role" in definition else None
+    is_due = "rules" not in definition and all(latest.get(up) == "SUCCESS" for up in ups)
+    if need is None or not is_due or not execution.status.is_ended:
+        return []
+    store, (model, stages) = execution._project._store, need
+    end = store.row("SELECT max(offset) FROM events WHERE execution_id = ?", (execution.id,))
+    is_data = store.row("SELECT 1 FROM datasets WHERE name = ? AND deleted IS NULL", (model,)) and not store.row(
+        "SELECT 1 FROM models WHERE name = ? AND deleted IS NULL", (model,)
+    )  # monitor is for both
+    if end is None or end[0] is None or is_data or store.row(_FITTING_THEN, (model, end[0], json.dumps(stages))):
+        return []
+    return [f"  it waited for a version of {model} ({' or '.join(stages)}), and there was none"]
+
+
+_FITTING_THEN = """SELECT 1 FROM model_stages s WHERE model = ?1 AND offset <= ?2 AND stage IN (SELECT value FROM json_each(?3))
+    AND NOT EXISTS (SELECT 1 FROM model_stages n WHERE n.model = ?1 AND n.number = s.number AND n.id > s.id AND n.offset <= ?2)"""
+"""Whether any version was in one of these stages by some event of the log."""
 
 
 def _progress(live: Live, job: str) -> list[str]:

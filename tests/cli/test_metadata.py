@@ -30,7 +30,10 @@ def shop(aiflow: Aiflow, tmp_path: Path) -> Iterator[af.Project]:
 def test_datasets_and_artifacts_are_listed_with_their_newest_version(aiflow: Aiflow, shop: af.Project) -> None:
     (data,) = aiflow("list", "datasets", "-o", "json").data
     assert (data["name"], data["format"], data["latest"]["number"], data["latest"]["rows"]) == ("iris", "csv", 1, 2)
-    assert "iris:1" in aiflow("list", "datasets").out
+    listed = aiflow("list", "datasets").out
+    assert "iris:1" in listed
+    assert str(shop.datasets.get("iris").path) in listed, "where it is, and not how that was said"
+    assert data["uri"] == "iris.csv"
     (made,) = aiflow("list", "artifacts", "-o", "json").data
     assert (made["name"], made["type"], made["latest"]["hash"]) == ("report", "text", data["latest"]["hash"])
     assert aiflow("list", "artifacts", "--name", "x*", "-o", "json").data == []

@@ -327,3 +327,26 @@ def test_who_only_reads_sees_what_others_have_logged(project: af.Project, tmp_pa
 def seen(home: str) -> list[float]:
     with af.Project(home=home) as project:
         return project.metrics.history("x").values
+
+
+def test_a_history_of_what_was_never_logged_is_empty_and_says_which_names_are_close(project: af.Project) -> None:
+    project.metrics.log("accuracy", 0.5, model=project.models.register("knn").log([1]))
+    history = project.metrics.history("acuracy", model="knn")
+    assert list(history) == []
+    for text in (repr(history), str(history), history._repr_html_(), history._repr_mimebundle_()["text/plain"]):
+        assert "did you mean" in text
+        assert "accuracy" in text
+    assert "did you mean" not in repr(project.metrics.history("accuracy", job="other"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"model": "kmn"}, "no model 'kmn'; did you mean 'knn'"), ({"model": "knn:2"}, "knn:2"),
+        ({"dataset": "iris"}, "no dataset 'iris'"), ({"execution": "nothing"}, "no execution 'nothing'"),
+    ],
+)  # fmt: skip
+def test_a_history_of_something_unknown_is_not_found(project: af.Project, asked: dict[str, str], said: str) -> None:
+    project.metrics.log("accuracy", 0.5, model=project.models.register("knn").log([1]))
+    with pytest.raises(af.NotFound, match=said):
+        project.metrics.history("accuracy", **asked)

@@ -114,6 +114,27 @@ def test_38_what_waits_for_a_version_is_dropped_by_a_stop(still: af.Project) -> 
     assert execution.jobs == []
 
 
+@pytest.mark.parametrize(
+    ("workflow", "job", "said"),
+    [
+        (adding, "add", "waited for a version of knn (DEPLOYED)"),
+        (fitting, "fit", "waited for a version of old (GENERATED or VALIDATED or DEPLOYED)"),
+    ],
+)
+def test_38_what_waited_for_a_version_is_known_when_its_execution_has_ended(
+    still: af.Project, workflow: af.Workflow, job: str, said: str
+) -> None:
+    execution = still.start(workflow)
+    run_until_idle(still)
+    execution.stop("it took too long")
+    still.models.register(knn).log(1.0, stage="DEPLOYED")  # too late for it
+    still.models.register(old).log(1.0)
+    later = still.start(workflow)
+    run_until_idle(still)
+    assert said in execution.why(job)
+    assert "waited for a version" not in later.why(job)
+
+
 def test_38_what_waits_for_a_version_is_dropped_by_a_rule(still: af.Project) -> None:
     @af.workflow
     def stoppable() -> None:

@@ -35,12 +35,12 @@ def _fields(thing: Any, hidden: str) -> Record:
 def dataset_table(rows: list[Record]) -> Table:
     """Lay datasets out for people."""
     columns = {**_VERSIONED, "FORMAT": "format", "ROWS": lambda row: _of_latest(row, "rows"), **_WHERE}
-    return Table(rows, columns, wide=("URI", "DESCRIPTION"))
+    return Table(rows, columns, wide=("WHERE", "DESCRIPTION"))
 
 
 def artifact_table(rows: list[Record]) -> Table:
     """Lay artifacts out for people."""
-    return Table(rows, {**_VERSIONED, "TYPE": "type", **_WHERE}, wide=("URI", "DESCRIPTION"))
+    return Table(rows, {**_VERSIONED, "TYPE": "type", **_WHERE}, wide=("WHERE", "DESCRIPTION"))
 
 
 def _of_latest(row: Any, field: str) -> Any:
@@ -59,5 +59,5 @@ _VERSIONED: dict[str, Any] = {
     "RECORDED": lambda row: _of_latest(row, "created"),
 }
 _WHERE: dict[str, Any] = {
-    "URI": "uri", "DESCRIPTION": lambda row: str(row["description"]).strip().partition("\n")[0],
+    "WHERE": lambda row: row["path"] or row["uri"], "DESCRIPTION": lambda row: str(row["description"]).strip().partition("\n")[0],
 }  # fmt: skip

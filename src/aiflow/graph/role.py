@@ -128,6 +128,24 @@ class RoleSpec:
         return f"{self.role}({self.name}{base})" if self.subject is not None else str(self.role)
 
 
+def needed(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Say of a role as text of which model a version must be there, and in which stages; None if none need be.
+
+    Examples
+    --------
+    >>> needed("predict(knn)"), needed("train(knn, base=old)")
+    (('knn', ('DEPLOYED',)), ('old', ('GENERATED', 'VALIDATED', 'DEPLOYED')))
+    >>> needed("train(knn)") is None
+    True
+    """
+    word, _, rest = text.partition("(")
+    name, (_, has_base, base) = rest[:-1], rest[:-1].rpartition(", base=")
+    if Role(word) is Role.TRAIN and has_base:
+        return base, tuple(str(stage) for some in BASE_STAGES[::-1] for stage in some)
+    stages = tuple(str(stage) for some in _STAGES.get(Role(word), ()) for stage in some)
+    return (name, stages) if stages else None
+
+
 class _Slot:
     """Stands in a call for what aiflow puts there, or for nothing."""
 

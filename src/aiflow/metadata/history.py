@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
+from aiflow.graph.card import Card, HasCard, Note
 from aiflow.graph.metric import Metric
 from aiflow.metadata.plots import MetricPlot, Tell, plot_of
 from aiflow.table import Table
@@ -31,7 +32,7 @@ def _value(row: Row) -> float:
     return row[0] if row[1] is None else float(row[1])
 
 
-class MetricHistory(Sequence[Metric]):
+class MetricHistory(Sequence[Metric], HasCard):
     """Values of a metric in the order in which they were logged; a slice of it is one, too.
 
     Parameters
@@ -42,6 +43,8 @@ class MetricHistory(Sequence[Metric]):
         Rows of the store.
     tell
         Says how executions are told from each other, for plots.
+    hint
+        If there are no values: which names are close, or known, as the end of a sentence.
 
     Examples
     --------
@@ -53,10 +56,10 @@ class MetricHistory(Sequence[Metric]):
     ([1.0, 0.5, 0.25, 0.125], [1, 2, 3], 0.125, 0)
     """
 
-    __slots__ = ("name", "rows", "tell")
+    __slots__ = ("hint", "name", "rows", "tell")
 
-    def __init__(self, name: str, rows: Sequence[Row], tell: Tell | None = None) -> None:
-        self.name, self.rows, self.tell = name, rows, tell
+    def __init__(self, name: str, rows: Sequence[Row], tell: Tell | None = None, hint: str = "") -> None:
+        self.name, self.rows, self.tell, self.hint = name, rows, tell, hint
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,7 +80,7 @@ class MetricHistory(Sequence[Metric]):
 
     def __repr__(self) -> str:
         count = f"{len(self)} value{'s' if len(self) != 1 else ''}"
-        return f"<history of {self.name}: {count}{f', the last {self.last.value:g}' if self.last else ''}>"
+        return f"<history of {self.name}: {count}{f', the last {self.last.value:g}' if self.last else self.hint}>"
 
     @property
     def values(self) -> list[float]:
@@ -126,13 +129,18 @@ class MetricHistory(Sequence[Metric]):
         return Table(columns, rows).to_pandas().set_index("time")
 
     def __str__(self) -> str:
-        return str(self.plot())
+        return str(self.plot()) if self.rows or not self.hint else f"{self.name}: no values{self.hint}"
+
+    def _card(self) -> Card:
+        return Card(kind="history of", name=self.name, parts=[Note(f"no values{self.hint}")])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self.plot()._repr_mimebundle_()
+        if self.rows or not self.hint:
+            return self.plot()._repr_mimebundle_()
+        return {"text/html": super()._repr_html_(), "text/plain": str(self)}
 
     def _repr_html_(self) -> str:
-        return self.plot().to_svg()
+        return self._repr_mimebundle_()["text/html"]
 
     def _extreme(self, choose: Callable[..., Row]) -> Metric | None:
         numbers: Iterable[Row] = [row for row in self.rows if row[1] != "NaN"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import as_datetime
-from aiflow.errors import NotFound, ParameterError
+from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.graph.card import Listing
 from aiflow.graph.change import Change
 from aiflow.graph.metric import Metric, Subject, measure, measures, subject_of
@@ -112,9 +112,32 @@ class Metrics(HasList):
             Only what was logged of these: a name, ``"knn:2"``, an `af.Model`, a version. Without a number: of whatever version.
         execution, job
             Only what was logged by these: an `Execution` or its id, the name of a job.
+
+        Returns
+        -------
+        MetricHistory
+            Without any values, if no such metric was logged; it says then which names are close.
+
+        Raises
+        ------
+        NotFound
+            If there is no such model, dataset, version or execution; close names are listed.
         """
         clause, values = _clause(name, model, dataset, execution, job)
-        return MetricHistory(name, self._rows(f"{clause} ORDER BY id", values), self._tell)
+        rows = self._rows(f"{clause} ORDER BY id", values)
+        return MetricHistory(name, rows, self._tell, "" if rows else self._hint(name, model, dataset, execution))
+
+    def _hint(self, name: str, model: Any, dataset: Any, execution: Any) -> str:
+        """Say which names are close to one of which nothing was found; raise `NotFound` if what it is asked of is not there."""
+        subject, project = subject_of(model, dataset), self._project
+        for kind, of, number in (("model", *subject[:2]), ("dataset", *subject[2:])):
+            found = None if of is None else getattr(project, f"{kind}s").get(of)
+            if found is not None and number is not None:
+                found.version(number)
+        if execution is not None:
+            project.executions.get(_id_of(execution))
+        names = self.names()
+        return "" if name in names else suggest(name, names)
 
     def latest(
         self, name: str, *, model: Any = None, dataset: Any = None, execution: Any = None, job: str | None = None
