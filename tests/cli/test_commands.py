@@ -125,6 +125,15 @@ def test_a_job_that_has_not_begun_is_a_row_of_the_table(aiflow: Aiflow, sums: st
     assert shown[-1].split() == ["told", "INIT", "waits", "for", "event('go')"]
 
 
+def test_executions_are_listed_with_their_contexts_if_they_have_any(aiflow: Aiflow, sums: str) -> None:
+    aiflow("run", f"{sums}.py")
+    assert "CONTEXT" not in aiflow("list", "executions").out
+    aiflow("run", f"{sums}.py", "--context", "berlin")
+    header, newest, *_ = aiflow("list", "executions").out.splitlines()
+    assert header.split()[-1] == "CONTEXT"
+    assert newest.split()[-1] == "berlin"
+
+
 def test_an_interrupted_execution_is_shown_with_the_command_that_goes_on_with_it(aiflow: Aiflow) -> None:
     from aiflow.display import execution_text
 

@@ -198,6 +198,8 @@ def execution_table(rows: list[dict[str, Any]]) -> Table:
         "ID": "id", "WORKFLOW": "workflow", "STATUS": "status", "STARTED": "started",
         "TIME": lambda row: duration(row["seconds"]), "PARAMETERS": _params, "NOTE": lambda row: row["reason"],
     }  # fmt: skip
+    if any(row["context"] is not None for row in rows):
+        columns["CONTEXT"] = "context"
     return Table(rows, columns, wide=("PARAMETERS", "NOTE"))
 
 
