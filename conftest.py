@@ -33,8 +33,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does that for w
 hypothesis.settings.register_profile("everyday", examples(40))
 hypothesis.settings.load_profile("everyday")
 
-# Doctest imports every module of src; this one runs in the Flink driver process only.
+# Doctest imports every module of src; these need what is optional.
 collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py", "tests/flink"]
+collect_ignore += [] if find_spec("opentelemetry") else ["src/aiflow/spans.py"]
 
 
 def _enter_a_folder(namespace: dict[str, object]) -> None:
