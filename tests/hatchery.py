@@ -196,7 +196,12 @@ def _import_everything() -> None:
     from aiflow.provenance import provenance
 
     for module in pkgutil.walk_packages(aiflow.__path__, "aiflow."):
-        if module.name not in ("aiflow.__main__", "aiflow.pytest_plugin", "aiflow.runners.flink_driver", "aiflow.spans"):
+        if module.name not in (
+            "aiflow.__main__",
+            "aiflow.pytest_plugin",
+            "aiflow.runners.flink_driver",
+            "aiflow.spans",
+        ):
             importlib.import_module(module.name)
     for name in _LATE:
         importlib.import_module(name)

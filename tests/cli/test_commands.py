@@ -373,3 +373,9 @@ def test_the_check_of_a_store_tells_what_takes_how_much_room(aiflow: Aiflow, sum
     database = sum(row["bytes"] for part, row in sizes.items() if part.startswith("database"))
     assert database > 100_000
     assert "WHAT TAKES ROOM" in aiflow("db", "check").out
+
+
+def test_the_help_of_each_command_has_examples() -> None:
+    from tests.test_docs import commands
+
+    assert [name for name, command in commands() if f"$ {name}" not in (command.help or "")] == []

@@ -356,6 +356,21 @@ def test_what_is_published_elsewhere_starts_a_job_and_until_then_run_says_what_i
     assert json.loads(out)["results"] == {"hello": {"n": 1}}
 
 
+def test_logs_are_followed_until_the_execution_is_over(aiflow: CommandLine) -> None:
+    running = aiflow.begin("run", "waiting.py")
+    until(aiflow.is_there("wait.txt"))
+    (execution,) = aiflow.data("list", "executions")
+    following = aiflow.begin("execution", "logs", execution["id"], "-f")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "--- wait number 1 attempt 1\n"
+    assert following.stdout.readline() == "waiting now\n"
+    (aiflow.folder / "go").touch()
+    ends(running, 0)
+    assert ends(following, 0)[0] == ""
+    assert aiflow("execution", "logs", execution["id"], "wait", "-f").stdout == "waiting now\n"
+    assert "did you mean 'wait'?" in aiflow("execution", "logs", execution["id"], "wiat", "-f", code=2).stderr
+
+
 def test_tail_follows_events_line_by_line_and_ends_with_its_reader(aiflow: CommandLine) -> None:
     aiflow("event", "publish", "sensor.a", "-5", "--sender", "me")
     aiflow("event", "publish", "other", "text")

@@ -5,7 +5,6 @@ Knows nothing of executions.
 
 from __future__ import annotations
 
-import select
 import threading
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from aiflow.cli.everywhere import Asked, Group, needs_home, open_home
 from aiflow.cli.formats import Fields, Lines, json_line, write
 from aiflow.cli.records import event_record
 from aiflow.cli.run import read_value
-from aiflow.cli.streams import data_stream
+from aiflow.cli.streams import is_pipe_closed
 
 if TYPE_CHECKING:
     from aiflow import Project
@@ -109,7 +108,7 @@ def _follow(project: Project, namespace: str | None, keys: tuple[str, ...], posi
     from aiflow.store import log
 
     wanted, left, pause = log.EventFilter(keys or None, None, namespace), limit, threading.Event()
-    while not _is_pipe_closed():
+    while not is_pipe_closed():
         head = project._store.head()
         while position < head:
             found = log.select(project._store.reader(), wanted, position, head, limit=min(1000, left or 1000))
@@ -121,19 +120,6 @@ def _follow(project: Project, namespace: str | None, keys: tuple[str, ...], posi
                     return
             position = found[-1].offset if len(found) == 1000 else head
         pause.wait(_PAUSE)
-
-
-def _is_pipe_closed() -> bool:
-    """Tell whether nobody can read standard output any more, so that a follower ends with its reader."""
-    stream = data_stream()
-    if stream is None or not hasattr(select, "poll"):
-        return False
-    try:
-        poll = select.poll()
-        poll.register(stream.fileno(), 0)  # errors and hang-ups are always told
-    except (OSError, ValueError):  # a stream without a descriptor
-        return False
-    return any(happened & (select.POLLERR | select.POLLNVAL) for _, happened in poll.poll(0))
 
 
 @event.command(examples="event count\nevent count --key 'sensor.*' -o json")

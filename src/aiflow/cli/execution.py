@@ -15,8 +15,9 @@ from aiflow.cli.completion import executions, jobs, workflows
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.failures import Refused, say
 from aiflow.cli.following import follow, report
-from aiflow.cli.formats import Fields, Lines, write
+from aiflow.cli.formats import Fields, Lines, json_line, write
 from aiflow.cli.loading import load_file
+from aiflow.cli.logtail import follow_logs
 from aiflow.cli.metric import compared_table
 from aiflow.cli.records import (
     brief,
@@ -28,7 +29,7 @@ from aiflow.cli.records import (
     not_begun_records,
 )
 from aiflow.cli.results import masked, results_of
-from aiflow.cli.streams import stdout_is_for_data
+from aiflow.cli.streams import flush, is_pipe_closed, stdout_is_for_data
 from aiflow.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -189,16 +190,22 @@ def compare(asked: Asked, ids: tuple[str, ...], workflow: str | None, limit: int
         write(asked.output, found.rows, compared_table(found))
 
 
-@execution.command(examples="execution logs k3vq\nexecution logs k3vq train")
+@execution.command(examples="execution logs k3vq\nexecution logs k3vq train --follow")
 @click.argument("id_", metavar="ID", shell_complete=executions)
 @click.argument("name", metavar="[JOB]", required=False, shell_complete=jobs)
 @click.option("--job", metavar="NAME", shell_complete=jobs, help="Of this job only; the same as JOB.")
+@click.option(
+    "-f", "--follow", "follow_", is_flag=True, help="Go on with what is written, until the execution is over."
+)
 @click.pass_obj
-def logs(asked: Asked, id_: str, name: str | None, job: str | None) -> None:
+def logs(asked: Asked, id_: str, name: str | None, job: str | None, follow_: bool) -> None:
     """Show what the jobs of an execution printed and logged, also while they run."""
     job = job or name
     with needs_home(asked) as project:
         found = project.executions.get(id_)
+        if follow_:
+            _follow(project, found, job, asked.output)
+            return
         text = masked(found.logs(job), found.params)
         if not text:
             say("nothing was printed or logged")
@@ -207,6 +214,23 @@ def logs(asked: Asked, id_: str, name: str | None, job: str | None) -> None:
             _log_records(project, found, job) if asked.output in ("json", "yaml") else None,
             Lines(text.rstrip("\n")),
         )
+
+
+def _follow(project: Project, found: Execution, job: str | None, form: str) -> None:
+    """Write what the jobs write, each under a heading where another one begins; or as JSON, an object a line."""
+    if job is not None:
+        found.logs(job)  # raises if there is no such job
+    last: tuple[str, int, int] | None = None
+    for piece in follow_logs(project, found, job, is_pipe_closed):
+        piece = piece._replace(text=masked(piece.text, found.params))
+        if form == "json":
+            json_line(piece._asdict())
+            continue
+        if piece[:3] != last and (last is not None or job is None):
+            write("table", None, Lines(f"--- {piece.job} number {piece.number} attempt {piece.attempt}"))
+        last = piece[:3]
+        write("table", None, Lines(piece.text))
+        flush()
 
 
 def _log_records(project: Project, found: Execution, job: str | None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import rich_click as click
 from aiflow.cli.completion import models
 from aiflow.cli.everywhere import Asked, Group, needs_home
 from aiflow.cli.formats import Fields, Lines, Table, write
+from aiflow.cli.prune import size
 from aiflow.errors import ParameterError
 from aiflow.graph.naming import parted
 
@@ -101,6 +102,8 @@ def show(asked: Asked, name: str, stage: str | None) -> None:
         if number is not None:
             record = version_record(found.version(number))
             shown = {k: v for k, v in record.items() if k not in ("metrics", "id") and v not in (None, "", {})}
+            if record["size"] is not None and asked.output == "table":
+                shown["size"] = size(record["size"])
             metrics = {f"  {k}": _short(v) for k, v in record["metrics"].items()}
             write(asked.output, record, Fields({**shown, **({"metrics": ""} if metrics else {}), **metrics}))
             return

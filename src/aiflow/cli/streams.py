@@ -6,12 +6,13 @@ Knows nothing of what is written.
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-__all__ = ["data_stream", "stdout_is_for_data"]
+__all__ = ["data_stream", "flush", "is_pipe_closed", "stdout_is_for_data"]
 
 _kept: list[TextIO | None] = []
 
@@ -19,6 +20,26 @@ _kept: list[TextIO | None] = []
 def data_stream() -> TextIO | None:
     """Give the stream for data: standard output, wherever `sys.stdout` leads just now; None if there is none."""
     return _kept[-1] if _kept else sys.stdout
+
+
+def flush() -> None:
+    """Have what was written reach its reader."""
+    stream = data_stream()
+    if stream is not None:
+        stream.flush()
+
+
+def is_pipe_closed() -> bool:
+    """Tell whether nobody can read standard output any more, so that a follower ends with its reader."""
+    stream = data_stream()
+    if stream is None or not hasattr(select, "poll"):
+        return False
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)  # errors and hang-ups are always told
+    except (OSError, ValueError):  # a stream without a descriptor
+        return False
+    return any(happened & (select.POLLERR | select.POLLNVAL) for _, happened in poll.poll(0))
 
 
 @contextmanager

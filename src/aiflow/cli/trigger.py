@@ -69,14 +69,17 @@ def _view(project: Any, kind: str) -> Triggers:
 def _add_commands(group: click.RichGroup, kind: str) -> None:
     """Give a group the commands that triggers and schedules have in common."""
 
-    @group.command("list", examples=f"{kind} list")
+    @group.command("list", help=f"List all {kind}s.", examples=f"{kind} list")
     @click.pass_obj
     def list_(asked: Asked) -> None:
         with needs_home(asked) as project:
             rows = trigger_records(_view(project, kind).list(limit=None))
             write(asked.output, rows, trigger_table(rows))
 
-    @group.command(examples=f"{kind} pause nightly")
+    @group.command(
+        help=f"Let a {kind} (by name or id) pass over what comes, until `{kind} resume`.",
+        examples=f"{kind} pause nightly",
+    )
     @click.argument("name", shell_complete=triggers)
     @click.pass_obj
     def pause(asked: Asked, name: str) -> None:
@@ -86,7 +89,7 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
                 asked.output, trigger_records([found])[0], Lines(f"{found.name} is paused: what comes is passed over")
             )
 
-    @group.command(examples=f"{kind} resume nightly")
+    @group.command(help=f"Let a paused {kind} start executions again.", examples=f"{kind} resume nightly")
     @click.argument("name", shell_complete=triggers)
     @click.pass_obj
     def resume(asked: Asked, name: str) -> None:
@@ -94,7 +97,7 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
             found = _view(project, kind).resume(name)
             write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is active"))
 
-    @group.command(examples=f"{kind} delete nightly")
+    @group.command(help=f"Forget a {kind}; what it has started goes on.", examples=f"{kind} delete nightly")
     @click.argument("name", shell_complete=triggers)
     @click.pass_obj
     def delete(asked: Asked, name: str) -> None:
@@ -105,11 +108,6 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
                 "; its code declares it, so the next serve begins it anew (pause it instead?)" if found.declared else ""
             )
             write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is deleted{again}"))
-
-    list_.help = f"List all {kind}s."
-    pause.help = f"Let a {kind} (by name or id) pass over what comes, until `{kind} resume`."
-    resume.help = f"Let a paused {kind} start executions again."
-    delete.help = f"Forget a {kind}; what it has started goes on."
 
 
 _add_commands(trigger, "trigger")
