@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from aiflow.errors import FlinkError, RunnerError, Stopped
@@ -310,6 +311,17 @@ class _Listener:
         """Which interface Java sees."""
 
         implements = ("org.apache.flink.core.execution.JobListener",)
+
+
+def _until_flink(trace: TracebackType | None) -> TracebackType | None:
+    """Leave the frames of PyFlink and of its bridge to Java out of a traceback: what follows is Java."""
+    here = trace
+    while here is not None:
+        after = here.tb_next
+        if after is not None and after.tb_frame.f_globals.get("__name__", "").partition(".")[0] in ("pyflink", "py4j"):
+            here.tb_next = None
+        here = here.tb_next
+    return trace
 
 
 def _leave_streams_alone(kind: Any) -> None:

@@ -203,7 +203,10 @@ class FlinkRest:
         try:
             return self._document(method, f"/jobs/{quote(job_id)}{path}", body)
         except _Refused as refused:
-            if refused.status != 404 and not (refused.status == 400 and "job" in refused.raw.lower()):
+            is_unknown = (
+                refused.status == 404 or "FlinkJobNotFoundException" in refused.raw
+            )  # with 500, from some paths
+            if not is_unknown and not (refused.status == 400 and "job" in refused.raw.lower()):
                 raise
             raise NotFound("Flink job", job_id) from refused
 

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiflow.errors import FlinkError, NotFound, OwnershipLost, RunnerError, StoreError
 from aiflow.graph.flink import FlinkJar, FlinkObserved
 from aiflow.graph.flink_options import FlinkOptions
+from aiflow.graph.mark import END, Passed, Reading, passed
 from aiflow.graph.params import Secret
 from aiflow.runners.base import Ended, Failure, failure_of
 from aiflow.runners.flink_cluster import Address
@@ -41,7 +42,7 @@ SAVING = 60.0
 TELLING = 5.0
 """Seconds in which a cluster that says that a job has failed will say why."""
 
-MEASURING = 1.0
+MEASURING = 0.5
 """Seconds between two looks at how far it is."""
 
 
@@ -183,12 +184,12 @@ class FlinkWatch:
         """Write a line into the job's log."""
         self.log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
-    def keep(self, change: Callable[[Note], Note], passed: list[Any] | None = None) -> None:
+    def keep(self, change: Callable[[Note], Note], news: Sequence[Passed] = ()) -> None:
         """Make durable what must be known after a crash; raises `_LeftAlone` if the attempt is not ours (any more)."""
         with self._noting:
             note = change(self.noted)
             try:
-                is_kept = not self.is_left and self.work.note(note.dump())
+                is_kept = not self.is_left and self.work.note(note.dump(), news)
             except (OwnershipLost, StoreError) as error:  # it is another process's, or the project is closed
                 raise _LeftAlone from error
             if not is_kept:
@@ -218,6 +219,7 @@ class FlinkWatch:
             self.say(f"starts from {', '.join(str(s) for s in savepoints if s)}")
         if isinstance(function, FlinkJar):
             return self._submit_jar(function)
+        self._show("building")
         self._submitted = Submitted(self, address, savepoints)
         problem = self._submitted.begin()
         if problem is not None:
@@ -348,7 +350,7 @@ class FlinkWatch:
                 pause = min(5.0, pause * 1.5)
 
     def _measure(self) -> None:
-        """Show how far the jobs are, and tell what they have passed; once a second, for the cluster counts no more often."""
+        """Show how far the jobs are, and tell what they have passed; now and then, for the cluster counts once a second."""
         now = time.monotonic()
         running = [job for job in self.noted.jobs if self._states.get(job) not in ENDED]
         if now < self._measured_at + MEASURING or not running:
@@ -361,9 +363,20 @@ class FlinkWatch:
             return
         records = [one.records for one in found if one.records is not None]
         watermarks = [one.watermark for one in found if one.watermark is not None]
-        self._show(
-            label(" and ".join(words), sum(records) if records else None, min(watermarks) if watermarks else None)
-        )
+        reading = Reading(min(watermarks) if len(watermarks) == len(found) else None, sum(records) if records else None)
+        self._show(label(" and ".join(words), reading.records, reading.watermark))
+        self._read(reading)
+
+    def _read(self, reading: Reading) -> None:
+        """Tell which marks were passed, each once over all crashes and restores: how far it had come is noted with that."""
+        marks = self.work.marks
+        if not marks:
+            return
+        before = Reading(self.noted.watermark, self.noted.records)
+        news, furthest = passed(marks, before, reading), before.furthest(reading)
+        is_first = any(old is None and new is not None for old, new in zip(before, furthest, strict=True))
+        if news or is_first:  # between two marks it need not be known how far it is
+            self.keep(lambda note: replace(note, watermark=furthest.watermark, records=furthest.records), news)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
@@ -412,6 +425,8 @@ class FlinkWatch:
                 return self._failed(job)
         if asked:
             return Ended("STOPPED")
+        if set(states) == {"FINISHED"} and self.is_owner:
+            self._read(Reading(watermark=END))  # its input has ended, maybe between two looks
         if "CANCELED" in states:
             return Ended("STOPPED", reason="somebody cancelled it on the cluster")
         return (self._submitted.ended if self._submitted is not None else None) or Ended("SUCCESS")
