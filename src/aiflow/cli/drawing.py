@@ -28,7 +28,10 @@ def draw(parts: Sequence[Table | Fields | Lines], stream: TextIO) -> None:
             console.print()
         if isinstance(part, Lines):
             if part.text:
-                console.print(Text(part.text), soft_wrap=True)
+                text = Text(part.text)
+                for pattern, style in part.marks.items():
+                    text.highlight_regex(pattern, style)
+                console.print(text, soft_wrap=True)
         elif isinstance(part, Fields):
             drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
             drawn.add_column(style="dim", no_wrap=True)

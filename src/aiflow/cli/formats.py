@@ -60,9 +60,10 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Text that stands as it is."""
+    """Text that stands as it is; in a terminal, what a pattern of `marks` finds gets its style."""
 
     text: str = field(default="")
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(form: str, data: Any, *parts: Table | Fields | Lines) -> None:

@@ -70,7 +70,17 @@ def show(asked: Asked, file: str, pairs: tuple[str, ...], picture: str | None) -
             "description": workflow.description,
             "edges": [edge._asdict() for edge in graph.edges],
         }
-        write(asked.output, data, Lines("\n".join(filter(None, (title, about, "", draw_tree(graph))))))
+        write(asked.output, data, Lines("\n".join(filter(None, (title, about, draw_tree(graph)))), _MARKS))
+
+
+_MARKS = {
+    r"\A[\w.]+": "bold",
+    r"[│├└─]": "dim",
+    r"(?m)(?<=\w)  \([\w(), =-]+\)(?=  |$)": "dim",
+    r"(?m)(?<=\S)  ← .*?(?=  |$)": "dim",
+    r"(?<=\S)  (?:start|stop|restart) on .*": "cyan",
+}
+"""How a tree is painted: what is not the name of a job stands back."""
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
