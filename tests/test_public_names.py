@@ -67,6 +67,7 @@ NAMES = [
     "every",
     "file",
     "fixed",
+    "flink",
     "flink_jar",
     "flink_job",
     "flink_sql",

@@ -61,6 +61,7 @@ from aiflow.graph.timing import at, cron, every
 from aiflow.graph.workflow import Workflow, workflow
 
 if TYPE_CHECKING:
+    from aiflow import flink
     from aiflow._project import Project, project, publish, subscribe
     from aiflow.execution import Execution, JobExecution
     from aiflow.metadata.history import MetricHistory
@@ -137,6 +138,7 @@ __all__ = [
     "every",
     "file",
     "fixed",
+    "flink",
     "flink_jar",
     "flink_job",
     "flink_sql",
@@ -161,6 +163,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "flink":
+        return import_module("aiflow.flink")
     if name in _LATER:
         found = getattr(import_module(_LATER[name]), name)
         globals()[name] = found

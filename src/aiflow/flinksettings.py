@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiflow.errors import ParameterError, suggest
 from aiflow.keep import read_size
@@ -36,6 +37,8 @@ class FlinkSettings:
         Seconds that it goes on after the last project that used it has gone without closing.
     config
         Keys of Flink's own configuration, which beat all that aiflow sets.
+    endpoint
+        Where the project listens for what jobs on other clusters publish: a host, or ``host:port``.
     """
 
     slots: int = 8
@@ -45,6 +48,7 @@ class FlinkSettings:
     start_timeout: float = 120.0
     linger: float = 60.0
     config: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: str = "127.0.0.1"
 
 
 def read_flink_settings(table: Any, environ: Mapping[str, str], where: str = "[tool.aiflow.flink]") -> FlinkSettings:
@@ -89,6 +93,25 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
+def _address(value: Any, what: str) -> str:
+    try:
+        split = urlsplit(f"//{value}")
+        is_one = (
+            isinstance(value, str)
+            and bool(split.hostname)
+            and split.port != 0
+            and split.netloc == value
+            and "@" not in value
+        )
+    except ValueError:  # the port is none
+        is_one = False
+    if not is_one:
+        raise ParameterError(
+            f"{what} must be a host such as '0.0.0.0', or one with a port such as '10.0.0.5:7000', not {value!r}"
+        )
+    return str(value)
+
+
 def _seconds(value: Any, what: str) -> float:
     try:
         seconds = -1.0 if isinstance(value, bool) else float(value)
@@ -128,4 +151,5 @@ def _flat(table: Mapping[str, Any], what: str, prefix: str = "") -> list[tuple[s
 _READERS = {
     "slots": _count, "memory": read_size, "java": _text, "python": _text,
     "start_timeout": _seconds, "linger": _seconds, "config": _config,
+    "endpoint": _address,
 }  # fmt: skip

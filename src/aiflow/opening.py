@@ -21,7 +21,7 @@ from aiflow.clock import Clock
 from aiflow.driving import Driver
 from aiflow.engine import Engine
 from aiflow.errors import Conflict, NotFound, ParameterError, StoreError
-from aiflow.graph.event import INTERNAL, EventType
+from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ENDED
 from aiflow.graph.plan import Plan
 from aiflow.live import Live
@@ -30,6 +30,7 @@ from aiflow.runners.base import Runner
 from aiflow.runners.context import current_or_none
 from aiflow.settings import Settings
 from aiflow.store import connection as door
+from aiflow.store.appending import STATUS, check_runs
 from aiflow.store.store import Store
 from aiflow.turns import Turns
 from aiflow.values.codec import Stored
@@ -37,6 +38,7 @@ from aiflow.values.serializers import Serializer, checked
 
 if TYPE_CHECKING:
     from aiflow._project import Project
+    from aiflow.endpoint import Endpoint
 
 __all__ = ["Home", "add_plugins", "guard", "named_plugins", "open_home", "serializers_of_plugins"]
 
@@ -137,6 +139,8 @@ class Home:
         self.drivers = 0
         self.pending: set[threading.Event] = set()
         self._engine: Engine | None = None
+        self._endpoint: Endpoint | None = None
+        self._endpoint_guard = threading.Lock()
 
     @property
     def serializers(self) -> tuple[Serializer, ...]:
@@ -290,6 +294,20 @@ class Home:
                 jobs = ", ".join(v.name for v in plan.vertices if v.runner == name)
                 raise ParameterError(f"job {jobs}: {error}") from None
 
+    def endpoint(self) -> tuple[str, str]:
+        """Give the address where jobs on other machines publish, and the token that they need; it is opened when first asked for."""
+        with self._endpoint_guard:
+            if self._endpoint is None:
+                from aiflow.endpoint import Endpoint
+
+                self._endpoint = Endpoint(self.home / "flink", self._publish_for, self.settings.flink.endpoint)
+            return self._endpoint.url, self._endpoint.token
+
+    def _publish_for(self, run: tuple[str, str, int], drafts: list[Draft]) -> list[Event]:
+        """Publish on behalf of a job that runs elsewhere."""
+        check_runs(self.store.row(STATUS, run), run)
+        return self.engine.publish(None, drafts)
+
     def ring(self) -> None:
         """Wake those who wait and run inline jobs."""
         for bell in list(self.bells):
@@ -317,6 +335,8 @@ class Home:
             _homes.pop(self.home, None)
             engine, self._engine = self._engine, None
         self.await_records()
+        if self._endpoint is not None:
+            self._endpoint.close()
         if engine is not None:  # outside of the guard: a turn that is under way may want it
             engine.close()
             output.release()
@@ -328,6 +348,9 @@ class Home:
         """Go on after a fork, in the child: what runs is the parent's; an engine and connections of its own come when needed."""
         self.store.begin_anew()
         engine, self._engine = self._engine, None
+        endpoint, self._endpoint, self._endpoint_guard = self._endpoint, None, threading.Lock()
+        if endpoint is not None:
+            endpoint.forget()
         if engine is not None:
             self.clock.detach(engine)
             engine.pokes.forget()

@@ -153,6 +153,8 @@ def flow(path: str = "rows.csv", token: str | af.Secret = TOKEN) -> None:
     changed: af.Condition = knn.deployed.now() | knn.validated | iris.changed.own() | report.changed
     measured: af.Condition = (knn.metric("accuracy") < 0.9) & (af.metric("loss", namespace="*") != 1).now()
     load("model").start_on(changed).stop_on(measured | (iris.metric("missing") > 10))
+    published: af.Event = af.flink.publish("speeding", {"car": 3}, dedupe_key="car 3")
+    af.flink.Publisher(published, "alerts").publish(None, published.key)
     far = load.options(runner="flink")("far")
     come: af.Condition = (far.watermark >= "2026-01-31T12:00Z") | far.watermark.every(
         3600, since=datetime.now().astimezone()

@@ -217,6 +217,9 @@ class RunnerHost(Protocol):
     def serializers(self) -> tuple[Any, ...]:
         """The serializers of plugins, for a process that has its own codec."""
 
+    def endpoint(self) -> tuple[str, str]:
+        """Give the address where jobs on other machines publish, and the token that they need."""
+
     def encode(self, value: Any, what: str) -> Any:
         """Serialise a value into a `Stored`; raises `RunnerError` naming `what` and the type."""
 
