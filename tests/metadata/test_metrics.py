@@ -342,8 +342,8 @@ def test_a_history_of_what_was_never_logged_is_empty_and_says_which_names_are_cl
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"model": "kmn"}, "no model 'kmn'; did you mean 'knn'"), ({"model": "knn:2"}, "knn:2"),
-        ({"dataset": "iris"}, "no dataset 'iris'"), ({"execution": "nothing"}, "no execution 'nothing'"),
+        ({"model": "kmn"}, "no model 'kmn'; did you mean 'knn'"), ({"model": "kmn:1"}, "no model 'kmn'"),
+        ({"dataset": "iris"}, "no dataset 'iris'"),
     ],
 )  # fmt: skip
 def test_a_history_of_something_unknown_is_not_found(project: af.Project, asked: dict[str, str], said: str) -> None:

@@ -78,6 +78,7 @@ def asked(tmp_path: Path, clock: ManualClock) -> Iterator[af.Project]:
 
     with project_for_tests(tmp_path, clock) as project:
         project.models.register("knn").log([1])
+        project.datasets.register("iris")
         project.metrics.log_many([("loss", 0.5, n) for n in range(20)], model="knn:1")
         project.run(workflow)
         with Server(project, [started]):

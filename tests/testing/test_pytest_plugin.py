@@ -37,7 +37,7 @@ def _imported() -> None:
 
 
 def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
-    pytester.makepyfile(flow=FLOW, test_flow="    from flow import *\n" + tests)
+    pytester.makepyfile(FLOW + tests)
     return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:hypothesispytest", *options)
 
 
@@ -120,9 +120,7 @@ def test_the_home_is_kept_without_a_cache_of_pytest_and_of_a_test_that_cannot_be
 
 
 def test_what_is_told_of_a_test_crosses_processes(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
-    pytester.makepyfile(
-        flow=FLOW, test_flow="    from flow import *\n" + FAILING.replace("(fetching", "(fetching, word='\\ud83d'")
-    )
+    pytester.makepyfile(FLOW + FAILING.replace("(fetching", "(fetching, word='\\ud83d'"))
     config, hook = request.config, request.config.hook
     ran = pytester.inline_run("-p", "no:randomly", "-p", "no:hypothesispytest", "--aiflow-keep")
     (failed,) = [report for report in ran.getreports("pytest_runtest_logreport") if report.failed]

@@ -121,21 +121,19 @@ class Metrics(HasList):
         Raises
         ------
         NotFound
-            If there is no such model, dataset, version or execution; close names are listed.
+            If there is no such model or dataset; close names are listed.
         """
         clause, values = _clause(name, model, dataset, execution, job)
         rows = self._rows(f"{clause} ORDER BY id", values)
-        return MetricHistory(name, rows, self._tell, "" if rows else self._hint(name, model, dataset, execution))
+        return MetricHistory(name, rows, self._tell, "" if rows else self._hint(name, model, dataset))
 
-    def _hint(self, name: str, model: Any, dataset: Any, execution: Any) -> str:
+    def _hint(self, name: str, model: Any, dataset: Any) -> str:
         """Say which names are close to one of which nothing was found; raise `NotFound` if what it is asked of is not there."""
-        subject, project = subject_of(model, dataset), self._project
-        for kind, of, number in (("model", *subject[:2]), ("dataset", *subject[2:])):
-            found = None if of is None else getattr(project, f"{kind}s").get(of)
-            if found is not None and number is not None:
-                found.version(number)
-        if execution is not None:
-            project.executions.get(_id_of(execution))
+        subject = subject_of(model, dataset)
+        if subject.model is not None:
+            self._project.models.get(subject.model)
+        if subject.dataset is not None:
+            self._project.datasets.get(subject.dataset)
         names = self.names()
         return "" if name in names else suggest(name, names)
 
