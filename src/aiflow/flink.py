@@ -13,6 +13,8 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from datetime import timedelta
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +24,7 @@ from uuid import uuid4
 from aiflow.clock import SystemClock
 from aiflow.errors import Conflict, FlinkError, ParameterError
 from aiflow.graph.event import Draft, Event, check_draft
+from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
 
 __all__ = ["Publisher", "publish"]
@@ -30,6 +33,8 @@ PATIENCE = 60.0
 """Seconds for which it is tried to reach the project's endpoint."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
+_NO_TIME = -(2**63)
+"""What Flink gives as the time of a record without one."""
 
 
 class Identity(NamedTuple):
@@ -113,16 +118,20 @@ def publish(
 class Publisher:
     """Publishes from a function with keyed state, each event once, also when Flink goes on from a checkpoint.
 
-    It counts what it has published for each key of the stream, in a state of its own, which Flink keeps with all other. The
-    count is part of the event's `dedupe_key`. So an event that is published again, after a restore, is the one of the first
-    time. That takes a function that publishes the same events for the same records of a key.
+    When Flink does that, it gives records to the function again, those of a key perhaps in another order, and its state is as it was.
+    So a publisher counts, in a state of its own, how often it has published an event just like this one for the same key and time of the
+    stream; that is the event's `dedupe_key`. What is published again is then the event of the first time. That takes a
+    function whose events follow from the records, not from their order.
 
     Parameters
     ----------
     runtime_context
         What `open` gets.
     name
-        Unique in the job: two functions that publish for the same keys under one name would take the other's events for their own.
+        Unique in the job: two functions that publish the same for the same keys under one name would take the other's events for
+        their own.
+    forget_after
+        Seconds after which counts are forgotten of events whose record has a time. (Those of others are kept for good.)
 
     Examples
     --------
@@ -136,14 +145,21 @@ class Publisher:
     ...             self.publisher.publish(context, "speeding", row)
     """
 
-    def __init__(self, runtime_context: Any, name: str) -> None:
+    def __init__(self, runtime_context: Any, name: str, *, forget_after: float | timedelta = 7 * 86_400) -> None:
         if not isinstance(name, str) or not name:
             raise ParameterError(f"a Publisher has a name that is unique in the job, not {name!r}")
+        from pyflink.common.time import Time
         from pyflink.common.typeinfo import Types
-        from pyflink.datastream.state import ValueStateDescriptor
+        from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
 
+        duration = seconds(forget_after, "forget_after")
+        timed, others = (
+            MapStateDescriptor(f"aiflow-publisher-{kind}-{name}", Types.STRING(), Types.LONG())
+            for kind in ("timed", "others")
+        )
+        timed.enable_time_to_live(StateTtlConfig.new_builder(Time.milliseconds(max(1, round(duration * 1000)))).build())
         self._name, self._task = name, runtime_context.get_task_name()
-        self._count = runtime_context.get_state(ValueStateDescriptor(f"aiflow-publisher-{name}", Types.LONG()))
+        self._timed, self._others = runtime_context.get_map_state(timed), runtime_context.get_map_state(others)
 
     def publish(self, context: Any, key: str, value: Any = None, **options: Any) -> Event:
         """Publish an event; see `publish`.
@@ -151,7 +167,7 @@ class Publisher:
         Parameters
         ----------
         context
-            What `process_element` or `on_timer` gets: it says for which key of the stream this is.
+            What `process_element` or `on_timer` gets: it says for which key of the stream this is, and of what time.
         key, value
             As in `af.flink.publish`.
         **options
@@ -159,17 +175,22 @@ class Publisher:
         """
         if "dedupe_key" in options:
             raise ParameterError("a Publisher gives its events their dedupe_key; with your own, use af.flink.publish")
-        who, count = _identity(), int(self._count.value() or 0) + 1
-        own = [
+        time = context.timestamp()
+        is_timed = time is not None and time > _NO_TIME
+        said = json_text([key, value, {name: options[name] for name in sorted(options)}], f"the value of event {key!r}")
+        like = f"{time if is_timed else ''} {sha256(said.encode()).hexdigest()[:32]}"
+        counts = self._timed if is_timed else self._others
+        count, who = int(counts.get(like) or 0) + 1, _identity()
+        own = (
             who.execution_id,
             who.job,
             who.origin or who.number,
             self._task,
             self._name,
             repr(context.get_current_key()),
-        ]
-        event = publish(key, value, dedupe_key=json.dumps([*own, count]), **options)
-        self._count.update(count)
+        )
+        event = publish(key, value, dedupe_key=json.dumps([*own, like, count]), **options)
+        counts.put(like, count)
         return event
 
 
