@@ -74,3 +74,19 @@ def test_the_end_is_shown_also_if_the_project_is_closed_with_it(
 def test_where_no_notebook_is_an_execution_shows_itself_as_anything_else_does(execution: af.Execution) -> None:
     with pytest.raises(NotImplementedError):
         execution._ipython_display_()
+
+
+def test_a_display_that_breaks_does_no_harm(execution: af.Execution) -> None:
+    shown = []
+
+    def break_down(bundle: dict[str, str], is_update: bool) -> None:
+        shown.append(bundle)
+        if is_update:
+            raise OSError("the notebook is gone")
+
+    watch = Watch(execution, break_down)
+    watch.begin()
+    execution.stop()
+    watch.end()
+    assert len(shown) >= 2
+    assert execution.status == "STOPPED"

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from aiflow.display import execution_text
-from aiflow.errors import AIFlowError
 from aiflow.graph.html import card_html
 from aiflow.runners.context import current_or_none
 
@@ -82,23 +81,27 @@ class Watch:
         if self in _watches:
             _watches.remove(self)
         if self.is_shown:
-            self._draw()
+            self._try_to_draw()
 
     def _go(self) -> None:
         pause = self._patience or _PAUSE
         while not self._over.wait(pause):
             began = time.monotonic()
-            try:
-                status = self.execution.status
-                self._draw()
-            except Exception as error:  # a notebook must not suffer from a display; the project may have been closed
-                logger.debug("the display of execution %s ended: %s", self.execution.id, error)
-                break
-            if status.is_ended or status == "INTERRUPTED":
+            if not self._try_to_draw():
                 break
             pause = max(_PAUSE, _SHARE * (time.monotonic() - began))
         if self in _watches:
             _watches.remove(self)
+
+    def _try_to_draw(self) -> bool:
+        """Draw it; tell whether there is more to come."""
+        try:
+            status = self.execution.status
+            self._draw()
+        except Exception as error:  # what is shown runs on, whatever becomes of its display; the project may be closed
+            logger.debug("the display of execution %s ended: %s", self.execution.id, error)
+            return False
+        return not (status.is_ended or status == "INTERRUPTED")
 
     def _draw(self) -> None:
         with self._drawing:
@@ -144,10 +147,7 @@ def shown_while_waiting(execution: Execution) -> Iterator[None]:
 def finish(home: object) -> None:
     """Bring the displays of what runs in a home up to date for the last time: it is about to be closed."""
     for watch in [one for one in _watches if one.execution._project._shared is home]:
-        try:
-            watch.end()
-        except AIFlowError as error:  # its execution was pruned, say
-            logger.debug("the display of execution %s ended: %s", watch.execution.id, error)
+        watch.end()
 
 
 _last: list[Watch] = []
