@@ -716,6 +716,30 @@ def test_what_a_job_on_flink_passes_starts_jobs_once_each_also_when_the_process_
     assert crashed > 12
 
 
+@af.flink_job(stream=True)
+def flowing(env): ...
+
+
+@af.workflow
+def flows() -> None:
+    flowing().stop_on(af.event("enough"))
+    af.observe_flink("ab" * 16, "http://nowhere:8081", name="theirs").stop_on(af.event("enough"))
+    flowing.options(name="short")()
+
+
+def test_streams_on_flink_and_what_is_observed_there_go_on_until_they_are_stopped() -> None:
+    simulation = simulate(flows, [(60, "enough", None)], durations={"short": 5}, seed=3, crashes=1)
+    ended = {
+        e.key[4:]: (str(e.value["status"]), e.time - simulation.start)
+        for e in simulation.events
+        if e.key.startswith("job:")
+    }
+    assert {job: (status, after.total_seconds()) for job, (status, after) in ended.items()} == {
+        "flowing": ("STOPPED", 60), "theirs": ("STOPPED", 60), "short": ("SUCCESS", 5),
+    }  # fmt: skip
+    assert simulation.execution.status == "SUCCESS"
+
+
 def test_progress_that_nobody_can_make_is_refused() -> None:
     for wrong in ({}, {"records": -1}, {"records": True}, {"watermark": "2026-01-31"}):
         with pytest.raises(ParameterError, match="progress|time zone"):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import ParameterError, suggest
+from aiflow.graph.flink import FlinkObserved
 from aiflow.graph.job import seconds
 from aiflow.runners.base import Call, Ended, Runner
 from aiflow.runners.calling import perform
@@ -167,12 +168,13 @@ class SimulatedRunner:
         """Have the job called when its time has passed."""
         run = self.waiting[id(work)] = Run(self._simulator, self, work, done)
         duration = self._simulator.durations.of(work.key.job, work.key.number)
+        is_endless = not duration and (work.options.stream or isinstance(work.job.function, FlinkObserved))
         if self.keeps_running:
             if work.noted is None:
                 self._simulator.later(partial(work.note, work.noted_before or {}))
             else:
                 duration += work.began - self._simulator.clock.now()
-        if not (self.keeps_running and work.options.stream):  # else it runs until it is stopped
+        if not (self.keeps_running and is_endless):  # else it runs until it is stopped
             self._simulator.after(duration, run.call)
 
     def stop(self, work: Any) -> None:

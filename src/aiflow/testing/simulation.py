@@ -150,7 +150,7 @@ def simulate(
         What comes from outside: ``(seconds, key, value)``, where the seconds are since the start, or a pair between
         which the seed chooses; ``(key, value)`` for some time that the seed chooses; or `Draft`s, or ``(seconds, draft)``.
         In the place of a draft, ``progress(job, watermark=…)`` says how far a job on Flink has come. Nothing of Flink runs: such a
-        job takes its duration, or goes on until it is stopped (`stream=True`), and its value is None.
+        job takes its duration, and its value is None; a stream without one, or what is observed, goes on until it is stopped.
     seed
         Another seed, another order.
     until
