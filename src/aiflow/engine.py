@@ -167,7 +167,7 @@ class Engine:
             for entry in entries:
                 entry.result = entry.apply()
                 if self._fresh:
-                    self._drain()
+                    self.drain()
             self._admit()
             for live in self._touched.values():
                 live.has_moved = True
@@ -264,7 +264,7 @@ class Engine:
                 raise _Unhandled from error
         self._foreign = len(self.record.events)
         if self._fresh:
-            self._drain()
+            self.drain()
 
     def _take_foreign(self, row: tuple[Any, ...], event: Event | None) -> None:
         tries = self._bad.get(row[0], 0)
@@ -350,7 +350,7 @@ class Engine:
             if live is not own:
                 self.step(live, event)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Let the machine say all that it wants to say, and note what is ready to start."""
         fresh = self._fresh
         while fresh:
@@ -391,9 +391,8 @@ class Engine:
             live.tickets[index, draft.value["number"]] = ticket
             self.say(live, draft)
             if self._fresh:
-                self._drain()
-            job = state.jobs[index]
-            if (job.starts or (job.runs and len(job.runs) > 1)) and machine.can_start(state, index):
+                self.drain()
+            if live.plan.vertices[index].parallel > 1 and machine.can_start(state, index):
                 state.ready.append(index)
                 self._offer(live)
 
@@ -653,7 +652,7 @@ class Engine:
             events.append(event)
             self._route(event)
             if self._fresh:
-                self._drain()
+                self.drain()
         return events
 
     def say_now(self, draft: Draft, said: Iterable[tuple[str, Any, str]]) -> None:
@@ -666,7 +665,7 @@ class Engine:
             if hears(event.key):
                 self._route(event)
         if self._fresh:
-            self._drain()
+            self.drain()
 
     @property
     def next_offset(self) -> int:
@@ -802,7 +801,7 @@ class Engine:
             self.say(live, Draft(live.plan.key, value, _EXECUTION, namespace, None, own, own))
             for finding in found:
                 self.step(live, self.record.append(finding))
-            self._drain()
+            self.drain()
 
         self.submit(Entry(apply))
 
@@ -853,7 +852,7 @@ class Engine:
             if request is not None:
                 self.step(live, self.record.append(request))
             self._fresh.append(live)
-            self._drain()
+            self.drain()
             return True
 
         return bool(self.submit(Entry(apply)).result)

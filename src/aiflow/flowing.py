@@ -23,7 +23,7 @@ from aiflow.values.codec import Stored
 
 __all__ = ["UNDER_WAY", "Backlog", "Flows", "GivenStream", "StreamOutlet", "stream_of"]
 
-UNDER_WAY = 64
+UNDER_WAY = 128
 """How many items may be on their way into the log, at most."""
 _MOMENT = 0.001
 """Seconds within which a commit is worth waiting for."""
@@ -117,7 +117,7 @@ class Flows:
         """End the lines of runs that are over, and close those of jobs that take no more; after a commit."""
         for index, backlog in self.backlogs.items():
             backlog.move(wanted_from.get(index, 1), state.jobs[index].items, now)
-        for (up, number, taker), channel in list(self._channels.items()):
+        for (up, number, taker), channel in list(self._channels.items()) if self._channels else ():
             job = state.jobs[taker]
             if not channel.is_ended and number not in (state.jobs[up].runs or ()):
                 channel.end()

@@ -5,9 +5,12 @@ Knows nothing of how jobs run; it is asked by those that do, and works in the en
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import StoreError
+from aiflow.flowing import UNDER_WAY
 from aiflow.graph.backlog import first_wanted
 from aiflow.graph.event import Draft, EventType
 from aiflow.graph.execution import ExecutionStatus
@@ -20,17 +23,105 @@ from aiflow.values.codec import Stored
 if TYPE_CHECKING:
     from aiflow.engine import Engine
 
-__all__ = ["Items"]
+__all__ = ["Items", "Recording"]
 
 _ITEM = str(EventType.STREAM_ITEM)
-
-
+_Item = tuple[Any, Any, str | None, Any]
+"""An item of a stream: itself, as it is stored, the job's state that goes with it, and what `run_if` asks of it."""
 _MANY, _SELDOM = 32, 1.0
 """Used items are deleted so many at a time, or after so many seconds: one statement for each would cost as much as a job."""
 
 
-def _done() -> bool:
-    return True
+class Recording:
+    """The items of one attempt on their way into the log: those that come while others hold the turn go in together.
+
+    Parameters
+    ----------
+    items
+        Who takes them.
+    work
+        The attempt.
+    """
+
+    def __init__(self, items: Items, work: JobWork) -> None:
+        self._items, self._work, self._turns = items, work, items.engine.turns
+        self._most = min(UNDER_WAY, work.options.buffer)
+        self._line: deque[_Item] = deque()  # those that no turn has taken yet
+        self._is_awaited = False  # whether one is about to
+        self._entries: deque[Entry] = deque()  # of the turns that take them, oldest first
+        self._newest: Entry | None = None
+        self._under_way = 0
+        self._is_refused = False
+
+    def __len__(self) -> int:
+        """How many are not in the log yet."""
+        return len(self._line)
+
+    def add(self, item: Any, state: str | None, truth: Any, may_wait: bool) -> bool:
+        """Send an item on its way; False if one was refused. `may_wait`: some that come next may go with it.
+
+        After a restart, a job yields again what was refused.
+        """
+        # What changes of the metadata with an item may be impossible: those before it are not to suffer from that.
+        # Else wait to the last of many: who makes items quickly is woken once for all of them.
+        if self._entries:
+            self._settle(0 if type(item) is Outcome or self._under_way >= self._most else self._most)
+        if self._is_refused:
+            return False
+        stored = item
+        if type(item) is not Stored and type(item) is not Outcome:
+            stored = self._items.engine.store.codec.encode(item, f"an item of job {self._work.key.job!r}")
+        self._under_way += 1
+        self._line.append((item, stored, state, truth))
+        if not self._is_awaited:  # a turn looks into the line after it has said that it is awaited no more
+            self._is_awaited = True
+            self._newest = Entry(partial(self._take, self._newest))
+            self._entries.append(self._turns.leave(self._newest, may_wait))
+        elif not may_wait:
+            self._turns.nudge()
+        if self._entries and self._entries[0].finished:
+            self._settle(self._most)
+        return not self._is_refused
+
+    def _take(self, before: Entry | None) -> int | None:
+        """Have the items taken that there are; give how many, None if one was refused, now or before. Called in a turn."""
+        if before is not None and (before.error is not None or before.result is None):
+            return None
+        self._is_awaited = False
+        taken: list[_Item] = []
+        self._items.engine.undo(partial(self._put_back, taken))
+        return len(taken) if self._items.take(self._work, self._line, taken) else None
+
+    def _put_back(self, taken: list[_Item]) -> None:
+        self._line.extendleft(reversed(taken))
+        self._is_awaited = True
+
+    def nudge(self) -> None:
+        """Have those that are under way committed."""
+        if self._entries:
+            self._turns.nudge()
+
+    def flush(self) -> bool:
+        """Wait until all are durable; False if one was refused. Raises what went wrong."""
+        self._settle(0)
+        return not self._is_refused
+
+    def _settle(self, most: int) -> None:
+        entries = self._entries
+        while entries and (self._under_way > most or entries[0].finished):
+            entry = entries.popleft()
+            if not entry.finished:
+                self._turns.wait(entry)
+            entry.apply = _done  # it holds the one before it
+            if entry.error is not None or entry.result is None:
+                self._is_refused = True
+            if entry.error is not None:
+                raise entry.error
+            self._under_way -= entry.result or 0
+
+
+def _done() -> None:
+    return
 
 
 class Items:
@@ -48,58 +139,46 @@ class Items:
 
     # --- what workers bring -----------------------------------------------------------------------------------------
 
-    def record(
-        self, work: JobWork, item: Any, state: str | None, truth: Any, before: Entry | None, may_wait: bool
-    ) -> Entry:
-        """Have an item made durable, with the job's state, and who depends on it started; its result: whether it was.
+    def recording(self, work: JobWork) -> Recording:
+        """Give what takes the items of an attempt."""
+        return Recording(self, work)
 
-        It is refused if the attempt is over or its execution stops, or if the one before it was: after a restart, the job
-        yields it again.
+    def take(self, work: JobWork, line: deque[_Item], taken: list[_Item]) -> bool:
+        """Make items durable, each with the job's state, and start who depends on them; only inside a turn.
+
+        They go from `line` to `taken`. False if one is refused: the attempt is over, or its execution stops.
         """
-        stored = item
-        if type(item) is not Stored and type(item) is not Outcome:
-            stored = self.engine.store.codec.encode(item, f"an item of job {work.key.job!r}")
-        entry = Entry(lambda: self._take(work, item, stored, state, truth, before))
-        return self.engine.turns.leave(entry, may_wait=may_wait)
-
-    def wait(self, entry: Entry) -> bool:
-        """Wait until an item is durable; False if it was refused. Raises what went wrong."""
-        if not entry.finished:
-            self.engine.turns.wait(entry)
-        entry.apply = _done  # it holds the one before it
-        if entry.error is not None:
-            raise entry.error
-        return bool(entry.result)
-
-    def _take(
-        self, work: JobWork, item: Any, stored: Stored, state: str | None, truth: Any, before: Entry | None
-    ) -> bool:
-        if before is not None and (before.error is not None or before.result is False):
-            return False
-        engine, live, index, number = self.engine, work.live, work.vertex.index, work.key.number
-        job = live.state.jobs[index]
-        run = (job.runs or {}).get(number)
-        if run is None or run.attempt != work.key.attempt or run.status not in ("RUNNING", "STOPPING"):
-            return False
-        if live.works.get((index, number)) is not work or live.state.status is not ExecutionStatus.RUNNING:
-            return False
-        if type(item) is Outcome:
-            item, stored = engine.item_of(work, item)
-        at = job.items + 1
-        value: dict[str, Any] = {"number": number, "item": at}
-        if truth is not None:
-            value["truth"] = truth
-        own = live.execution_id
-        event = engine.record.append(Draft(work.vertex.key, value, _ITEM, live.namespace, work.key.job, own, own))
-        engine.record.write(ITEM_ADDED, (own, work.key.job, at, *stored))
-        if state is not None:
-            engine.record.write(STATE_SAVED, (own, work.key.job, state))
-        if item is not stored:
-            live.items[index, at] = item
-        engine.step(live, event)
+        engine, live, number = self.engine, work.live, work.key.number
+        state, index = live.state, work.vertex.index
+        run = (state.jobs[index].runs or {}).get(number)
+        if run is None or run.attempt != work.key.attempt or live.works.get((index, number)) is not work:
+            return not line
+        is_refused = False
+        while line and not is_refused:
+            is_refused = run.status not in ("RUNNING", "STOPPING") or state.status is not ExecutionStatus.RUNNING
+            if not is_refused:
+                taken.append(line.popleft())
+                self._take(work, state.jobs[index].items + 1, taken[-1])
+                if state.outbox:
+                    engine.drain()
+        if taken and taken[-1][2] is not None:  # the state that goes with the last of them
+            engine.record.write(STATE_SAVED, (work.key.execution_id, work.key.job, taken[-1][2]))
         if engine.record.now >= work.counted_at + _SELDOM:
             self.count(work)
-        return True
+        return not is_refused
+
+    def _take(self, work: JobWork, at: int, one: _Item) -> None:
+        item, stored, _, truth = one
+        engine, live, (own, job, number, _) = self.engine, work.live, work.key
+        record = engine.record
+        if type(item) is Outcome:
+            item, stored = engine.item_of(work, item)
+        value = {"number": number, "item": at} if truth is None else {"number": number, "item": at, "truth": truth}
+        event = record.append(Draft(work.vertex.key, value, _ITEM, live.namespace, job, own, own))
+        record.write(ITEM_ADDED, (own, job, at, *stored))
+        if item is not stored:
+            live.items[work.vertex.index, at] = item
+        engine.step(live, event)
 
     def save_states(self, live: Live, states: dict[str, str]) -> None:
         """Make the states of a checkpoint durable, all of them together."""
@@ -127,7 +206,7 @@ class Items:
                 first = state.jobs[index].items + 1
             live.wanted_from[index] = first
             kept = live.kept_from.get(index, 1)
-            if first - kept >= _MANY or (first > kept and (state.status.is_ended or record.now >= live.let_go_at)):
+            if first - kept >= _MANY or (first > kept and (record.now >= live.let_go_at or state.status.is_ended)):
                 name = live.plan.vertices[index].name
                 record.write(ITEMS_USED, (live.execution_id, name, first))
                 self._used.append((live, index, first))

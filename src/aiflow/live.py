@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from aiflow.errors import RunnerError
 from aiflow.events.ticker import Timer
-from aiflow.flowing import UNDER_WAY, Flows, GivenStream, StreamOutlet, stream_of
+from aiflow.flowing import Flows, GivenStream, StreamOutlet, stream_of
 from aiflow.graph.building import Node, Output
 from aiflow.graph.commands import StartJob
 from aiflow.graph.event import Draft, EventType
@@ -230,49 +229,6 @@ class Live:
             watcher()
 
 
-class _Recording:
-    """The items of one attempt on their way into the log: some may be under way, so that nobody is woken for each."""
-
-    def __init__(self, items: Any, work: JobWork) -> None:
-        self._items, self._work = items, work
-        self._most = min(UNDER_WAY, work.options.buffer)
-        self._under_way: deque[Any] = deque()
-        self._last: Any = None
-        self._is_refused = False
-
-    def __len__(self) -> int:
-        """How many are not in the log yet."""
-        line, count = self._under_way, 0
-        while count < len(line) and line[-1 - count].result is None:  # they go in one after the other
-            count += 1
-        return count
-
-    def add(self, item: Any, state: str | None, truth: Any, may_wait: bool) -> bool:
-        """Send an item on its way; False if one was refused. `may_wait`: some that come next may go with it."""
-        self._settle(self._most - 1)
-        if not self._is_refused:
-            self._last = self._items.record(self._work, item, state, truth, self._last, may_wait)
-            self._under_way.append(self._last)
-            self._settle(self._most)
-        return not self._is_refused
-
-    def nudge(self) -> None:
-        """Have those that are under way committed."""
-        if self._under_way:
-            self._items.engine.turns.nudge()
-
-    def flush(self) -> bool:
-        """Wait until all are durable; False if one was refused."""
-        self._settle(0)
-        return not self._is_refused
-
-    def _settle(self, most: int) -> None:
-        line = self._under_way
-        while line and (len(line) > most or line[0].finished):
-            if not self._items.wait(line.popleft()):
-                self._is_refused = True
-
-
 class JobWork:
     """One attempt of one job, as its runner gets it."""
 
@@ -340,7 +296,7 @@ class JobWork:
                 vertex,
                 self.context,
                 flows.lines(vertex.index, self.key.number),
-                _Recording(port.items, self) if vertex.emits else None,
+                port.items.recording(self) if vertex.emits else None,
                 flows.backlogs.get(vertex.index),
                 partial(port.items.save_states, self.live),
                 port.clock.elapsed,

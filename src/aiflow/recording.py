@@ -18,7 +18,17 @@ from aiflow.graph.state import Start
 from aiflow.live import Live
 from aiflow.runners.base import Ended
 from aiflow.store import bulk, lineage, log
-from aiflow.store.store import APPEND, EVENT_COLUMNS, JOB_CHANGED, JOB_ENDED, JOB_RUNNING, JOB_SKIPPED, Store
+from aiflow.store.store import (
+    APPEND,
+    EVENT_COLUMNS,
+    ITEM_ADDED,
+    ITEM_COLUMNS,
+    JOB_CHANGED,
+    JOB_ENDED,
+    JOB_RUNNING,
+    JOB_SKIPPED,
+    Store,
+)
 from aiflow.tracing import Link, inputs, links, noted, trace
 from aiflow.values.codec import Stored
 
@@ -179,6 +189,8 @@ class Recorder:
                     j += 1
                 if j == i + 1:
                     writer.execute(sql, writes[i][1])
+                elif sql is ITEM_ADDED:
+                    bulk.insert(writer, "items", ITEM_COLUMNS, [w[1] for w in writes[i:j]])
                 else:
                     writer.executemany(sql, [w[1] for w in writes[i:j]])
                 i = j

@@ -22,6 +22,8 @@ __all__ = ["Snapshots"]
 _EACH, _JOBS, _SOME = 1_000, 200, 20
 """After how many events the state of one more execution is kept, how many jobs it may have, and how many may be looked at."""
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
 _TABLES = ("executions", "triggers")
 _KEEP = {table: f"UPDATE {table} SET snapshot = ?, snapshot_offset = ? WHERE id = ?" for table in _TABLES}
 _MOVE = {table: f"UPDATE {table} SET snapshot_offset = ? WHERE id = ?" for table in _TABLES}
@@ -77,7 +79,7 @@ class Snapshots:
         engine = self._engine
         before, head = (live.snapshot, live.has_moved), engine.record.head
         if live.has_moved or live.snapshot is None or engine.has_touched(live):
-            live.snapshot = json.dumps(live.state.dump()), head
+            live.snapshot = _encode(live.state.dump()), head
             engine.record.write(_KEEP[live.table], (*live.snapshot, live.execution_id))
         else:
             live.snapshot = live.snapshot[0], head

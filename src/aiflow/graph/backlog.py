@@ -5,8 +5,6 @@ Knows nothing of where items are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from aiflow.graph.state import REFUSED, ExecutionState, JobState, Start
 
 __all__ = ["first_wanted"]
@@ -18,36 +16,38 @@ def first_wanted(state: ExecutionState, up: int) -> int:
     Items are used in their order, but for restarts, so this is as good as a count of uses, and is a fold over the log
     as everything else is. It looks at the first ones of each line only, however many wait.
     """
-    vertices, source = state.plan.vertices, state.jobs[up]
-    first = source.items + 1
+    vertices, jobs = state.plan.vertices, state.jobs
+    newest = jobs[up].items
+    first = newest + 1
     for index in vertices[up].down:
         vertex = vertices[index]
         if up in vertex.items:
-            if vertex.has_start and source.items:  # it starts with the latest item, whenever that is
-                first = min(first, source.items)
-            first = min(first, _first_of(state.jobs[index], up, first))
+            if vertex.has_start and newest:  # it starts with the latest item, whenever that is
+                first = min(first, newest)
+            for start in _earliest(jobs[index]):
+                for which, number in start.inputs:
+                    if which == up and number < first:
+                        first = number
+            line = (jobs[index].feeds or {}).get(up)
+            if line and line[0].number < first:
+                first = line[0].number
     return first
 
 
-def _first_of(job: JobState, up: int, first: int) -> int:
-    if job.feeds and job.feeds.get(up):
-        first = min(first, job.feeds[up][0].number)
-    for run in (job.runs or {}).values():
-        first = _first_in((run.start,), up, first)
-    if job.starts:
-        first = _first_in(job.starts, up, first)
-    if job.left:
-        first = _first_in(job.left, up, first)
+def _earliest(job: JobState) -> list[Start]:
+    """Give some starts of a job that are not done with; among them is the one that takes the earliest item."""
+    found: list[Start] = []
+    if job.runs:
+        for run in job.runs.values():
+            found.append(run.start)  # noqa: PERF401 - it is looked at in each turn, and this is the quickest
+    for line in (job.starts, job.left):
+        if line:
+            for start in line:
+                if start.inputs:
+                    found.append(start)
+                    break
     if job.restart is not None:
-        first = _first_in((job.restart,), up, first)
+        found.append(job.restart)
     if job.used is not None and job.last not in ("SUCCESS", REFUSED):  # for `resume`
-        first = _first_in((job.used,), up, first)
-    return first
-
-
-def _first_in(line: Iterable[Start], up: int, first: int) -> int:
-    for start in line:
-        for index, number in start.inputs:
-            if index == up:
-                return min(first, number)
-    return first
+        found.append(job.used)
+    return found

@@ -18,9 +18,10 @@ Finder = Callable[[Start, str, int], "int | None"]
 
 def takes_first_runs(state: ExecutionState, vertex: Vertex) -> bool:
     """Tell, quickly, whether a run that is about to begin takes the first run of each upstream that it needs a value of."""
-    if vertex.feeds:
-        return False
     jobs = state.jobs
+    for up, needed in vertex.feeds:
+        if needed and (up not in vertex.items or jobs[up].began != 1):  # an item of the first run of a stream will do
+            return False
     for up, needed in vertex.needs:  # noqa: SIM110 - a generator would cost as much as all the rest
         if needed and jobs[up].success != 1:
             return False

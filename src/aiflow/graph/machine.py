@@ -28,6 +28,7 @@ from aiflow.graph.state import IMPLIED, REFUSED, REQUESTED, ExecutionState, Feed
 __all__ = ["Report", "can_start", "dispatch", "retry", "retry_delay", "settle", "step"]
 
 _JOB, _EXECUTION = str(EventType.JOB_STATUS_CHANGED), str(EventType.EXECUTION_STATUS_CHANGED)
+_ITEM = str(EventType.STREAM_ITEM)
 _ORDERED = (None, IfRunning.QUEUE, IfRunning.PARALLEL)
 _ENDING = "ENDING"
 """The status of a run whose end is decided and not in the log yet; nobody outside sees it."""
@@ -58,14 +59,15 @@ def step(state: ExecutionState, event: Event) -> None:
     elif kind == _EXECUTION:
         if event.execution_id == state.execution_id:
             _execution_changed(state, event)
+    elif kind == _ITEM:
+        if event.execution_id == state.execution_id and not state.status.is_ended:
+            _emitted(state, event)
     elif kind in INTERNAL and event.execution_id != state.execution_id:
         return
     elif state.status.is_ended:
         if kind == EventType.REQUESTED and event.value["action"] == "resume" and not state.outbox:
             _resume(state, event)
         return
-    elif kind == EventType.STREAM_ITEM:
-        _emitted(state, event)
     elif kind == EventType.JOB_LOST:
         _lost(state, event)
     elif state.outbox and state.outbox[-1].type == _EXECUTION:
@@ -230,7 +232,7 @@ def _now_running(state: ExecutionState, vertex: Vertex, job: JobState, number: i
         job.used, job.began = start, number
         if number > job.number:
             job.number = number
-        if job.starts:
+        if job.starts and len(runs) < vertex.parallel:
             state.ready.append(vertex.index)
     run.status, run.attempt = "RUNNING", attempt
     state.commands.append(StartJob(vertex.index, number, attempt))
@@ -476,8 +478,13 @@ def _emitted(state: ExecutionState, event: Event) -> None:
         vertex, job = state.plan.vertices[index], state.jobs[index]
         if up.index not in vertex.items:
             continue
-        if not vertex.has_start and not _is_short(state, vertex, up.index):
-            _feed(state, vertex, up, Feed(value["item"], event.offset, None, value.get("truth")), event)
+        if vertex.has_start:
+            pass
+        elif len(vertex.feeds) == 1 and job.need <= 0 and not (job.feeds and job.feeds.get(up.index)):
+            start = Start((event.offset,), IMPLIED, ((up.index, value["item"]),))  # there is nothing to pair it with
+            _start_or_skip(state, vertex, job, start, {up.index: source.truth}, event)
+        elif not _is_short(state, vertex, up.index):
+            _feed(state, vertex, up, Feed(value["item"], event.offset, None, source.truth), event)
         _feed_starts(state, vertex, job, event)
     if state.plan.hears_internal:
         _heard(state, event)
@@ -556,7 +563,8 @@ def _enqueue(state: ExecutionState, vertex: Vertex, job: JobState, start: Start)
         job.starved = True
     else:
         state.busy += 1
-        state.ready.append(vertex.index)
+        if not job.runs or len(job.runs) < vertex.parallel:  # else the end of a run makes it ready
+            state.ready.append(vertex.index)
 
 
 def _feed_starts(state: ExecutionState, vertex: Vertex, job: JobState, event: Event) -> None:

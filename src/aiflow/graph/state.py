@@ -224,7 +224,7 @@ class ExecutionState:
         return sum(len(job.starts) for job in self.jobs if job.starts)
 
     def dump(self) -> dict[str, Any]:
-        """Give the state as JSON data, small: jobs that are as at the start are left out."""
+        """Give the state as JSON data (its tuples are lists there), small: jobs that are as at the start are left out."""
         return {
             "status": str(self.status),
             "busy": self.busy,
@@ -281,14 +281,6 @@ def _is_touched(job: JobState, vertex: Vertex) -> bool:
     return bool(vertex.given or job.progress or job.feeds or job.bad or job.last)
 
 
-def _dump_start(start: Start | None) -> list[Any] | None:
-    if start is None:
-        return None
-    return [
-        list(start.events), start.rule, [list(i) for i in start.inputs], list(start.shadowed), start.skip, start.merges,
-    ]  # fmt: skip
-
-
 def _load_start(data: list[Any] | None) -> Start | None:
     if data is None:
         return None
@@ -299,12 +291,12 @@ def _load_start(data: list[Any] | None) -> Start | None:
 def _dump_job(job: JobState) -> dict[str, Any]:
     return {
         "need": job.need, "bad": job.bad, "number": job.number, "success": job.success, "items": job.items, "began": job.began, "last": job.last, "truth": job.truth, "starved": job.starved,
-        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, r.setbacks, r.items, _dump_start(r.start)] for r in (job.runs or {}).values()],
-        "starts": [_dump_start(s) for s in job.starts or ()],
-        "restart": _dump_start(job.restart),
-        "used": _dump_start(job.used),
-        "left": [_dump_start(s) for s in job.left],
-        "feeds": {str(k): [list(f) for f in v] for k, v in (job.feeds or {}).items()},
+        "runs": [[r.number, r.attempt, r.losses, r.status, r.timed_out, r.due, r.setbacks, r.items, r.start] for r in (job.runs or {}).values()],
+        "starts": list(job.starts or ()),
+        "restart": job.restart,
+        "used": job.used,
+        "left": job.left,
+        "feeds": {str(k): list(v) for k, v in (job.feeds or {}).items()},
         "progress": {str(k): p.dump() for k, p in (job.progress or {}).items()},
     }  # fmt: skip
 

@@ -54,7 +54,8 @@ JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, eve
     VALUES ('SKIPPED', ?, ?, ?, ?, 1, ?, ?, ?)
     ON CONFLICT (execution_id, job, number) DO UPDATE SET status = 'SKIPPED', ended = excluded.ended, reason = excluded.reason, label = NULL"""
 
-ITEM_ADDED = "INSERT INTO items (execution_id, job, item, codec, value, blob, size) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ITEM_COLUMNS = ("execution_id", "job", "item", "codec", "value", "blob", "size")
+ITEM_ADDED = f"INSERT INTO items ({', '.join(ITEM_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 ITEMS_USED = "DELETE FROM items WHERE execution_id = ? AND job = ? AND item < ?"
 ITEMS_COUNTED = "UPDATE job_executions SET items = ? WHERE execution_id = ? AND job = ? AND number = ?"
 NOTED = "UPDATE job_executions SET note = ?, note_attempt = ? WHERE execution_id = ? AND job = ? AND number = ?"

@@ -167,6 +167,9 @@ class Codec:
             return _TRUE
         if value is False:
             return _FALSE
+        if type(value) is int and value.bit_length() < 64:  # json makes an encoder for each value that is no text
+            text = str(value)
+            return Stored("json", text, None, len(text))
         raw = _as_json(value)
         if raw is not None:
             if len(raw) <= self.inline:
