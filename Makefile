@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 DEFINITION := pyproject.toml src/aiflow/_version.py
 CODE := $(wildcard src tests benchmarks examples docs conftest.py)
+PROSE := README.md CHANGELOG.md CONTRIBUTING.md $(wildcard docs src examples benchmarks)
 TYPED := src/aiflow $(wildcard tests/typing)
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4
 
@@ -57,7 +58,7 @@ $(VENV)/.dev: $(MADE) $(DEFINITION)
 
 # --- what people call ---
 
-.PHONY: help demo test test-fast check format-check lint types contracts fix docs bench clean
+.PHONY: help demo test test-fast check format-check lint spelling types contracts fix docs fresh bench clean
 
 help: ## show this list
 	@echo "make demo runs the example, make test the tests. All of them:"
@@ -73,7 +74,7 @@ test: $(VENV)/.test ## install what the tests need, and run them
 test-fast: $(VENV)/.test ## the same without the tests that start a Flink cluster
 	@$(PYTEST) -m "not flink" $(ARGS)
 
-check: format-check lint types contracts docs ## format, lint, strict types, import contracts, docs: all that needs no run
+check: format-check lint spelling types contracts docs ## format, lint, spelling, strict types, import contracts, docs: all that needs no run
 
 format-check: $(VENV)/.dev
 	@echo "format:    ruff format --check"
@@ -82,6 +83,10 @@ format-check: $(VENV)/.dev
 lint: $(VENV)/.dev
 	@echo "lint:      ruff check"
 	@$(BIN)/ruff check --quiet $(CODE)
+
+spelling: $(VENV)/.dev
+	@echo "spelling:  codespell"
+	@$(BIN)/codespell $(PROSE)
 
 types: $(VENV)/.dev
 	@echo "types:     mypy --strict $(TYPED)"
@@ -98,6 +103,9 @@ docs: $(VENV)/.docs ## build the documentation, with warnings as errors
 
 fix: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix --quiet $(CODE); status=$$?; $(BIN)/ruff format $(CODE) && exit $$status
+
+fresh: $(MADE) ## do what the README says in an empty environment
+	@$(BIN)/python tests/fresh.py
 
 bench: $(VENV)/.test ## every speed that the README claims, next to its floor
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -8,7 +8,6 @@ import inspect
 import json
 import os
 import re
-import shlex
 import subprocess
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import click
 import pytest
 from tests import hatchery
+from tests.pages import commands_of, files_of
 
 import aiflow as af
 from aiflow.cli.entry import aiflow as command_line
@@ -37,8 +37,6 @@ PAGES = sorted(
         *ROOT.glob("*/README.md"),
     ]
 )
-NOT_OURS = ("make ", "pip ", "git ", "cd ")
-"""Commands in the documents that are not aiflow's, and are not run here."""
 
 
 def text_of(page: Path) -> str:
@@ -61,17 +59,10 @@ def section(title: str) -> str:
 @pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
 def test_the_commands_of_a_page_run(name: str, tmp_path: Path) -> None:
     page = text_of(ROOT / name)
-    for file, code in re.findall(r"^<!-- file: (\S+) -->\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+    for file, code in files_of(page).items():
         (tmp_path / file).write_text(code, encoding="utf-8")
-    blocks = re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     ran = 0
-    for line in "".join(blocks).splitlines():
-        command = line.removeprefix("$ ")
-        if command.startswith(NOT_OURS):
-            continue
-        expected = int(found[1]) if (found := re.search(r"# exit code (\d)", line)) else 0
-        words = shlex.split(command, comments=True)
-        assert words.pop(0) == "aiflow", line
+    for line, words, expected in commands_of(page):
         done = run([newest(tmp_path) if word == "ID" else word for word in words], tmp_path)
         assert done.returncode == expected, f"{line}\n{done.stdout}{done.stderr}"
         assert done.stdout.strip() or expected, f"{line} shows nothing"

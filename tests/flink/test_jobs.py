@@ -11,7 +11,7 @@ pytestmark = pytest.mark.flink
 
 
 def test_a_table_that_a_job_returns_is_its_value(flink):
-    execution = flink.run(deeds.tables, n=5, timeout=120)
+    execution = flink.run(deeds.tables, n=5, timeout=300)
     assert execution.result("total") == 0 + 1 + 4 + 9 + 16
     assert list(execution.result("squares")["square"]) == [0, 1, 4, 9, 16]
     log = execution.logs("squares")
@@ -21,20 +21,20 @@ def test_a_table_that_a_job_returns_is_its_value(flink):
 
 def test_a_pipeline_that_the_function_leaves_is_executed_and_the_job_ends_with_it(flink, tmp_path):
     path = str(tmp_path / "out.txt")
-    execution = flink.run(deeds.streams_to_file, n=3, path=path, timeout=120)
+    execution = flink.run(deeds.streams_to_file, n=3, path=path, timeout=300)
     assert execution.result("written") == path
     assert sorted(deeds.lines(path)) == [1, 2, 3]
 
 
 def test_what_a_function_in_python_raises_on_the_cluster_is_the_error_of_the_job(flink):
-    execution = flink.run(deeds.failing, check=False, timeout=120)
+    execution = flink.run(deeds.failing, check=False, timeout=300)
     job = execution.job("raises")
     assert (job.status, "ValueError: no good: 7" in str(job.error)) == ("FAILED", True)
     assert "refuse" in execution.logs("raises")  # the traceback names the function
 
 
 def test_what_flink_refuses_is_told_in_a_line_and_not_in_a_hundred(flink):
-    execution = flink.run(deeds.bad_sql, check=False, timeout=120)
+    execution = flink.run(deeds.bad_sql, check=False, timeout=300)
     message = str(execution.job("wrong_sql").error)
     assert "nowhere" in message
     assert len(message) < 500
@@ -56,6 +56,6 @@ def test_sql_is_carried_out_in_order_with_plain_functions_and_a_query_at_the_end
             name="sums",
         )
 
-    execution = flink.run(in_sql, timeout=120)
+    execution = flink.run(in_sql, timeout=300)
     assert list(execution.result("sums")["total"]) == [2 + 3 + 4 + 5]
     assert len(execution.job("sums").note["jobs"]) == 2

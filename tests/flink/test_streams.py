@@ -29,7 +29,7 @@ def test_a_restart_goes_on_with_the_state_and_a_stop_leaves_a_savepoint(flink, t
     counts = deeds.lines(path)
     assert counts == list(range(1, len(counts) + 1))  # exactly once, over the restart
     execution.stop()
-    execution.wait(90)
+    execution.wait(240)
     first, second = execution.jobs
     assert (first.status, second.status, execution.status) == ("STOPPED", "STOPPED", "STOPPED")
     assert first.note["savepoints"][0] != second.note["savepoints"][0]
@@ -64,7 +64,7 @@ def test_a_stream_is_found_again_after_its_process_was_killed_and_goes_on_undist
     counting = execution.job("counting")
     assert (counting.number, counting.attempt, counting.note["jobs"]) == (1, 1, [job_id])
     execution.stop()
-    execution.wait(90)
+    execution.wait(240)
     counts = deeds.lines(path)
     assert counts == list(range(1, len(counts) + 1))
     assert FlinkRest(counting.note["url"]).state(job_id) == "FINISHED"
@@ -86,6 +86,6 @@ def test_observing_follows_a_job_and_ends_with_it_and_stopping_that_leaves_the_j
     assert first.job("theirs").status == "STOPPED"
     assert FlinkRest(cluster.url).state(job_id) == "RUNNING"
     theirs.stop()
-    theirs.wait(90)
+    theirs.wait(240)
     second.wait(30)
     assert (second.status, second.job("theirs").status) == ("SUCCESS", "SUCCESS")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def until(ready: Callable[[], Any], timeout: float = 90.0) -> None:
+def until(ready: Callable[[], Any], timeout: float = 240.0) -> None:
     """Look again and again until it is so."""
     end, pause = time.monotonic() + timeout, threading.Event()
     while not ready():

@@ -86,10 +86,11 @@ class Submitted:
         """Write down for the workers whose job they run, as a module; give its folder."""
         watch, context = self.watch, self.watch.context
         key = watch.work.key
+        url, token = (None, None) if self.address.is_local else watch.runner.host.endpoint()
         job = {
             "home": str(watch.runner.home), "namespace": context.namespace, "execution_id": key.execution_id,
             "context": context.context, "job": key.job, "number": key.number,
-            "url": None, "token": None,
+            "url": url, "token": token, "origin": watch.noted.origin,
         }  # fmt: skip
         folder = Path(context.scratch, f"flink-{key.attempt}")
         folder.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,8 @@ class Note:
         Whether its function has returned, so that nothing but the ends of these jobs is waited for.
     savepoints
         Where their states are, in the same order; None for a job without.
+    origin
+        Names the attempt with which the state of its jobs began: one that starts from a savepoint has that of the one before.
     records, watermark
         The furthest that was seen: a number, and milliseconds since 1970.
     """
@@ -81,6 +83,7 @@ class Note:
     jobs: tuple[str, ...] = ()
     is_complete: bool = False
     savepoints: tuple[str | None, ...] = ()
+    origin: str = ""
     records: int | None = None
     watermark: int | None = None
 

@@ -147,7 +147,7 @@ class FlinkWatch:
         note = self.noted
         if not self._still_there(note):
             self.say(f"the cluster at {note.url} has no Flink job of it any more; it is submitted again")
-            self.noted = replace(Note(note.target), rounds=note.rounds + 1, savepoints=note.savepoints)
+            self.noted = replace(note, rounds=note.rounds + 1, jobs=(), url="", is_complete=False)
             return None
         if note.is_complete:
             self.say(f"found again at {note.url}: {', '.join(note.jobs)}")
@@ -166,6 +166,8 @@ class FlinkWatch:
         if note.url != address.url:
             return False
         self.rest = FlinkRest(address.url)
+        if not address.is_local:
+            self.runner.host.endpoint()  # its functions go on publishing there
         jobs = dict.fromkeys((*note.jobs, id_of(self.work.key, note.rounds, len(note.jobs))))
         known = [job for job in jobs if self._state_of(job) is not None]
         self.noted = replace(note, jobs=tuple(known))
@@ -208,11 +210,16 @@ class FlinkWatch:
         """Have the function run and its jobs submitted; None if they are to be watched to their end."""
         address = self._address()
         self.rest = FlinkRest(address.url)
-        before = Note.load(None if self.options.fresh else self.work.noted_before)
-        savepoints = self.noted.savepoints or before.savepoints if self.is_stream else ()
+        before, noted = Note.load(self.work.noted_before), self.noted
+        earlier = () if self.options.fresh else before.savepoints
+        savepoints = noted.savepoints or earlier if self.is_stream else ()
+        origin = f"{self.work.key.number}.{self.work.key.attempt}.{noted.rounds}"
+        if any(savepoints):
+            origin = noted.origin or before.origin or origin
+        furthest = Reading(before.watermark, before.records).furthest(Reading(noted.watermark, noted.records))
         begun = replace(
-            self.noted, target=self.options.target, url=address.url, savepoints=savepoints, jobs=(), is_complete=False,
-            records=before.records, watermark=before.watermark,
+            noted, target=self.options.target, url=address.url, savepoints=savepoints, jobs=(), is_complete=False,
+            origin=origin, records=furthest.records, watermark=furthest.watermark,
         )  # fmt: skip
         self.keep(lambda _: begun)
         if any(savepoints):
