@@ -31,3 +31,18 @@ def flink(flink_home: Path, cluster: Address) -> Iterator[af.Project]:
     """A project on it, whose driver stays warm."""
     with af.Project("flink", home=flink_home) as project:
         yield project
+
+
+@pytest.fixture(scope="session")
+def second_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Another home, whose cluster may be mistreated."""
+    home = tmp_path_factory.mktemp("second") / ".aiflow"
+    home.mkdir()
+    yield home
+    LocalCluster(home).stop()
+
+
+@pytest.fixture(scope="session")
+def second_cluster(second_home: Path) -> Address:
+    """A cluster that is not the home's own, for jobs that name its address as their target."""
+    return LocalCluster(second_home).ensure()

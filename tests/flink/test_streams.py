@@ -12,7 +12,6 @@ import pytest
 from tests.flink import deeds
 from tests.flink.waiting import until
 
-import aiflow as af
 from aiflow.runners.flink_rest import FlinkRest
 
 pytestmark = pytest.mark.flink
@@ -68,24 +67,3 @@ def test_a_stream_is_found_again_after_its_process_was_killed_and_goes_on_undist
     counts = deeds.lines(path)
     assert counts == list(range(1, len(counts) + 1))
     assert FlinkRest(counting.note["url"]).state(job_id) == "FINISHED"
-
-
-def test_observing_follows_a_job_and_ends_with_it_and_stopping_that_leaves_the_job(flink, cluster, tmp_path):
-    theirs = flink.start(deeds.endless, path=str(tmp_path / "count.txt"))
-    until(lambda: theirs.job("counting") and (theirs.job("counting").note or {}).get("is_complete"))
-    (job_id,) = theirs.job("counting").note["jobs"]
-
-    @af.workflow
-    def watching():
-        af.observe_flink(job_id, cluster.url, name="theirs", interval=0.2)
-
-    first, second = flink.start(watching), flink.start(watching)
-    until(lambda: "running" in str(first.job("theirs").label))
-    first.stop()
-    first.wait(30)
-    assert first.job("theirs").status == "STOPPED"
-    assert FlinkRest(cluster.url).state(job_id) == "RUNNING"
-    theirs.stop()
-    theirs.wait(240)
-    second.wait(30)
-    assert (second.status, second.job("theirs").status) == ("SUCCESS", "SUCCESS")

@@ -20,6 +20,7 @@ __all__ = [
     "Note",
     "Surroundings",
     "as_config",
+    "checkpointed",
     "doing",
     "host_and_port",
     "id_of",
@@ -148,9 +149,8 @@ def as_config(where: Surroundings, name: str, stream: bool, parallelism: int | N
         "python.executable": where.python,
         "python.client.executable": where.python,
     }
-    if stream:  # so that it goes on from there after whatever happens to the cluster
-        config["execution.checkpointing.interval"] = "10 s"
-        config["execution.checkpointing.externalized-checkpoint-retention"] = "RETAIN_ON_CANCELLATION"
+    if stream:
+        config |= checkpointed()
     if where.paths:
         config["python.pythonpath"] = ":".join(where.paths)
     config.update({key: str(value) for key, value in where.given.items()})
@@ -163,6 +163,14 @@ def as_config(where: Surroundings, name: str, stream: bool, parallelism: int | N
         "execution.attached": "false" if stream else "true",
     }  # fmt: skip
     return config
+
+
+def checkpointed() -> dict[str, str]:
+    """Give the configuration of a stream, so that it goes on from there after whatever happens to the cluster."""
+    return {
+        "execution.checkpointing.interval": "10 s",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+    }
 
 
 def restoring(savepoints: tuple[str | None, ...], index: int) -> str | None:

@@ -23,7 +23,7 @@ from aiflow.runners.base import Ended, Failure, failure_of
 from aiflow.runners.flink_cluster import Address
 from aiflow.runners.flink_rest import FlinkRest, Unreachable
 from aiflow.runners.flink_submitting import Submitted
-from aiflow.runners.flink_terms import ENDED, Note, doing, id_of, label, restoring
+from aiflow.runners.flink_terms import ENDED, Note, checkpointed, doing, id_of, label, restoring
 from aiflow.runners.output import JobLog
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ class FlinkWatch:
             ended = self._live()
         except _LeftAlone:
             ended = None
-        except (FlinkError, NotFound, RunnerError) as error:
+        except FlinkError as error:  # with no traceback: where in aiflow it was noticed says nothing
+            ended = Ended("FAILED", error=Failure("FlinkError", str(error)), reason=str(error)[:500])
+        except (NotFound, RunnerError) as error:
             ended = Ended("FAILED", error=failure_of(error), reason=str(error)[:500])
         except Exception as error:  # a mistake of ours: the job must end all the same
             logger.exception("The watch of a Flink job failed")
@@ -237,17 +239,25 @@ class FlinkWatch:
         job = id_of(self.work.key, self.noted.rounds, 0)
         args = [a.resolve(os.environ) if isinstance(a, Secret) else a for a in jar.args]
         self._show("uploading the jar")
+        config = (checkpointed() if self.is_stream else {}) | dict(self.options.config)
         uploaded = self.rest.upload_jar(Path(self.context.folder, jar.path))
         try:
-            job = self.rest.run_jar(
-                uploaded, jar.entry_class, args, self.options.parallelism, restoring(self.noted.savepoints, 0),
-                dict(self.options.config), job,
-            )  # fmt: skip
+            savepoint = restoring(self.noted.savepoints, 0)
+            job = self.rest.run_jar(uploaded, jar.entry_class, args, self.options.parallelism, savepoint, config, job)
+        except Unreachable:
+            if self._state_of(job) is None:  # it did not answer in time, and may have done it all the same
+                raise
         finally:
-            self.rest.delete_jar(uploaded)
+            self._delete_jar(uploaded)
         self.learn(job)
         self.keep(self._complete)
         return None
+
+    def _delete_jar(self, uploaded: str) -> None:
+        try:
+            self.rest.delete_jar(uploaded)
+        except FlinkError as error:  # it takes some room there, and the job goes on
+            self.say(f"the jar {uploaded} could not be deleted on the cluster: {error}")
 
     def learn(self, job: str) -> None:
         """Note a Flink job that was submitted."""
