@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.conftest import example
 
 import aiflow as af
 from aiflow.runners.flink_cluster import Address, LocalCluster
+
+__all__ = ["example"]  # a fixture here, too
 
 
 @pytest.fixture(scope="session")

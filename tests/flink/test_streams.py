@@ -12,6 +12,7 @@ import pytest
 from tests.flink import deeds
 from tests.flink.waiting import until
 
+from aiflow.cli.loading import load_file
 from aiflow.runners.flink_rest import FlinkRest
 
 pytestmark = pytest.mark.flink
@@ -32,6 +33,49 @@ def test_a_restart_goes_on_with_the_state_and_a_stop_leaves_a_savepoint(flink, t
     first, second = execution.jobs
     assert (first.status, second.status, execution.status) == ("STOPPED", "STOPPED", "STOPPED")
     assert first.note["savepoints"][0] != second.note["savepoints"][0]
+
+
+FLOW = """
+import aiflow as af
+from tests.flink import deeds
+
+@af.flink_job(stream=True)
+def counting(env, t_env, path: str):
+    deeds.counting(env, t_env, path, more={more})
+
+@af.workflow
+def changing(path: str, savepoint: str = ""):
+    begun = {{"execution.state-recovery.path": savepoint}} if savepoint else {{}}
+    counting.options(config=begun)(path)
+"""
+
+
+def test_a_stream_whose_code_has_changed_goes_on_with_its_state_and_so_does_another_execution_from_its_savepoint(
+    flink, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path, other, old, new = (tmp_path / name for name in ("count.txt", "other.txt", "before.py", "after.py"))
+    old.write_text(FLOW.format(more=0))
+    new.write_text(FLOW.format(more=1000))
+    execution = flink.start(load_file(old).changing, path=str(path))
+    until(lambda: len(deeds.lines(path)) > 20)
+    execution.stop().wait(240)
+    so_far = len(deeds.lines(path))
+    (savepoint,) = execution.job("counting").note["savepoints"]
+
+    another = flink.start(load_file(new).changing, path=str(other), savepoint=savepoint)
+    command = ["execution", "resume", execution.id, "--file", str(new)]
+    child = subprocess.Popen([sys.executable, "-m", "aiflow", "--home", str(flink.home), *command], cwd=os.getcwd())
+    try:
+        until(lambda: len(deeds.lines(path)) > so_far + 5 and len(deeds.lines(other)) > 5)
+        for one in (execution, another):
+            one.stop().wait(240)
+    finally:
+        child.terminate()
+        child.wait(60)
+    counts = deeds.lines(path)
+    assert counts[:so_far] == list(range(1, so_far + 1))
+    assert counts[so_far : so_far + 5] == deeds.lines(other)[:5] == [1000 + so_far + n for n in range(1, 6)]
 
 
 def test_a_stream_is_found_again_after_its_process_was_killed_and_goes_on_undisturbed(flink, tmp_path):
