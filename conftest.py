@@ -33,8 +33,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does that for w
 hypothesis.settings.register_profile("everyday", examples(40))
 hypothesis.settings.load_profile("everyday")
 
+HAS_FLINK = find_spec("pyflink") is not None
 # Doctest imports every module of src; these need what is optional.
-collect_ignore = [] if find_spec("pyflink") else ["src/aiflow/runners/flink_driver.py", "tests/flink"]
+collect_ignore = [] if HAS_FLINK else ["src/aiflow/runners/flink_driver.py", "tests/flink"]
 collect_ignore += [] if find_spec("opentelemetry") else ["src/aiflow/spans.py"]
 
 
@@ -64,6 +65,10 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 
+def pytest_report_header() -> str | None:
+    return None if HAS_FLINK else "flink: left out, for there is no apache-flink here; it is for Python 3.11 and 3.12"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the examples of a document together again, in their order, and slow tests first: all is shuffled by now."""
     documents: dict[SybilFile, list[SybilItem]] = {}
@@ -87,6 +92,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     class OneByOne(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, _ = nodeid.partition("::")
+            if file.startswith("tests/flink/"):
+                return "flink"  # they share a cluster
             return file if file.endswith(TOGETHER) else nodeid
 
     return OneByOne(config, log)

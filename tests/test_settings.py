@@ -64,6 +64,12 @@ def test_each_setting_tells_the_line_or_the_variable_or_the_argument_that_said_i
         ("limits = {gpu = 'x'}", {}, "limits.gpu must be a whole number ≥ 1, not 'x' (FILE:2)"),
         ("limits = 3", {}, "limits must be a table such as {gpu = 2}, not 3 (FILE:2)"),
         ("", {"AIFLOW_LIMITS": "gpu"}, "limits must be written as gpu=2, disk=4, not 'gpu' (AIFLOW_LIMITS)"),
+        ("flink = {slots = 0}", {}, "slots in FILE:2 must be a whole number ≥ 1, not 0"),
+        ("flink = {memory = 'much'}", {}, "memory in FILE:2 must be a number of bytes, or a text such as '2 GB'"),
+        ("flink = {config = {a = [1]}}", {}, "a of config in FILE:2 must be a text or a number, not [1]"),
+        ("flink = {slot = 1}", {}, "unknown setting 'slot' in FILE:2; did you mean 'slots'?"),
+        ("", {"AIFLOW_FLINK_LINGER": "-1"}, "AIFLOW_FLINK_LINGER must be a number of seconds ≥ 0, not '-1'"),
+        ("", {"AIFLOW_FLINK_CONFIG": "a"}, "AIFLOW_FLINK_CONFIG must be JSON such as"),
         ("plugins = [1]", {}, "plugins must be a list of modules, or of MODULE:NAME, not [1] (FILE:2)"),
         ("plugins = ['os:nothing']", {}, "the plugin os:nothing cannot be imported: AttributeError"),
         ("worker = 1", {}, "unknown setting 'worker' in [tool.aiflow] (FILE:2); did you mean 'workers'?"),
@@ -115,3 +121,18 @@ def test_a_plugin_that_the_file_names_is_imported_from_beside_it(folder: Path) -
     witness = hooks.named(f"{name}:Witness", folder)
     hooks.unregister(witness)
     assert len(__import__(name).told) == 2 * len(["RUNNING", "SUCCESS"])
+
+
+def test_the_flink_cluster_is_sized_in_the_file_and_stronger_in_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pyproject.toml").write_text(
+        '[tool.aiflow.flink]\nslots = 2\nmemory = "2 GiB"\njava = "/java"\n[tool.aiflow.flink.config]\n'
+        '"rest.port" = 8081\nstate.backend.incremental = true\n'
+    )
+    monkeypatch.setenv("AIFLOW_FLINK_SLOTS", "3")
+    found = load_settings().flink
+    assert (found.slots, found.memory, found.java, found.linger) == (3, 2 << 30, "/java", 60.0)
+    assert found.config == {"rest.port": 8081, "state.backend.incremental": "true"}
+    monkeypatch.setenv("AIFLOW_FLINK_CONFIG", '{"rest": {"port": 8082}}')
+    assert load_settings().flink.config == {"rest.port": 8082}

@@ -45,7 +45,7 @@ class FlinkSettings:
     memory: int = 1536 << 20
     java: str | None = None
     python: str | None = None
-    start_timeout: float = 120.0
+    start_timeout: float = 300.0
     linger: float = 60.0
     config: Mapping[str, Any] = field(default_factory=dict)
     endpoint: str = "127.0.0.1"

@@ -25,6 +25,7 @@ from aiflow.cli.event import event
 from aiflow.cli.everywhere import Asked, Command, Group
 from aiflow.cli.execution import execution
 from aiflow.cli.failures import Terminated, outcome_of
+from aiflow.cli.flink import flink
 from aiflow.cli.formats import Lines, write
 from aiflow.cli.init import init
 from aiflow.cli.job import job
@@ -90,7 +91,7 @@ _PANELS = {
     "Commands that run": (run, serve, show, init),
     "Commands that look": (list_, execution, model, metric, lineage),
     "Commands that act": (event, job, schedule, trigger),
-    "Commands that keep house": (config, db, completion, version),
+    "Commands that keep house": (config, db, flink, completion, version),
 }
 aiflow.panels[:0] = [click.RichCommandPanel(name) for name in _PANELS]
 for _panel, _commands in _PANELS.items():

@@ -114,7 +114,9 @@ class FlinkRunner:
                 found = None
             if found is None:
                 folder = self.home / "flink" / "client"
-                environment = client_environment(find_java(), folder, chosen)
+                environment = client_environment(
+                    find_java(chosen=self.settings.java if self.settings else None), folder, chosen
+                )
                 found = self._drivers[chosen] = DriverProcess(chosen, environment, self._family, folder / "tmp")
             return found
 

@@ -9,12 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["cause_of", "messages_of"]
+__all__ = ["cause_of", "messages_of", "why_ended"]
 
 _TRACEBACK = "Traceback (most recent call last):"
 _IN_JAVA = re.compile(r"\n+\s*(?:at [\w$.]+[.(/]|\.\.\. \d+ more|Caused by: )").search
 _CAUSED_BY = re.compile(r"^(?:Caused by: |\s*Caused by: )(.*)$", re.MULTILINE).findall
 _CLASS = re.compile(r"\b(?:[a-z_]\w*\.){2,}(?=[A-Z]\w*(?:Exception|Error)\b)")
+_RECORDS = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE).split
+_THROWN = re.compile(
+    r'^(?:Exception in thread "[^"]*" |Caused by: )?((?:[\w$]+\.)+[A-Z][\w$]*(?:Exception|Error)\b.*)$', re.MULTILINE
+).findall
+_CHATTER = ("Starting ", "WARNING: ", "INFO ")
 
 
 def cause_of(exceptions: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -67,3 +72,33 @@ def messages_of(traces: Sequence[str]) -> str:
     causes = _CAUSED_BY(text)
     line = causes[-1] if causes else text.removeprefix("<Exception on server side:").strip().partition("\n")[0]
     return _CLASS.sub("", line).strip() or "it does not say why"
+
+
+def why_ended(out: str, log: str, lines: int = 15) -> str:
+    r"""Say why a process of Flink ended: the exception that was thrown with its causes, a line each, else its last words.
+
+    Parameters
+    ----------
+    out
+        What it wrote on its output: there stands what Java and the start script say.
+    log
+        Its own log.
+    lines
+        How many lines the last words may have.
+
+    Examples
+    --------
+    >>> print(why_ended("Starting x.", "2026-11-27 22:59:18,304 ERROR a [] - no.\na.b.CException: x\n\tat y\nCaused by: a.b.DException: z"))
+    CException: x
+    DException: z
+    """
+    records = [(record, _THROWN(record)) for record in (out, *_RECORDS(log))]
+    thrown = [(record, chain) for record, chain in records if chain]
+    if thrown:
+        # What follows the end of the entry point comes from shutting down.
+        chain = next(
+            (chain for record, chain in thrown if "Could not start cluster entrypoint" in record), thrown[0][1]
+        )
+        return "\n".join(_CLASS.sub("", line) for line in dict.fromkeys(chain))
+    said = [line for line in out.splitlines() if line.strip() and not line.startswith(_CHATTER)]
+    return "\n".join((said or log.splitlines())[-lines:]) or "(it said nothing)"

@@ -20,9 +20,9 @@ from typing import Any
 from aiflow.errors import FlinkError
 from aiflow.flinksettings import FlinkSettings
 from aiflow.runners import guard
-from aiflow.runners.flink_distribution import client_environment, distribution_of, environment_of
+from aiflow.runners.flink_distribution import client_environment, distribution_of, environment_of, interpreter
 from aiflow.runners.flink_folder import ClusterFolder
-from aiflow.runners.flink_java import complaint_about, find_java
+from aiflow.runners.flink_java import find_java
 from aiflow.runners.flink_rest import FlinkRest
 
 __all__ = ["Address", "LocalCluster", "client_environment"]
@@ -148,14 +148,9 @@ class LocalCluster:
     def _plan(self, python: str | None) -> dict[str, Any]:
         """Look for all that is needed, before anything is started."""
         settings = self.settings
-        python = settings.python or python or sys.executable
+        python = interpreter(settings.python or python or sys.executable)
         flink = distribution_of(python)
-        if settings.java is None:
-            java = find_java()
-        else:
-            java = Path(settings.java).expanduser().absolute()
-            if complaint := complaint_about(java):
-                raise FlinkError(f"the Java of the settings, {java}, {complaint}; Flink runs on 11, 17 and 21")
+        java = find_java(chosen=settings.java)
         return {
             "flink": str(flink),
             "python": python,
@@ -225,6 +220,7 @@ class LocalCluster:
                 return Address(found["url"], True, found["python"])
             if found.get("state") in ("failed", "stopping") or not is_supervised:
                 self._forget()
+                self._wait_for_end("it failed, and does not end")
                 message = found.get("message", f"the local Flink cluster was ended; see the logs in {self.folder.log}")
                 raise FlinkError(message)
             seconds = int(time.monotonic() - began)

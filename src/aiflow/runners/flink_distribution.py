@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 
 from aiflow.errors import FlinkError
 
-__all__ = ["client_environment", "distribution_of", "environment_of", "write_configuration"]
+__all__ = ["client_environment", "distribution_of", "environment_of", "interpreter", "write_configuration"]
 
 _OURS = ("AIFLOW_FAMILY", "AIFLOW_EXECUTION", "AIFLOW_JOB", "JVM_ARGS", "LOG4J_PROPERTIES", "LOGBACK_XML")
 _FIND = "from importlib.util import find_spec; spec = find_spec('pyflink'); print(spec.origin if spec else '')"
@@ -38,10 +40,25 @@ appender.file.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} %-5p %-60c %x - %m%n
 appender.file.policies.type = Policies
 appender.file.policies.size.type = SizeBasedTriggeringPolicy
 appender.file.policies.size.size = 20MB
+appender.file.policies.startup.type = OnStartupTriggeringPolicy
 appender.file.strategy.type = DefaultRolloverStrategy
 appender.file.strategy.max = 3
 """
-"""For JobManager, TaskManager and clients alike: a file of bounded size, and nothing on standard output."""
+"""For JobManager, TaskManager and clients alike: files of bounded size, a new one at each start; nothing on their output."""
+
+
+def interpreter(python: str) -> str:
+    """Give the whole path of an interpreter; the processes of Flink run in other folders.
+
+    Raises
+    ------
+    FlinkError
+        If there is none.
+    """
+    found = shutil.which(os.path.expanduser(python))
+    if found is None:
+        raise FlinkError(f"there is no interpreter {python!r} to run Flink's Python functions")
+    return os.path.abspath(found)  # links are not followed: in a virtual environment they are the point
 
 
 @lru_cache(maxsize=8)
@@ -98,23 +115,35 @@ def environment_of(
 
 
 def write_configuration(flink: Path, directory: Path, config: Mapping[str, Any]) -> None:
-    """Make a directory ready for programs of Flink: `conf`, `lib`, `log` and `tmp`."""
+    """Make a directory ready for programs of Flink: `conf`, `lib`, `log` and `tmp`.
+
+    Another process may be about to read what it is made ready with; so nothing is taken away that stays the same.
+    """
     for name in ("conf", "lib", "log", "tmp"):
         (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    for old in (directory / "lib").iterdir():
-        old.unlink()
     # The cluster runs Python functions only if the jar for them is in its own class path.
-    for jar in (*flink.glob("lib/*.jar"), *flink.glob("opt/flink-python*.jar")):
-        (directory / "lib" / jar.name).symlink_to(jar)
+    jars = {jar.name: jar for jar in (*flink.glob("lib/*.jar"), *flink.glob("opt/flink-python*.jar"))}
+    for old in (directory / "lib").iterdir():
+        if jars.get(old.name) != old.readlink():
+            old.unlink(missing_ok=True)
+    for name, jar in jars.items():
+        with suppress(FileExistsError):
+            (directory / "lib" / name).symlink_to(jar)
     shipped = (flink / "conf" / "config.yaml").read_text(encoding="utf-8")
     options = next(line.split(":", 1)[1].strip() for line in shipped.splitlines() if line.strip().startswith("all: "))
     temporary = f"-Djava.io.tmpdir={directory / 'tmp'}"
     more = "" if any(c.isspace() for c in temporary) else f" {temporary}"  # options are split at spaces
     keys = {"env.java.opts.all": options + more, **config}
     lines = [f"{name}: {json.dumps(str(value), ensure_ascii=False)}\n" for name, value in keys.items()]
-    (directory / "conf" / "config.yaml").write_text("".join(lines), encoding="utf-8")
+    _put(directory / "conf" / "config.yaml", "".join(lines))
     for name in ("log4j-console.properties", "log4j-cli.properties", "log4j.properties"):
-        (directory / "conf" / name).write_text(_LOGGING, encoding="utf-8")
+        _put(directory / "conf" / name, _LOGGING)
+
+
+def _put(path: Path, text: str) -> None:
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.write_text(text, encoding="utf-8")
+    half.replace(path)
 
 
 def client_environment(

@@ -89,7 +89,8 @@ class ClusterFolder:
 
     def clear(self, keep_state: bool = False) -> None:
         """Delete all that is of use only while the cluster is up: logs, checkpoints and savepoints stay."""
-        for folder in ("conf", "lib", "tmp", "users"):
+        clients = () if self.has_owners() else ("client/conf", "client/lib", "client/tmp")
+        for folder in ("conf", "lib", "tmp", "users", *clients):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for file in (self.stop_file, self.kept_file, *(() if keep_state else (self.state_file,))):
             file.unlink(missing_ok=True)

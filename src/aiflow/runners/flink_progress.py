@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 __all__ = ["Progress", "last_operators", "read_progress"]
 
+_ENDED = ("FINISHED", "CANCELED", "FAILED")
 END_OF_INPUT = 2**63 - 1
 _WATERMARK, _RECORDS = "currentInputWatermark", "numRecordsIn"
 _OF_TABLE = re.compile(r"\[(\d+)\]:(\w+)\(").match
@@ -21,7 +22,9 @@ _INDENT = re.compile(r"(?:[: ]  )*(?:[+:]- )?").match
 
 
 class Progress(NamedTuple):
-    """How far a job has come; None: not known yet.
+    """How far a job has come; None: not known, or not yet.
+
+    Of a job that has ended, the figures are those that somebody happened to ask for last; so they are not told.
 
     Attributes
     ----------
@@ -45,6 +48,9 @@ def read_progress(job: Mapping[str, Any], ask: Callable[[str], Any]) -> Progress
     ask
         Gives what a path below that says.
     """
+    if job["state"] in _ENDED:
+        is_over = job["state"] == "FINISHED" and not _was_stopped(ask("/checkpoints"))
+        return Progress(None, END_OF_INPUT if is_over else None)
     nodes = job["plan"]["nodes"]
     feeding = {source["id"] for node in nodes for source in node.get("inputs", ())}
     ends = [node for node in nodes if node["id"] not in feeding]
@@ -56,6 +62,12 @@ def read_progress(job: Mapping[str, Any], ask: Callable[[str], Any]) -> Progress
     return Progress(
         sum(records) if records else None, None if None in marks else min(m for m in marks if m is not None)
     )
+
+
+def _was_stopped(checkpoints: Mapping[str, Any]) -> bool:
+    """Tell whether a job that is FINISHED was stopped with a savepoint; else all of its input was used up."""
+    savepoint = (checkpoints.get("latest") or {}).get("savepoint") or {}
+    return savepoint.get("checkpoint_type") == "SYNC_SAVEPOINT"
 
 
 def _of_vertex(node: Mapping[str, Any], ask: Callable[[str], Any]) -> Progress:

@@ -6,6 +6,7 @@ Knows nothing of who started the cluster. It keeps nothing but the address, so a
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -75,6 +76,10 @@ class FlinkRest:
     def overview(self) -> dict[str, Any]:
         """Give the numbers of TaskManagers, slots and jobs."""
         return self._document("GET", "/overview")
+
+    def taskmanagers(self) -> list[str]:
+        """Give the ids of all TaskManagers."""
+        return [str(one["id"]) for one in self._document("GET", "/taskmanagers")["taskmanagers"]]
 
     def slots(self) -> tuple[int, int]:
         """Give how many slots are free, and how many there are."""
@@ -158,9 +163,9 @@ class FlinkRest:
     def upload_jar(self, path: str | Path) -> str:
         """Send a jar to the cluster; give its name there."""
         path = Path(path)
-        boundary = secrets.token_hex(16)
+        boundary, name = secrets.token_hex(16), re.sub(r"[^\w.-]", "_", path.name, flags=re.ASCII)
         head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="jarfile"; filename="{quote(path.name)}"\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="jarfile"; filename="{name}"\r\n'
             "Content-Type: application/x-java-archive\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
@@ -203,9 +208,8 @@ class FlinkRest:
         try:
             return self._document(method, f"/jobs/{quote(job_id)}{path}", body)
         except _Refused as refused:
-            is_unknown = (
-                refused.status == 404 or "FlinkJobNotFoundException" in refused.raw
-            )  # with 500, from some paths
+            # Some paths say it with 500.
+            is_unknown = refused.status == 404 or "FlinkJobNotFoundException" in refused.raw
             if not is_unknown and not (refused.status == 400 and "job" in refused.raw.lower()):
                 raise
             raise NotFound("Flink job", job_id) from refused
@@ -214,8 +218,8 @@ class FlinkRest:
         data = None if body is None else json.dumps(body).encode()
         answer = self._answer(method, path, data, {"Content-Type": "application/json"} if data else {}, timeout)
         if not isinstance(answer, dict):
-            raise FlinkError(f"{self.url}{path} answers {str(answer)[:80]!r}, which is not what Flink says")
-        return answer
+            raise FlinkError(f"{self.url} is no Flink cluster: {path} gave {str(answer)[:80]!r}")
+        return _Document(answer, f"{self.url} is no Flink cluster: {path} gave {str(answer)[:80]!r}")
 
     def _answer(
         self,
@@ -246,6 +250,17 @@ class FlinkRest:
         if status == 503:
             raise Unreachable(f"the Flink cluster at {self.url} is not ready: {message}")
         raise _Refused(status, message, text, self.url)
+
+
+class _Document(dict[str, Any]):
+    """What Flink answers; who asks for what is not in it has not asked Flink."""
+
+    def __init__(self, answer: dict[str, Any], complaint: str) -> None:
+        super().__init__(answer)
+        self._complaint = complaint
+
+    def __missing__(self, key: str) -> Any:
+        raise FlinkError(self._complaint)
 
 
 class _Refused(FlinkError):

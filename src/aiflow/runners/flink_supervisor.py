@@ -11,7 +11,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from aiflow.errors import FlinkError
 from aiflow.runners.family import Family
 from aiflow.runners.flink_distribution import write_configuration
 from aiflow.runners.flink_folder import ClusterFolder
+from aiflow.runners.flink_part import Part, PortTaken
 from aiflow.runners.flink_rest import FlinkRest
 
 __all__ = ["Supervisor"]
@@ -31,9 +31,6 @@ __all__ = ["Supervisor"]
 logger = logging.getLogger("aiflow.flink")
 _LOOK = 0.2  # seconds between looks at the processes
 _USERS = 1.0  # seconds between looks at who uses the cluster
-_PATIENCE = 10.0  # seconds that a process gets to end by itself
-_LONGEST_PAUSE = 30.0  # seconds between two tries to start a process that dies again and again
-_STEADY = 60.0  # seconds after which a process counts as well started
 _MANY_TRIES = 5  # with other ports
 
 
@@ -54,7 +51,7 @@ class Supervisor:
         self.family = Family()
         self.ending = threading.Event()
         self.rest: FlinkRest | None = None
-        self.parts: list[_Part] = []
+        self.parts: list[Part] = []
         self.state: dict[str, Any] = {
             "state": "starting", "id": secrets.token_hex(4), "pid": os.getpid(), "started": time.time(),
             "python": plan["python"], "java": plan["environment"]["JAVA_HOME"], "restarts": 0,
@@ -91,13 +88,15 @@ class Supervisor:
             write_configuration(Path(self.plan["flink"]), self.folder.path, config)
             url = f"http://127.0.0.1:{config['rest.port']}"
             self.rest = FlinkRest(url, timeout=2.0)
-            self.parts = [_Part(self, "jobmanager"), _Part(self, "taskmanager")]
+            self.parts = [Part(name, self.folder, self.family, self.plan) for name in ("jobmanager", "taskmanager")]
             for part in self.parts:
                 part.start()
             try:
                 self._await()
-            except _PortTaken as error:
-                if "rest.port" in self.plan["config"] or tries + 1 == _MANY_TRIES:
+            except PortTaken as error:
+                if named := [key for key in _free_ports() if key in self.plan["config"]]:
+                    raise FlinkError(f"a port is taken that the settings name ({', '.join(named)}): {error}") from error
+                if tries + 1 == _MANY_TRIES:
                     raise
                 logger.warning("Somebody else took a port; once more with others: %s", error)
                 self._end()
@@ -115,8 +114,8 @@ class Supervisor:
                     raise part.failure()
             if time.monotonic() > end:
                 raise FlinkError(
-                    f"the Flink cluster did not come up within {self.plan['starting']:.0f} s; see the logs in "
-                    f"{self.folder.log}, of which the end is:\n{self.parts[-1].tail()}"
+                    f"the Flink cluster did not come up within {self.plan['starting']:g} s; see the logs in "
+                    f"{self.folder.log}. The TaskManager said last:\n{self.parts[-1].last_words()}"
                 )
             if self._is_wanted_no_more():
                 raise FlinkError("the Flink cluster was stopped while it was starting")
@@ -125,7 +124,7 @@ class Supervisor:
         assert self.rest is not None
         if not self.ending.wait(_LOOK):
             with suppress(FlinkError):
-                return int(self.rest.overview()["slots-total"]) > 0
+                return self.parts[-1].id in self.rest.taskmanagers()
         return False
 
     # --- watching ---------------------------------------------------------------------------------------------------
@@ -135,7 +134,9 @@ class Supervisor:
         while not self._is_wanted_no_more():
             self.ending.wait(_LOOK)
             for part in self.parts:
-                part.keep_up()
+                if part.keep_up():
+                    restarts = self.state["restarts"] + 1
+                    self._say(state="recovering", restarts=restarts, **{part.name: part.pid})
             if self.state["state"] == "recovering" and self._is_up():
                 self._say(state="ready")
             now = time.monotonic()
@@ -158,10 +159,6 @@ class Supervisor:
     def _is_wanted_no_more(self) -> bool:
         return self.ending.is_set() or self.folder.stop_file.exists() or not self.folder.path.exists()
 
-    def has_restarted(self, part: _Part) -> None:
-        """Note that a process was started again."""
-        self._say(state="recovering", restarts=self.state["restarts"] + 1, **{part.name: part.pid})
-
     def _end(self) -> None:
         for part in reversed(self.parts):
             part.ask_to_end()
@@ -171,104 +168,13 @@ class Supervisor:
         self.family.sweep()
 
 
-class _Part:
-    """One process of Flink with all that it has started: its Python workers."""
-
-    def __init__(self, supervisor: Supervisor, name: str) -> None:
-        self.name, self._supervisor, self._family = name, supervisor, supervisor.family
-        self._out = supervisor.folder.log / f"{name}.out"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._mark = ""
-        self._began = self._next_try = 0.0
-        self._pause = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
-    def is_alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        plan = self._supervisor.plan
-        self._mark = self._family.join()
-        script = Path(plan["flink"]) / "bin" / f"{self.name}.sh"
-        with open(self._out, "wb") as out:
-            self._process = subprocess.Popen(  # the script becomes java, by exec
-                ["bash", str(script), "start-foreground"],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                env=self._family.environment(self._mark, plan["environment"]),
-                cwd=self._supervisor.folder.home.parent,
-                start_new_session=True,
-            )  # fmt: skip
-        self._began = time.monotonic()
-
-    def keep_up(self) -> None:
-        """Start the process again if it has died; what dies again and again is waited for longer and longer."""
-        if self.is_alive():
-            return
-        now = time.monotonic()
-        if self._process is not None:
-            logger.warning("The %s died (%s); it is started again", self.name, self._process.returncode)
-            if now - self._began > _STEADY:
-                self._pause = 0.0
-            self._next_try = now + self._pause
-            self._pause = min(_LONGEST_PAUSE, max(1.0, 2 * self._pause))
-            self.end()
-        if now >= self._next_try:
-            self.start()
-            self._supervisor.has_restarted(self)
-
-    def ask_to_end(self) -> None:
-        if self._process is not None:
-            self._signal(signal.SIGTERM)
-
-    def end(self) -> None:
-        """See the process dead, and all that it has left: Python workers outlive a killed TaskManager."""
-        if self._process is None:
-            return
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-        self._family.sweep(self._mark)
-        self._process = None
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        with suppress(OSError):
-            os.killpg(self._process.pid, number)
-
-    def failure(self) -> FlinkError:
-        """Say why it died, from its log."""
-        text = self.tail()
-        kind = _PortTaken if "Address already in use" in text or "BindException" in text else FlinkError
-        code = None if self._process is None else self._process.returncode
-        return kind(
-            f"the {self.name} of the local Flink cluster ended with code {code} before it was up. The end of its logs in "
-            f"{self._out.parent}:\n{text}"
-        )
-
-    def tail(self, lines: int = 25) -> str:
-        """Give the end of what it said: on its output, or in its newest log."""
-        service = {"jobmanager": "standalonesession", "taskmanager": "taskexecutor"}[self.name]
-        logs = sorted(self._out.parent.glob(f"flink-aiflow-{service}-*.log"), key=lambda path: path.stat().st_mtime)
-        texts = [path.read_text(encoding="utf-8", errors="replace") for path in (self._out, *logs[-1:])]
-        ends = ["\n".join(text.strip().splitlines()[-lines:]) for text in texts]
-        return "\n".join(end for end in ends if end) or "(nothing)"
-
-
-class _PortTaken(FlinkError):
-    pass
-
-
 def _free_ports() -> dict[str, int]:
     """Give two ports that are free now; somebody may take them before Flink does."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     rest, rpc = (one.getsockname()[1] for one in sockets)
     for one in sockets:
         one.close()
-    return {"rest.port": rest, "rest.bind-port": rest, "jobmanager.rpc.port": rpc}
+    return {"rest.port": rest, "jobmanager.rpc.port": rpc}
 
 
 def main(home: str) -> None:
@@ -277,8 +183,7 @@ def main(home: str) -> None:
     if os.fork():
         os._exit(0)
     folder = ClusterFolder(Path(home))
-    lock = folder.become_supervisor()
-    if lock is None:
+    if folder.become_supervisor() is None:  # the lock is free again when this process is gone
         return
     logging.basicConfig(
         filename=folder.log / "supervisor.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
@@ -293,7 +198,6 @@ def main(home: str) -> None:
         raise
     finally:
         supervisor.family.close()
-        os.close(lock)
 
 
 if __name__ == "__main__":
