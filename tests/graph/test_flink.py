@@ -293,6 +293,7 @@ def test_what_cannot_run_on_flink_is_refused():
     refused(lambda: clean.map([1, 2]), "cannot be mapped", "parallelism=")
     refused(lambda: enrich.options(cache=True)("a"), "cache=True")
     refused(lambda: enrich.options(outputs=2)("a"), "outputs=2")
+    refused(lambda: af.train(KNN)(enrich)("a"), "no value; so it cannot make a model by train(knn)")
     assert len(graph(lambda: clean.options(cache=True, outputs=2)([1]))) == 1
 
 

@@ -341,6 +341,10 @@ def check_flink(node: Node, mapped: bool) -> None:
         )
     if not job.is_stream:
         return
+    if job.role is not None and job.role.gives is not None:
+        raise GraphError(
+            f"{on_flink} as a stream, which has no value; so it cannot make a {job.role.gives} by {job.role}"
+        )
     if options.cache:
         raise GraphError(f"{on_flink} as a stream, which has no value; it cannot have cache={options.cache!r}")
     if options.outputs != 1:

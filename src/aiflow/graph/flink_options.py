@@ -38,7 +38,7 @@ class FlinkOptions:
     config
         Keys of Flink's configuration for this job, and their values as texts.
     parallelism
-        How many parallel subtasks each operator has; None: what the cluster says.
+        How many parallel subtasks each operator has; None: 1.
     savepoint_on_stop
         Whether a stream that is stopped keeps its state in a savepoint first, to go on from there.
     fresh
