@@ -183,10 +183,11 @@ def messages() -> str:
     return "\n".join(found)
 
 
-def test_each_message_of_the_page_on_trouble_is_one_of_the_source() -> None:
+@pytest.mark.parametrize(("page", "most"), [("troubleshooting.md", 30), ("howto/flink_troubleshooting.md", 22)])
+def test_each_message_of_the_pages_on_trouble_is_one_of_the_source(page: str, most: int) -> None:
     known = messages()
-    told = re.findall(r"^\| `(.+?)`(?: \(a label\))? \|", text_of(DOCS / "troubleshooting.md"), re.MULTILINE)
-    assert len(told) > 30
+    told = re.findall(r"^\| `(.+?)`(?: \((?:a label|in the log)\))? \|", text_of(DOCS / page), re.MULTILINE)
+    assert len(told) > most
     assert [message for message in told if message not in known] == []
 
 

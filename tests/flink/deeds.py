@@ -55,6 +55,47 @@ def wrong_sql(t_env):
     t_env.execute_sql("SELECT * FROM nowhere")
 
 
+@af.flink_job
+def locks_inside(env):
+    import threading
+
+    from pyflink.common import Types
+
+    lock = threading.Lock()
+
+    def locked(value: int) -> int:
+        with lock:
+            return value
+
+    env.from_collection([7], type_info=Types.INT()).map(locked, output_type=Types.INT()).print()
+
+
+@af.flink_job(retries=1)
+def waits(pids: str) -> int:
+    """Waits in the driver, the first time."""
+    import os
+    import threading
+
+    with open(pids, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    if len(lines(pids)) == 1:
+        threading.Event().wait(60)
+    return len(lines(pids))
+
+
+@af.flink_job(stop_timeout=0.2)
+def submits_late(env, path: str):
+    """Builds for long, and hears nothing meanwhile."""
+    import time
+
+    from pyflink.common import Types
+
+    Path(path).touch()
+    while Path(path).exists():
+        time.sleep(0.02)
+    env.from_collection([1], type_info=Types.INT()).print()
+
+
 @af.flink_job(stream=True)
 def counting(env, t_env, path: str, more: int = 0):
     """Counts for ever, in Flink's state, and writes what it has come to."""
@@ -99,6 +140,16 @@ def failing():
 @af.workflow
 def bad_sql():
     wrong_sql()
+
+
+@af.workflow
+def waiting_twice(pids: str):
+    waits(pids)
+
+
+@af.workflow
+def late(path: str):
+    submits_late(path)
 
 
 @af.workflow(ends="never")

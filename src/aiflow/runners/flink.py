@@ -6,12 +6,15 @@ Knows nothing of one job's way (flink_watch) and of PyFlink (the driver has it).
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aiflow.errors import FlinkError
 from aiflow.flinksettings import FlinkSettings
 from aiflow.runners.base import Ended, RunnerHost, Work
 from aiflow.runners.family import Family
@@ -44,7 +47,7 @@ class FlinkRunner:
     def __init__(self, host: RunnerHost, settings: FlinkSettings | None = None) -> None:
         self.host, self.settings = host, settings
         self.home = Path(host.home).absolute()
-        self._lock = threading.RLock()
+        self._lock, self._making = threading.RLock(), threading.Lock()
         self._family = Family()
         self._drivers: dict[str, DriverProcess] = {}
         self._retired: list[DriverProcess] = []
@@ -92,6 +95,12 @@ class FlinkRunner:
         with self._lock:
             if self._watches.get(watch.work.key) is watch:
                 del self._watches[watch.work.key]
+            self._retired += [driver for driver in self._drivers.values() if driver.is_stale]
+            self._drivers = {python: driver for python, driver in self._drivers.items() if not driver.is_stale}
+            over = [driver for driver in self._retired if not driver.is_busy]
+            self._retired = [driver for driver in self._retired if driver.is_busy]
+        for driver in over:  # a function that was let go may still run there
+            driver.close()
 
     def address(self, target: str, progress: Callable[[str], Any]) -> Address:
         """Give the cluster of a target; the local one is started if it is not up."""
@@ -107,23 +116,39 @@ class FlinkRunner:
     def driver(self, python: str | None) -> DriverProcess:
         """Give the driver of a Python, a new one if it has died or knows other surroundings."""
         chosen = python or sys.executable
-        with self._lock:
-            found = self._drivers.get(chosen)
-            if found is not None and found.is_stale:
-                self._retired = [old for old in (*self._retired, found) if not _is_done(old)]
-                found = None
-            if found is None:
-                folder = self.home / "flink" / "client"
-                environment = client_environment(
-                    find_java(chosen=self.settings.java if self.settings else None), folder, chosen
-                )
-                found = self._drivers[chosen] = DriverProcess(chosen, environment, self._family, folder / "tmp")
-            return found
+        with self._making:  # asking another Python where its Flink is takes long; the engine waits for the other lock
+            with self._lock:
+                found = self._drivers.get(chosen)
+                if found is not None and not found.is_stale:
+                    return found
+                if found is not None:
+                    self._retired.append(found)
+            folder = _own_folder(self.home / "flink" / "client")
+            environment = client_environment(self._java(), folder, chosen)
+            with self._lock:
+                if self.is_closed:
+                    raise FlinkError("the project is closed")
+                made = self._drivers[chosen] = DriverProcess(chosen, environment, self._family, folder)
+            return made
+
+    def _java(self) -> Path:
+        return find_java(chosen=None if self.settings is None else self.settings.java)
 
 
-def _is_done(driver: DriverProcess) -> bool:
-    """End a driver that nobody needs any more; tell whether it was ended."""
-    if driver.is_busy:
+def _own_folder(parent: Path) -> Path:
+    """Make a folder for one driver, and remove those that killed processes have left."""
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in parent.iterdir():
+        if not _lives(old.name.partition("-")[0]):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
         return False
-    driver.close()
+    except PermissionError:  # it is another user's
+        return True
     return True

@@ -79,13 +79,17 @@ def distribution_of(python: str) -> Path:
             origin = subprocess.run(
                 [python, "-P", "-c", _FIND], capture_output=True, text=True, timeout=60, check=True
             ).stdout.strip()
-        except (OSError, subprocess.SubprocessError) as error:
+        except OSError as error:
+            raise FlinkError(
+                f"the interpreter of a Flink job, {python}, could not be started: {error.strerror}"
+            ) from error
+        except subprocess.SubprocessError as error:
             raise FlinkError(f"the interpreter {python} could not be asked for its Flink: {error}") from error
     home = Path(origin).parent
     if not origin or not (home / "bin" / "jobmanager.sh").is_file():
         raise FlinkError(
             f"apache-flink is not installed for {python}: install it (pip install 'aiflow[flink]', Python 3.11 or 3.12), "
-            "or name an interpreter that has it: python in [tool.aiflow.flink], or AIFLOW_FLINK_PYTHON"
+            "or name an interpreter that has it: python= of the job, python in [tool.aiflow.flink], or AIFLOW_FLINK_PYTHON"
         )
     return home
 

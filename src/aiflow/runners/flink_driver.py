@@ -183,9 +183,14 @@ class _Submission:
                 given = {name: self._give(kind) for name, kind in wanted.items()}
                 return self._complete(environments.call(function, given, args, kwargs))
             except Py4JJavaError as error:  # its text is a hundred lines of Java
-                raise FlinkError(messages_of([str(error).partition("\n: ")[2] or str(error)])).with_traceback(
-                    error.__traceback__
-                ) from None
+                raise FlinkError(_message_of(error)).with_traceback(error.__traceback__) from None
+            except Exception as error:
+                if not _is_of_pickling(error):
+                    raise
+                raise FlinkError(
+                    f"a function cannot be sent to Flink's workers ({type(error).__name__}: {error}); make what it uses from outside "
+                    "(globals, closure) inside it, or in open() of a class of functions"
+                ) from error
             finally:
                 _in_stream.reset(token)
 
@@ -253,6 +258,7 @@ class _Submission:
 
     def _execute(self, sql: FlinkSql) -> Any:
         """Do the statements one after the other; a query at the end gives the table that is the value."""
+        from py4j.protocol import Py4JJavaError
         from pyflink.table.udf import udf
 
         for name, function in sql.udfs.items():
@@ -260,15 +266,22 @@ class _Submission:
                 function = udf(function, result_type=sql_type(function))
             self.table.create_temporary_system_function(name, function)
         found = None
-        for statement in sql.statements:
-            found = None
-            if is_query(statement):
-                found = self.table.sql_query(statement)
-            else:
-                result = self.table.execute_sql(statement)
-                if result.get_job_client() is not None:
-                    result.wait()  # the next one may read what it writes; that of a stream returns at once
+        for number, statement in enumerate(sql.statements, 1):
+            try:
+                found = self._carry_out(statement)
+            except Py4JJavaError as error:
+                said = " ".join(statement.split())
+                where = f"statement {number} of {len(sql.statements)}, {said[:60]}{'…' if len(said) > 60 else ''}"
+                raise FlinkError(f"{_message_of(error)} (in {where})") from None
         return found
+
+    def _carry_out(self, statement: str) -> Any:
+        if is_query(statement):
+            return self.table.sql_query(statement)
+        result = self.table.execute_sql(statement)
+        if result.get_job_client() is not None:
+            result.wait()  # the next one may read what it writes; that of a stream returns at once
+        return None
 
     def _complete(self, value: Any) -> Any:
         """Execute what was built and not executed, and give the value that the job has."""
@@ -301,8 +314,13 @@ class _Listener:
 
     def onJobSubmitted(self, client: Any, error: Any) -> None:  # Java's name
         """Learn of a Flink job, or that there is none."""
-        if client is not None:
+        if client is None:
+            return
+        try:
             self._submission.submitted(client.getJobID().toString())
+        except BaseException:  # the attempt is over, and nobody would ever end it
+            client.cancel()
+            self._submission.context.stop_event.set()
 
     def onJobExecuted(self, result: Any, error: Any) -> None:
         """Learn of its end, which is watched elsewhere."""
@@ -322,6 +340,18 @@ def _until_flink(trace: TracebackType | None) -> TracebackType | None:
             here.tb_next = None
         here = here.tb_next
     return trace
+
+
+def _message_of(error: Any) -> str:
+    return messages_of([str(error).partition("\n: ")[2] or str(error)])
+
+
+def _is_of_pickling(error: BaseException) -> bool:
+    """Tell whether it was raised while a function was made into bytes for the workers."""
+    trace, name = error.__traceback__, ""
+    while trace is not None:
+        name, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+    return "pickle" in name.partition(".")[0] or "cloudpickle" in name
 
 
 def _leave_streams_alone(kind: Any) -> None:

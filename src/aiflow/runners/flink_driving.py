@@ -5,12 +5,12 @@ Knows nothing of what its frames mean to a job: who submits one takes them.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,13 +25,20 @@ from aiflow.runners.relay import Relay
 from aiflow.runners.surroundings import here
 from aiflow.runners.wire import Frame, pack, read_frame
 
-__all__ = ["DriverProcess"]
+__all__ = ["OVER", "DriverProcess"]
+
+OVER = ["Stopped", "this job is over"]
+"""The answer to a function whose attempt is over: what it has submitted, it is to cancel."""
 
 _BOOT = """import sys  # a Flink driver of aiflow
 sys.path[:] = [*sys.argv[4:], *sys.path] if sys.argv[3] == "same" else [*sys.path, *sys.argv[4:]]
 from aiflow.runners import flink_driver as _aiflow_driver
 _aiflow_driver.main(*map(int, sys.argv[1:3]))"""
 _PATIENCE = 60.0
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""What lets a JVM begin with two thirds of the work; it plans jobs and runs none."""
+
+logger = logging.getLogger(__name__)
 
 Take = Callable[[Frame], None]
 
@@ -50,7 +57,7 @@ class DriverProcess:
     family
         Marks it and its JVM, so that neither is left behind.
     folder
-        Where it may keep temporary files; they are removed with it.
+        Where its configuration is and its temporary files; it is removed with it.
     """
 
     def __init__(self, python: str, environment: Mapping[str, str], family: Family, folder: Path) -> None:
@@ -62,6 +69,7 @@ class DriverProcess:
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._problem: str | None = None
+        self._is_spoiled = False
         self._sock: socket.socket | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self.stderr = Relay("stderr")
@@ -96,14 +104,15 @@ class DriverProcess:
                 for piece in pack(head, body):
                     sock.sendall(piece)
 
-    def forget(self, key: tuple[Any, ...]) -> None:
-        """Want no more frames of a function."""
-        self._takers.pop(key, None)
+    def forget(self, key: tuple[Any, ...], still_runs: bool = False) -> None:
+        """Want no more frames of a function; with one that may still run there it is not used again."""
+        if self._takers.pop(key, None) is not None and still_runs:
+            self._is_spoiled = True
 
     @property
     def is_stale(self) -> bool:
         """Whether a new process would differ: this one has another folder, environment or path."""
-        return self.is_over or self._problem is not None or self._surroundings != here()
+        return self.is_over or self._is_spoiled or self._problem is not None or self._surroundings != here()
 
     @property
     def is_busy(self) -> bool:
@@ -131,6 +140,7 @@ class DriverProcess:
         except Exception as error:  # no such interpreter, no process left: who submits is told
             self._problem = f"the Flink driver could not be started with {self.python}: {error}"
             self._ready.set()
+            self._bury()
             return
         assert self._sock is not None
         while (frame := read_frame(self._sock)) is not None:
@@ -141,21 +151,23 @@ class DriverProcess:
             if frame.head["op"] == "end":
                 self.forget(tuple(frame.head["key"]))
             if take is not None:
-                take(frame)
+                try:
+                    take(frame)
+                except Exception:  # the other functions must be heard all the same
+                    logger.exception("What a Flink driver said could not be taken", extra={"op": frame.head["op"]})
             elif "id" in frame.head:  # nobody listens any more: it must not wait for ever
-                self.send({"op": "reply", "id": frame.head["id"], "error": ["Stopped", "this job is over"]})
+                self.send({"op": "reply", "id": frame.head["id"], "error": OVER})
         self._mourn()
 
     def _start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._temporary = tempfile.mkdtemp(prefix="driver-", dir=self._folder)
+        temporary = self._folder / "tmp"
         ours, theirs = socket.socketpair()
         _, path, environment = self._surroundings
         is_same = self.python == sys.executable
         if not is_same:  # it has packages of its own, which come first
             path = (*(p for p in path if "site-packages" not in p), str(Path(wire.__file__).parents[2]))
-        base = {**environment, **self._environment, "TMPDIR": self._temporary}
-        base["JVM_ARGS"] = f"{base.get('JVM_ARGS', '')} -Djava.io.tmpdir={self._temporary}".strip()
+        base = {**environment, **self._environment, "TMPDIR": str(temporary)}
+        base["JVM_ARGS"] = f"{QUICK} {base.get('JVM_ARGS', '')} -Djava.io.tmpdir={temporary}".strip()
         base["PATH"] = os.pathsep.join([str(Path(self.python).parent), base.get("PATH", "")])
         self._family.watch()
         try:
@@ -212,7 +224,7 @@ class DriverProcess:
             self._popen.wait()
         if self._sock is not None:
             self._sock.close()
-        shutil.rmtree(getattr(self, "_temporary", ""), ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _pass_on(pipe: Any, relay: Relay) -> None:

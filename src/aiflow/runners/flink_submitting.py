@@ -12,6 +12,7 @@ from aiflow.errors import RunnerError
 from aiflow.runners.base import Call, Ended, Failure
 from aiflow.runners.calling import judge
 from aiflow.runners.flink_cluster import Address
+from aiflow.runners.flink_driving import OVER
 from aiflow.runners.flink_terms import Surroundings, as_config
 from aiflow.runners.keeper import OPENER, ended_of, head_of, pack_call
 from aiflow.runners.port import answer, explained
@@ -55,7 +56,8 @@ class Submitted:
             call = work.load()
             body = pack_call(runner.host, work, call)
         except RunnerError as error:
-            return Ended("FAILED", error=Failure("RunnerError", str(error)), retryable=False, reason=str(error)[:500])
+            problem = str(error).removesuffix(", or use runner 'thread'")  # there is no Flink on it
+            return Ended("FAILED", error=Failure("RunnerError", problem), retryable=False, reason=problem[:500])
         except BaseException as error:  # foreign code: reading a value may run anything
             return judge(error, work.options)
         self._driver.submit(work.key, self._head(call), body, self.take)
@@ -107,7 +109,7 @@ class Submitted:
             try:
                 watch.learn(head["job"])
             except BaseException as error:  # the attempt is over: the function hears it and ends
-                reply["error"] = ["Stopped", "this job is over"] if watch.is_left else explained(error)
+                reply["error"] = OVER if watch.is_left else explained(error)
             self._driver.send(reply)
         elif head["op"] == "end":
             self.ended = ended_of(frame)
@@ -129,6 +131,6 @@ class Submitted:
         self._driver.send({"op": "stop", "key": self.watch.work.key})
 
     def forget(self) -> None:
-        """Want to hear no more of it."""
+        """Want to hear no more of it; a driver in which it still runs gets no other."""
         if self._driver is not None:
-            self._driver.forget(self.watch.work.key)
+            self._driver.forget(self.watch.work.key, still_runs=self.ended is None)

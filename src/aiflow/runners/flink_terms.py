@@ -70,6 +70,8 @@ class Note:
         Their ids, in order.
     is_complete
         Whether its function has returned, so that nothing but the ends of these jobs is waited for.
+    is_asked
+        Whether they were asked to stop.
     savepoints
         Where their states are, in the same order; None for a job without.
     origin
@@ -83,6 +85,7 @@ class Note:
     rounds: int = 0
     jobs: tuple[str, ...] = ()
     is_complete: bool = False
+    is_asked: bool = False
     savepoints: tuple[str | None, ...] = ()
     origin: str = ""
     records: int | None = None
@@ -120,7 +123,7 @@ def host_and_port(url: str) -> tuple[str, int]:
     """
     parts = urlsplit(url)
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 8081)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or not port:

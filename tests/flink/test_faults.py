@@ -1,0 +1,130 @@
+"""Jobs on Flink under faults: everything dies at the worst moment, and nothing is lost, left running or run twice at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from tests.flink import deeds, killed
+from tests.flink.waiting import until
+
+import aiflow as af
+from aiflow.graph.execution import RunKey
+from aiflow.runners.flink_rest import FlinkRest
+from aiflow.runners.flink_terms import id_of
+
+pytestmark = pytest.mark.flink
+
+
+def states_of(execution, job="counting"):
+    """The states of all Flink jobs that an execution can have submitted, by number, attempt and round."""
+    rest, found = FlinkRest(execution.job(job).note["url"]), {}
+    known = {row.id: row.state for row in rest.jobs()}
+    for number in (1, 2):
+        for rounds in (0, 1, 2):
+            state = known.get(id_of(RunKey(execution.id, job, number, 1), rounds, 0))
+            if state is not None:
+                found[number, rounds] = state
+    return found
+
+
+def test_what_cannot_run_says_in_a_line_why_and_what_to_do(flink, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    lock = threading.Lock()
+
+    @af.flink_job
+    def locks_outside(env):
+        env.from_collection([lock]).print()
+
+    @af.workflow
+    def wrong():
+        deeds.wrong_sql.options(name="refused", target="http://127.0.0.1:9", lost_after=0.1)()
+        deeds.wrong_sql.options(name="other", target=f"http://127.0.0.1:{server.server_port}")()
+        deeds.wrong_sql.options(name="nowhere", python=str(tmp_path / "python"))()
+        locks_outside()
+        deeds.locks_inside()
+        af.flink_jar("nothing.jar", name="jar")
+        af.flink_sql("CREATE TABEL x (n INT)", name="sql")
+
+    expected = {
+        "refused": "has not answered",
+        "other": f"http://127.0.0.1:{server.server_port} is no Flink cluster",
+        "nowhere": f"{tmp_path}/python, could not be started: No such file or directory",
+        "locks_outside": "cannot be sent to another process (TypeError: cannot pickle '_thread.lock' object); make what it uses from outside (globals, closure) inside it",
+        "locks_inside": "a function cannot be sent to Flink's workers (TypeError: cannot pickle '_thread.lock' object)",
+        "jar": "nothing.jar cannot be read: No such file or directory",
+        "sql": 'Encountered "TABEL" at line 1, column 8. (in statement 1 of 1, CREATE TABEL x (n INT))',
+    }
+    execution = flink.run(wrong, check=False, timeout=400)
+    server.shutdown()
+    server.server_close()
+    errors = {job.job: str(job.error) for job in execution.jobs}
+    assert {name for name, text in expected.items() if text not in errors[name]} == set(), errors
+    assert all(len(text) < 400 and "\n" not in text for text in errors.values())
+    assert "thread" not in errors["locks_outside"].partition("object)")[2]
+
+
+def test_the_death_of_the_driver_fails_what_is_in_it_and_no_stream_and_the_next_job_gets_another(flink, tmp_path):
+    path, pids = str(tmp_path / "count.txt"), tmp_path / "pids.txt"
+    stream = flink.start(deeds.endless, path=path)
+    until(lambda: stream.job("counting") and (stream.job("counting").note or {}).get("is_complete"))
+    waits = flink.start(deeds.waiting_twice, pids=str(pids))
+    until(lambda: deeds.lines(pids))
+    os.kill(deeds.lines(pids)[0], signal.SIGKILL)
+    waits.wait(300)
+    assert (waits.status, waits.result("waits")) == ("SUCCESS", 2)
+    first, second = deeds.lines(pids)
+    assert first != second
+    died = next(event for event in waits.events() if event.type == "JOB_RETRY_WAITING")
+    assert "the Flink driver, in which the function of 'waits' ran, was killed by signal 9" in str(died.value)
+    before = len(deeds.lines(path))
+    until(lambda: len(deeds.lines(path)) > before + 20)
+    stream.stop()
+    stream.wait(300)
+    assert stream.job("counting").note["savepoints"] != [None]
+
+
+def test_a_job_that_is_stopped_before_it_has_submitted_leaves_no_flink_job_behind(flink, cluster, tmp_path):
+    path = tmp_path / "started"
+    execution = flink.start(deeds.late, path=str(path))
+    until(path.exists)
+    execution.stop()
+    execution.wait(300)
+    assert "is let go" in execution.job("submits_late").reason
+    path.unlink()  # now it goes on and submits
+    job_id = id_of(RunKey(execution.id, "submits_late", 1, 1), 0, 0)
+    rest = FlinkRest(cluster.url)
+    until(lambda: {row.id: row.state for row in rest.jobs()}.get(job_id) == "CANCELED")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_process_that_dies_as_it_notes_a_submission_leaves_nothing_that_runs_twice(flink, tmp_path, when):
+    path = tmp_path / "count.txt"
+    execution = flink.executions.get(killed.run(flink.home, path, 2, when))
+    execution.resume()
+    until(lambda: len(deeds.lines(path)) > 20 and execution.job("counting").note["is_complete"])
+    assert states_of(execution) == {(1, 0): "CANCELED", (1, 1): "RUNNING"}
+    execution.stop()
+    execution.wait(300)
+    assert states_of(execution) == {(1, 0): "CANCELED", (1, 1): "FINISHED"}
+
+
+@pytest.mark.parametrize(("nth", "when"), [(4, "after"), (5, "before")])
+def test_a_process_that_dies_while_a_stream_stops_loses_no_state(flink, tmp_path, nth, when):
+    path = tmp_path / "count.txt"
+    execution = flink.executions.get(killed.run(flink.home, path, nth, when))
+    execution.resume()
+    execution.wait(300)
+    assert execution.status == "STOPPED"
+    assert execution.job("counting").note["savepoints"][0].rpartition("/")[2].startswith("savepoint-")
+    before = len(deeds.lines(path))
+    execution.resume()
+    until(lambda: len(deeds.lines(path)) > before + 20)
+    execution.stop()
+    execution.wait(300)
+    counts = deeds.lines(path)
+    assert counts == list(range(1, len(counts) + 1))
