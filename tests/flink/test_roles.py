@@ -11,7 +11,7 @@ import aiflow as af
 
 pytestmark = pytest.mark.flink
 
-FACTOR, OUT = af.Model("flink_factor"), af.Dataset("flink_out", uri="out.csv", format="csv")
+FACTOR = af.Model("flink_factor")
 
 
 @af.predict(FACTOR, runner="flink", stream=True, config={"python.fn-execution.bundle.time": "100"})
@@ -29,13 +29,6 @@ def multiply(env, model: int, path: str):
 
     numbers = env.from_source(NumberSequenceSource(1, 10**9), WatermarkStrategy.no_watermarks(), "numbers")
     numbers.map(read, output_type=Types.LONG()).print()
-
-
-@af.write_dataset(OUT, runner="flink")
-def write(dataset: af.Dataset, t_env):
-    t_env.execute_sql(f"""CREATE TABLE out_file (n BIGINT)
-        WITH ('connector' = 'filesystem', 'path' = '{dataset.uri}', 'format' = 'csv')""")
-    t_env.execute_sql("INSERT INTO out_file VALUES (1), (2)").wait()
 
 
 def test_a_stream_that_predicts_gets_the_object_and_is_started_again_by_a_deployment(
@@ -61,7 +54,13 @@ def test_a_stream_that_predicts_gets_the_object_and_is_started_again_by_a_deploy
     assert factors == sorted(factors)  # nothing is multiplied by an old version after a new one
 
 
-def test_what_a_job_on_flink_writes_is_a_version_of_its_dataset(flink: af.Project) -> None:
+def test_what_a_job_on_flink_writes_is_a_version_of_its_dataset(flink: af.Project, tmp_path: Path) -> None:
+    @af.write_dataset(af.Dataset("flink_out", uri=str(tmp_path / "out")), runner="flink")
+    def write(dataset: af.Dataset, t_env):
+        t_env.execute_sql(f"""CREATE TABLE out_file (n BIGINT)
+            WITH ('connector' = 'filesystem', 'path' = '{dataset.uri}', 'format' = 'csv')""")
+        t_env.execute_sql("INSERT INTO out_file VALUES (1), (2)").wait()
+
     @af.workflow
     def writing():
         write()
