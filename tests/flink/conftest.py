@@ -17,10 +17,10 @@ __all__ = ["example"]  # a fixture here, too
 @pytest.fixture(scope="session")
 def flink_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home whose local cluster is up."""
-    home = Path("/tmp/faults/proj/.aiflow")
-    home.mkdir(exist_ok=True)
+    home = tmp_path_factory.mktemp("flink") / ".aiflow"
+    home.mkdir()
     yield home
-    pass
+    LocalCluster(home).stop()
 
 
 @pytest.fixture(scope="session")

@@ -50,9 +50,10 @@ def test_a_stream_that_is_one_chain_tells_its_records_and_its_watermark(rest: Fl
 
 def test_a_program_of_tables_tells_what_its_sink_has_taken(rest: FlinkRest, jobs: Jobs) -> None:
     found = until(lambda: (found := rest.progress(jobs["table"])).records and found)
-    row = next(row for row in rest.jobs() if row.id == jobs["table"])
-    assert found.watermark > row.started
-    assert found.records % 4 == 0  # four keys a window, and not one for each number
+    started = next(row for row in rest.jobs() if row.id == jobs["table"]).started
+    assert found.watermark > started
+    # Four keys in each window of a second, and not one for each of the 200 numbers.
+    assert found.records <= 4 * ((found.watermark - started) / 1000 + 2)
 
 
 def test_a_job_whose_input_has_ended_has_no_more_event_time_to_come(rest: FlinkRest, jobs: Jobs) -> None:

@@ -67,6 +67,8 @@ class Beginning:
         watch, note = self.watch, self.watch.noted
         if not self._is_still_there(note):
             watch.say(f"the cluster at {note.url} has no Flink job of it any more; it is submitted again")
+            for job in () if watch.noted is note else watch.noted.jobs:  # the others that it began with
+                watch.asking.end(job)
             watch.noted = replace(note, rounds=note.rounds + 1, jobs=(), url="", is_complete=False)
             return False
         if note.is_complete:
