@@ -123,7 +123,7 @@ class Beginning:
         before = () if watch.options.fresh else earlier.savepoints
         savepoints = tuple(map(standing, noted.savepoints or before)) if watch.is_stream else ()
         origin = f"{key.number}.{key.attempt}.{noted.rounds}"
-        if any(savepoints):
+        if savepoints and all(savepoints):
             origin = noted.origin or earlier.origin or origin
         furthest = Reading(earlier.watermark, earlier.records).furthest(Reading(noted.watermark, noted.records))
         return replace(
