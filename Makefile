@@ -58,7 +58,7 @@ $(VENV)/.dev: $(MADE) $(DEFINITION)
 
 # --- what people call ---
 
-.PHONY: help demo test test-fast check format-check lint spelling types contracts fix docs fresh bench clean
+.PHONY: help demo test test-all test-fast check format-check lint spelling types contracts fix docs fresh bench clean
 
 help: ## show this list
 	@echo "make demo runs the example, make test the tests. All of them:"
@@ -69,6 +69,9 @@ demo: $(VENV)/.examples ## install aiflow with what the example needs, and run t
 	@$(BIN)/python -m aiflow run examples/iris.py $(ARGS)
 
 test: $(VENV)/.test ## install what the tests need, and run them
+	@$(PYTEST) -m "not costly" $(ARGS)
+
+test-all: $(VENV)/.test ## the same with those that start and break Flink clusters of their own
 	@$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.test ## the same without the tests that start a Flink cluster

@@ -27,7 +27,7 @@ from aiflow.runners.flink_folder import ClusterFolder
 from aiflow.runners.flink_rest import FlinkRest
 from aiflow.store.store import Store
 
-pytestmark = pytest.mark.flink
+pytestmark = [pytest.mark.flink, pytest.mark.costly]
 
 
 def processes_of(home: Path) -> dict[int, str]:

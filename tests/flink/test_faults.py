@@ -16,7 +16,7 @@ from aiflow.graph.execution import RunKey
 from aiflow.runners.flink_rest import FlinkRest
 from aiflow.runners.flink_terms import id_of
 
-pytestmark = pytest.mark.flink
+pytestmark = [pytest.mark.flink, pytest.mark.costly]
 
 
 def states_of(execution, job="counting"):
