@@ -1,5 +1,6 @@
 """What processes of a cluster do, for tests of publishing: each is a process that has the module `aiflow_flink_job`."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def holding() -> None:
 
 def identify(folder: str, job: dict[str, Any]) -> None:
     """Write the module that says for which job a process works, as the driver does it."""
+    shutil.rmtree(Path(folder, "__pycache__"), ignore_errors=True)  # it goes by whole seconds, and this is quicker
     Path(folder, "aiflow_flink_job.py").write_text(f"JOB = {job!r}\n")
 
 

@@ -94,7 +94,7 @@ class Submitted:
             "context": context.context, "job": key.job, "number": key.number,
             "url": url, "token": token, "origin": watch.noted.origin,
         }  # fmt: skip
-        folder = Path(context.scratch, f"flink-{key.attempt}")
+        folder = Path(context.scratch, f"flink-{key.attempt}-{watch.noted.rounds}")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "aiflow_flink_job.py").write_text(f"JOB = {job!r}\n", encoding="utf-8")
         return str(folder)
