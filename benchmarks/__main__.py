@@ -22,6 +22,7 @@ from benchmarks import (
     chain,
     cold,
     elsewhere,
+    flink,
     growth,
     idle,
     machine,
@@ -61,6 +62,7 @@ MODULES = (
     versions,
     serving,
     ancestry,
+    flink,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for module in MODULES for figure in module.FIGURES}
 
