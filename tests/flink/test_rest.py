@@ -13,7 +13,7 @@ from aiflow.errors import FlinkError, NotFound
 from aiflow.runners.flink_cluster import Address
 from aiflow.runners.flink_rest import FlinkRest
 
-pytestmark = pytest.mark.flink
+pytestmark = [pytest.mark.flink, pytest.mark.costly]
 Jobs = dict[str, str]
 
 
