@@ -1,7 +1,7 @@
 """A stream on Flink goes through the hours of its own time; each hour that it has passed trains a model, once.
 
 Run it with `python -m aiflow run examples/hourly_training.py`, after `pip install 'aiflow[flink,examples]'`. Kill it with -9 in the
-middle: the stream goes on without it, and `python -m aiflow run --resume examples/hourly_training.py` trains what was missed.
+middle: the stream goes on without it for a minute, and `python -m aiflow run --resume examples/hourly_training.py` trains what was missed.
 """
 
 from pathlib import Path
@@ -48,6 +48,4 @@ def hourly_training(hours: int = 3, folder: str = "hours", per_second: int = 20)
         udfs={"keep": keep}, name="stream", stream=True,
     )  # fmt: skip
     train(folder).start_on(stream.watermark.every(3600, since=f"{DAY}T00:00Z"))
-    stream.stop_on(
-        stream.watermark >= f"{DAY}T{hours:02}:00Z"
-    )  # with a savepoint: resume it, and it goes on from there
+    stream.stop_on(stream.watermark >= f"{DAY}T{hours:02}:00Z")  # with a savepoint

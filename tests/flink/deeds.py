@@ -14,6 +14,12 @@ def squares(t_env, n: int):
     return t_env.from_elements([(i, i * i) for i in range(n)], ["i", "square"])
 
 
+@af.flink_job(outputs=2)
+def halves(t_env):
+    rows = [(i, i * i) for i in range(4)]
+    return tuple(t_env.from_elements(part, ["i", "square"]) for part in (rows[:2], rows[2:]))
+
+
 @af.job
 def total(rows: Any) -> int:
     return int(rows["square"].sum())
@@ -125,6 +131,12 @@ def counting(env, t_env, path: str, more: int = 0):
 @af.workflow
 def tables(n: int = 4):
     total(squares(n))
+
+
+@af.workflow
+def apart():
+    for half in halves():
+        total(half)
 
 
 @af.workflow

@@ -128,3 +128,23 @@ def test_a_process_that_dies_while_a_stream_stops_loses_no_state(flink, tmp_path
     execution.wait(300)
     counts = deeds.lines(path)
     assert counts == list(range(1, len(counts) + 1))
+
+
+def test_what_a_detached_project_leaves_on_its_cluster_goes_on_and_is_found_again(tmp_path):
+    home, path = tmp_path / ".aiflow", tmp_path / "count.txt"
+    home.mkdir()
+    project = af.Project("alone", home=home)  # nobody else uses its cluster
+    execution = project.start(deeds.endless, path=str(path))
+    until(lambda: len(deeds.lines(path)) > 20 and execution.job("counting").note["is_complete"])
+    jobs = execution.job("counting").note["jobs"]
+    project.close(detach=True)
+    before = len(deeds.lines(path))
+    until(lambda: len(deeds.lines(path)) > before + 20)
+    with af.Project("alone", home=home) as project:
+        project.recover()
+        execution = project.executions.get(execution.id)
+        until(lambda: execution.status == "RUNNING")
+        assert execution.job("counting").note["jobs"] == jobs
+        execution.stop()
+        execution.wait(300)
+        assert deeds.lines(path) == list(range(1, len(deeds.lines(path)) + 1))

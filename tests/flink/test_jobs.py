@@ -59,3 +59,8 @@ def test_sql_is_carried_out_in_order_with_plain_functions_and_a_query_at_the_end
     execution = flink.run(in_sql, timeout=300)
     assert list(execution.result("sums")["total"]) == [2 + 3 + 4 + 5]
     assert len(execution.job("sums").note["jobs"]) == 2
+
+
+def test_each_of_several_tables_is_an_output(flink):
+    execution = flink.run(deeds.apart, timeout=300)
+    assert (execution.result("total"), execution.result("total_2")) == (0 + 1, 4 + 9)

@@ -86,7 +86,8 @@ class FlinkRunner:
             driver.close()
         self._family.close()
         if self._cluster is not None:
-            self._cluster.release()
+            is_used = any(watch.noted.jobs and watch.noted.target == "local" for watch in watches)
+            self._cluster.leave() if is_used else self._cluster.release()  # what was left running is found again there
 
     # --- for the watches --------------------------------------------------------------------------------------------
 
@@ -102,8 +103,8 @@ class FlinkRunner:
         for driver in over:  # a function that was let go may still run there
             driver.close()
 
-    def address(self, target: str, progress: Callable[[str], Any]) -> Address:
-        """Give the cluster of a target; the local one is started if it is not up."""
+    def address(self, target: str, progress: Callable[[str], Any], python: str | None = None) -> Address:
+        """Give the cluster of a target; the local one is started if it is not up, with the Flink of `python` if need be."""
         if target != "local":
             host_and_port(target)
             return Address(target.rstrip("/"), is_local=False, python=sys.executable)
@@ -111,7 +112,7 @@ class FlinkRunner:
             if self._cluster is None:
                 self._cluster = LocalCluster(self.home, self.settings)
             cluster = self._cluster
-        return cluster.ensure(progress)
+        return cluster.ensure(progress, python)
 
     def driver(self, python: str | None) -> DriverProcess:
         """Give the driver of a Python, a new one if it has died or knows other surroundings."""

@@ -58,7 +58,7 @@ class Beginning:
             self.submitted.forget()
 
     def _address(self) -> Address:
-        return self.watch.runner.address(self.watch.options.target, self.watch.show)
+        return self.watch.runner.address(self.watch.options.target, self.watch.show, self.watch.options.python)
 
     # --- finding again ----------------------------------------------------------------------------------------------
 

@@ -112,6 +112,10 @@ class LocalCluster:
             self.folder.stop_file.touch()
         self._wait_for_end("it does not stop")
 
+    def leave(self) -> None:
+        """Let go of the cluster while it works on; it ends `linger` seconds after the last who used it, unless somebody comes."""
+        self._forget()
+
     def status(self) -> dict[str, Any]:
         """Tell how the cluster is: `state` (``"stopped"``, ``"starting"``, ``"ready"``, …), and more when it is up."""
         found = self.folder.read()

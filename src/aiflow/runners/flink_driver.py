@@ -183,7 +183,7 @@ class _Submission:
                 given = {name: self._give(kind) for name, kind in wanted.items()}
                 return self._complete(environments.call(function, given, args, kwargs))
             except Py4JJavaError as error:  # its text is a hundred lines of Java
-                raise FlinkError(_message_of(error)).with_traceback(error.__traceback__) from None
+                raise FlinkError(_message_of(error)).with_traceback(_until_flink(error.__traceback__)) from None
             except Exception as error:
                 if not _is_of_pickling(error):
                     raise
@@ -290,17 +290,24 @@ class _Submission:
         from pyflink.table import StatementSet, Table, TableResult
         from pyflink.table.table_pipeline import TablePipeline  # type: ignore[import-not-found,unused-ignore]
 
-        if isinstance(value, StatementSet | TablePipeline):
-            value = value.execute()
-        if isinstance(value, Table):
-            if self.stream:
-                raise FlinkError(
-                    f"{self.context.job} is a stream and returned a Table: a stream has no end and so no value; insert "
-                    "the table into a sink (table.execute_insert(…)), or leave stream=True out"
-                )
-            value = value.to_pandas()
-        elif isinstance(value, TableResult | JobClient | JobExecutionResult):
-            value = None
+        def given(part: Any) -> Any:
+            if isinstance(part, StatementSet | TablePipeline):
+                part = part.execute()
+            if isinstance(part, Table):
+                if self.stream:
+                    raise FlinkError(
+                        f"{self.context.job} is a stream and returned a Table: a stream has no end and so no value; insert "
+                        "the table into a sink (table.execute_insert(…)), or leave stream=True out"
+                    )
+                return part.to_pandas()
+            return None if isinstance(part, TableResult | JobClient | JobExecutionResult) else part
+
+        if type(value) in (tuple, list):  # several outputs
+            value = type(value)(map(given, value))
+        elif type(value) is dict:
+            value = {name: given(part) for name, part in value.items()}
+        else:
+            value = given(value)
         if self._environment is not None and _is_pending(self._environment):
             self._environment.execute()
         return value
@@ -351,7 +358,7 @@ def _is_of_pickling(error: BaseException) -> bool:
     trace, name = error.__traceback__, ""
     while trace is not None:
         name, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
-    return "pickle" in name.partition(".")[0] or "cloudpickle" in name
+    return "pickle" in name.partition(".")[0]
 
 
 def _leave_streams_alone(kind: Any) -> None:

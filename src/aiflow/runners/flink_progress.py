@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from aiflow.graph.mark import END
+from aiflow.runners.flink_terms import ENDED
+
 __all__ = ["Progress", "last_operators", "read_progress"]
 
-_ENDED = ("FINISHED", "CANCELED", "FAILED")
-END_OF_INPUT = 2**63 - 1
 _WATERMARK, _RECORDS = "currentInputWatermark", "numRecordsIn"
 _OF_TABLE = re.compile(r"\[(\d+)\]:(\w+)\(").match
 _INDENT = re.compile(r"(?:[: ]  )*(?:[+:]- )?").match
@@ -48,9 +49,9 @@ def read_progress(job: Mapping[str, Any], ask: Callable[[str], Any]) -> Progress
     ask
         Gives what a path below that says.
     """
-    if job["state"] in _ENDED:
+    if job["state"] in ENDED:
         is_over = job["state"] == "FINISHED" and not _was_stopped(ask("/checkpoints"))
-        return Progress(None, END_OF_INPUT if is_over else None)
+        return Progress(None, END if is_over else None)
     nodes = job["plan"]["nodes"]
     feeding = {source["id"] for node in nodes for source in node.get("inputs", ())}
     ends = [node for node in nodes if node["id"] not in feeding]
@@ -91,7 +92,7 @@ def _of_vertex(node: Mapping[str, Any], ask: Callable[[str], Any]) -> Progress:
 
 def _time(value: float) -> int | None:
     """Give a watermark; Flink says the least number for none, and the largest for the end. Both are rounded in JSON."""
-    return None if value < -9.2e18 else END_OF_INPUT if value > 9.2e18 else int(value)
+    return None if value < -9.2e18 else END if value > 9.2e18 else int(value)
 
 
 def last_operators(description: str) -> list[str]:
