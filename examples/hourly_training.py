@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import aiflow as af
 
-knn = af.Model("knn", description="knows a flower by its measures, as of one hour")
+knn = af.Model("hourly_knn", description="knows a flower by its measures, as of one hour")
 DAY = "2026-11-27"
 
 

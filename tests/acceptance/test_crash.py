@@ -63,6 +63,8 @@ def test_rule_27_each_item_of_a_stream_is_used_once_though_the_process_is_killed
         for n in range(state.get("next", 0), 8):
             state["next"] = n + 1
             yield n
+            if n == 4 and not Path("died in the consumer").exists():
+                af.current().wait_stop(60)  # one death after the other
             if n == 5:
                 die_once("died in the stream")
 
