@@ -133,7 +133,7 @@ def _flink_run(bench: Bench, url: str) -> float:
 
 
 def _throughput(bench: Bench) -> list[Reading]:
-    rows, repeats = bench.pick(20_000_000, 1_000_000), bench.pick(3, 1)
+    rows, repeats = bench.pick(20_000_000, 5_000_000), bench.pick(3, 2)
     floor, ours, workflow = [], [], _workflow(rows, "throughput")
     with _cluster(bench) as (project, url):
         alone = Alone(bench, url)

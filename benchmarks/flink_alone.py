@@ -18,7 +18,7 @@ SINK = "CREATE TABLE sums (k INT, total BIGINT) WITH ('connector' = 'blackhole')
 
 def source(rows: int) -> str:
     """Give the statement that makes the table that is read."""
-    return f"""CREATE TABLE numbers (n BIGINT, k AS CAST(n % 1000 AS INT)) WITH ('connector' = 'datagen', 'number-of-rows' = '{rows}',
+    return f"""CREATE TABLE numbers (n BIGINT, k AS CAST(n % 1000 AS INT)) WITH ('connector' = 'datagen', 'number-of-rows' = '{rows}', 'rows-per-second' = '1000000000',
         'fields.n.kind' = 'random', 'fields.n.min' = '0', 'fields.n.max' = '1000000')"""
 
 
