@@ -81,8 +81,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say where homes are kept; also if the output of tests is not shown, and if they ran in other processes."""
+    # The report of a file that cannot be collected has no user_properties.
     reports = [one for kind in ("failed", "error") for one in terminalreporter.stats.get(kind, ())]
-    homes = [(one.nodeid, path) for one in reports for name, path in one.user_properties if name == _KEPT]
+    homes = [
+        (one.nodeid, path) for one in reports for name, path in getattr(one, "user_properties", ()) if name == _KEPT
+    ]
     if homes:
         terminalreporter.section("homes of failed tests")
         for test, home in dict(homes).items():

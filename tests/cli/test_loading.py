@@ -6,7 +6,8 @@ import click
 import pytest
 
 from aiflow.cli.failures import BrokenFile
-from aiflow.cli.loading import load_file, load_workflow, parse_target, workflows_of
+from aiflow.cli.loading import load_file, load_workflow, parse_target
+from aiflow.graph.workflow import defined_in
 
 FLOW = "import aiflow as af\n\n@af.workflow\ndef {name}():\n    pass\n"
 
@@ -46,9 +47,27 @@ def test_a_file_whose_stem_is_taken_or_no_name_gets_another_that_is_always_the_s
 def test_only_workflows_that_the_file_itself_defines_count_unless_another_is_named(tmp_path: Path) -> None:
     (tmp_path / "lower.py").write_text(FLOW.format(name="below"))
     (tmp_path / "upper.py").write_text("from lower import below\n" + FLOW.format(name="above"))
-    assert [w.name for w in workflows_of(load_file(tmp_path / "upper.py"))] == ["above"]
+    assert [w.name for w in defined_in(load_file(tmp_path / "upper.py"))] == ["above"]
     assert load_workflow(str(tmp_path / "upper.py")).name == "above"
     assert load_workflow(f"{tmp_path / 'upper.py'}:below").name == "below"
+
+
+def test_a_module_of_the_same_name_that_was_loaded_before_defines_nothing_in_this_one(tmp_path: Path) -> None:
+    for folder, name in [("one", "former"), ("two", "latter")]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_stem.py").write_text(FLOW.format(name=name))
+    load_file(tmp_path / "one" / "same_stem.py")
+    del sys.modules["same_stem"]
+    assert load_workflow(str(tmp_path / "two" / "same_stem.py")).name == "latter"
+
+
+def test_a_workflow_of_the_same_name_in_another_file_hides_none(tmp_path: Path) -> None:
+    modules = []
+    for stem in ["this_flow", "that_flow"]:
+        (tmp_path / f"{stem}.py").write_text(FLOW.format(name="same_name"))
+        modules.append(load_file(tmp_path / f"{stem}.py"))
+    for module in modules:
+        assert defined_in(module) == [module.same_name]
 
 
 def test_a_colon_in_a_files_name_is_no_workflow(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_the_home_is_kept_without_a_cache_of_pytest_and_of_a_test_that_cannot_be
     assert all((home / "aiflow.db").is_file() for home in kept(result))
 
 
+def test_a_file_that_cannot_be_collected_is_an_error_of_its_own(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "\n    import there_is_no_such_module\n")
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*No module named 'there_is_no_such_module'"])
+
+
 def test_what_is_told_of_a_test_crosses_processes(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
     pytester.makepyfile(FLOW + FAILING.replace("(fetching", "(fetching, word='\\ud83d'"))
     config, hook = request.config, request.config.hook

@@ -19,9 +19,9 @@ import rich_click as click
 
 from aiflow.cli.failures import blame_user
 from aiflow.errors import suggest
-from aiflow.graph.workflow import Workflow, defined
+from aiflow.graph.workflow import Workflow, defined_in
 
-__all__ = ["load_file", "load_workflow", "parse_target", "workflows_of"]
+__all__ = ["load_file", "load_workflow", "parse_target"]
 
 
 def parse_target(target: str) -> tuple[Path, str | None]:
@@ -56,7 +56,7 @@ def load_workflow(target: str) -> Workflow:
     """
     path, name = parse_target(target)
     module = load_file(path)
-    found = workflows_of(module)
+    found = defined_in(module)
     if name is None:
         if len(found) == 1:
             return found[0]
@@ -71,11 +71,6 @@ def load_workflow(target: str) -> Workflow:
     if isinstance(held, Workflow):
         return held
     raise click.UsageError(f"{path} has no workflow {name!r}{suggest(name, [w.name for w in found])}")
-
-
-def workflows_of(module: ModuleType) -> list[Workflow]:
-    """Give the workflows that a module defines, in their order; not those that it imports."""
-    return [w for w in defined.values() if w.function.__module__ == module.__name__]
 
 
 def load_file(path: Path) -> ModuleType:

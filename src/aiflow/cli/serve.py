@@ -16,12 +16,13 @@ from aiflow.cli.completion import files
 from aiflow.cli.everywhere import Asked, Command, open_home
 from aiflow.cli.failures import say
 from aiflow.cli.interrupts import Interrupts
-from aiflow.cli.loading import load_file, load_workflow, parse_target, workflows_of
+from aiflow.cli.loading import load_file, load_workflow, parse_target
 from aiflow.cli.records import duration, reason_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.cli.watch import Watch
 from aiflow.errors import AIFlowError
 from aiflow.graph.event import EventType
+from aiflow.graph.workflow import defined_in
 
 if TYPE_CHECKING:
     from aiflow import Event, Project, Workflow
@@ -57,7 +58,7 @@ def _workflows(target: str) -> list[Workflow]:
     path, name = parse_target(target)
     if name is not None:
         return [load_workflow(target)]
-    found = workflows_of(load_file(path))
+    found = defined_in(load_file(path))
     if not found:
         raise click.UsageError(f"{path} defines no workflow; decorate a function with @af.workflow")
     return found

@@ -9,6 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
@@ -17,7 +18,7 @@ from aiflow.graph.condition import Condition, JobCondition, shown
 from aiflow.graph.job import seconds
 from aiflow.graph.params import bind, bind_call
 
-__all__ = ["Workflow", "defined", "find_defined", "is_defined_here", "workflow"]
+__all__ = ["Workflow", "defined", "defined_in", "find_defined", "is_defined_here", "workflow"]
 
 defined: dict[str, Workflow] = {}
 """The workflows of this process by name; the latest definition of a name replaces the one before."""
@@ -28,6 +29,11 @@ _by_file: dict[tuple[str, str], Workflow] = {}
 def find_defined(name: str, source: str = "") -> Workflow | None:
     """Find a workflow of this process: the one that `source` defines, if two files have one of the same name."""
     return _by_file.get((source, name), defined[name]) if name in defined else None
+
+
+def defined_in(module: ModuleType) -> list[Workflow]:
+    """Give the workflows that a module's own code defines, in their order; not those that it imports."""
+    return [w for w in _by_file.values() if getattr(inspect.unwrap(w.function), "__globals__", None) is vars(module)]
 
 
 def is_defined_here(name: str, source: str) -> bool:
