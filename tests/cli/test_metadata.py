@@ -82,6 +82,24 @@ def test_executions_are_compared_by_parameters_and_metrics(aiflow: Aiflow, shop:
     )
 
 
+def test_executions_with_large_results_are_compared_by_the_beginning_of_these(aiflow: Aiflow, shop: af.Project) -> None:
+    @af.job
+    def numbers(n: int) -> list[int]:
+        return list(range(n))
+
+    @af.workflow
+    def counting(n: int):
+        numbers(n)
+
+    long, short = shop.run(counting, n=60), shop.run(counting, n=2)
+    first, second = aiflow("execution", "compare", long.id, short.id).out.splitlines()[1:3]
+    assert "[0, 1, 2, 3, 4, " in first
+    assert "…" in first
+    assert " 30, 31" not in first
+    assert "[0, 1]" in second
+    assert aiflow("execution", "compare", long.id, short.id, "-o", "json").data[0]["results.numbers"] == list(range(60))
+
+
 def test_a_version_that_a_job_returned_is_shown_as_it_is_written_everywhere(aiflow: Aiflow, shop: af.Project) -> None:
     give = af.job(lambda version: version, name="give")
     execution = shop.run(af.workflow(lambda: give(shop.models.get("knn").version(2)), name="giving"))

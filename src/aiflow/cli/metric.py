@@ -12,9 +12,10 @@ import rich_click as click
 
 from aiflow.cli.completion import datasets, executions, metrics, models
 from aiflow.cli.everywhere import Asked, Group, needs_home
-from aiflow.cli.formats import Lines, Table, write
+from aiflow.cli.formats import Lines, Table, compact, write
 from aiflow.cli.streams import data_stream
 from aiflow.errors import NotFound
+from aiflow.graph.picture import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +65,14 @@ def compared_table(found: Compared) -> Table:
     columns: dict[str, Any] = {}
     for name in found.columns:
         columns[name.upper() if "." not in name else name] = lambda row, name=name: _brief(row[name])
-    return Table(found.rows, columns)
+    return Table(found.rows, columns, wide=tuple(name for name in columns if name.startswith("results.")))
 
 
 def _brief(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+    """Give what fits beside others: of data of many parts, the beginning."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return shorten(compact(value), 32) if isinstance(value, list | dict) else value
 
 
 def _of(command: Callable[..., None]) -> Callable[..., None]:
