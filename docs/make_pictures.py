@@ -139,7 +139,9 @@ def terminal(width: int, *words: str, home: str, until: str = "") -> str:
     """Carry out a command in a terminal of so many columns, and draw what it shows there last, or last with `until` in it."""
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (50, width))
-    environment = {**os.environ, "AIFLOW_HOME": home, "TERM": "xterm-256color", "TZ": "UTC"}
+    wishes = ("AIFLOW_", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")  # of whoever draws, or of where the tests run
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(wishes)}
+    environment |= {"AIFLOW_HOME": home, "TERM": "xterm-256color", "TZ": "UTC"}
     command = [sys.executable, "-m", "aiflow", *words]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment):
         os.close(theirs)
