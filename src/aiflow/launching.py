@@ -33,6 +33,8 @@ from aiflow.turns import Entry
 
 __all__ = ["Launcher", "folder_of"]
 
+_STOPPING = 600.0  # seconds in which what died while it was being stopped has stopped: a stream on Flink writes a savepoint first
+
 
 class Launcher:
     """Makes the executions of one namespace.
@@ -204,7 +206,7 @@ class Launcher:
         if not self._home.engine.take(live, (sql, values), request if ended else None):
             raise Conflict(f"execution {execution.id} was just taken by another process")
         if was_stopping and and_run:
-            live.ended.wait(30.0)
+            live.ended.wait(_STOPPING)
             self.resume(execution)
 
     def _check_silent(self, execution: Execution, status: str, take_over: bool) -> None:

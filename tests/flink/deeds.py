@@ -102,6 +102,40 @@ def submits_late(env, path: str):
     env.from_collection([1], type_info=Types.INT()).print()
 
 
+@af.flink_job(stop_timeout=0.2)
+def submits_unsaid(env, path: str):
+    """Submits something endless, hears nothing, and is as a driver that dies before it can say what it has submitted."""
+    import os
+    import threading
+
+    from pyflink.common import Types, WatermarkStrategy
+    from pyflink.datastream.connectors.number_seq import NumberSequenceSource
+
+    numbers = env.from_source(NumberSequenceSource(1, 10**12), WatermarkStrategy.no_watermarks(), "numbers")
+    numbers.map(lambda n: n, output_type=Types.LONG()).print()
+    env._j_stream_execution_environment.clearJobListeners()
+    env.execute_async()
+    Path(path).write_text(str(os.getpid()))
+    threading.Event().wait()
+
+
+@af.job
+def ballast() -> bytes:
+    """What no socket takes at once."""
+    return bytes(20_000_000)
+
+
+@af.flink_job(stop_timeout=0.2)
+def lingers(path: str, heavy: bytes = b""):
+    """Keeps its driver as long as a file is there."""
+    import os
+    import time
+
+    Path(path).write_text(str(os.getpid()))
+    while Path(path).exists():
+        time.sleep(0.02)
+
+
 @af.flink_job(stream=True)
 def counting(env, t_env, path: str, more: int = 0):
     """Counts for ever, in Flink's state, and writes what it has come to."""
@@ -164,9 +198,29 @@ def late(path: str):
     submits_late(path)
 
 
+@af.workflow
+def lingering(path: str):
+    lingers(path)
+
+
+@af.workflow
+def heavy(path: str):
+    lingers(path, ballast())
+
+
+@af.workflow
+def unsaid(path: str):
+    submits_unsaid(path)
+
+
 @af.workflow(ends="never")
 def endless(path: str):
     counting(path).restart_on(af.event("again"))
+
+
+@af.workflow(ends="never")
+def elsewhere(path: str, target: str, lost_after: float = 60.0):
+    counting.options(target=target, lost_after=lost_after)(path)
 
 
 def lines(path: Path | str) -> list[int]:

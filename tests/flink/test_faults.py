@@ -8,7 +8,9 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.children import is_alive
 from tests.flink import deeds, killed
+from tests.flink.relay import Relay
 from tests.flink.waiting import until
 
 import aiflow as af
@@ -88,8 +90,10 @@ def test_the_death_of_the_driver_fails_what_is_in_it_and_no_stream_and_the_next_
     assert stream.job("counting").note["savepoints"] != [None]
 
 
-def test_a_job_that_is_stopped_before_it_has_submitted_leaves_no_flink_job_behind(flink, cluster, tmp_path):
-    path = tmp_path / "started"
+def test_what_a_function_submits_after_it_was_let_go_is_cancelled(flink, cluster, tmp_path):
+    path, other = tmp_path / "started", tmp_path / "other"
+    keeps = flink.start(deeds.lingering, path=str(other))  # in the same driver, which goes on because of it
+    until(other.exists)
     execution = flink.start(deeds.late, path=str(path))
     until(path.exists)
     execution.stop()
@@ -99,12 +103,51 @@ def test_a_job_that_is_stopped_before_it_has_submitted_leaves_no_flink_job_behin
     job_id = id_of(RunKey(execution.id, "submits_late", 1, 1), 0, 0)
     rest = FlinkRest(cluster.url)
     until(lambda: {row.id: row.state for row in rest.jobs()}.get(job_id) == "CANCELED")
+    other.unlink()
+    keeps.wait(300)
+    assert keeps.status == "SUCCESS"
+
+
+def test_a_function_that_is_let_go_ends_with_its_driver_and_what_it_has_not_said_is_cancelled(flink, cluster, tmp_path):
+    path = tmp_path / "pid"
+    execution = flink.start(deeds.unsaid, path=str(path))
+    driver = until(lambda: deeds.lines(path))[0]
+    job_id = id_of(RunKey(execution.id, "submits_unsaid", 1, 1), 0, 0)
+    until(lambda: FlinkRest(cluster.url).state(job_id) == "RUNNING")
+    execution.stop()
+    execution.wait(300)
+    assert "is let go" in execution.job("submits_unsaid").reason
+    assert FlinkRest(cluster.url).state(job_id) == "CANCELED"
+    assert not is_alive(driver)
+
+
+def test_a_driver_that_is_suspended_holds_up_no_stop_and_ends_with_the_last_function_in_it(flink, tmp_path):
+    path = tmp_path / "pid"
+    first = flink.start(deeds.lingering, path=str(path))
+    driver = until(lambda: deeds.lines(path))[0]
+    os.kill(driver, signal.SIGSTOP)
+    second = flink.start(deeds.heavy, path=str(tmp_path / "never"))
+    until(lambda: second.job("lingers") and second.job("lingers").label == "building")
+    for execution in second, first:
+        execution.stop()
+        execution.wait(60)
+        assert "is let go" in execution.job("lingers").reason
+    assert not is_alive(driver)
+
+
+def test_what_a_driver_has_submitted_and_could_not_say_before_it_died_is_cancelled(flink, cluster, tmp_path):
+    path = tmp_path / "pid"
+    execution = flink.start(deeds.unsaid, path=str(path))
+    os.kill(until(lambda: deeds.lines(path))[0], signal.SIGKILL)
+    execution.wait(300)
+    assert "was killed by SIGKILL" in execution.job("submits_unsaid").reason
+    assert FlinkRest(cluster.url).state(id_of(RunKey(execution.id, "submits_unsaid", 1, 1), 0, 0)) == "CANCELED"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_that_dies_as_it_notes_a_submission_leaves_nothing_that_runs_twice(flink, tmp_path, when):
     path = tmp_path / "count.txt"
-    execution = flink.executions.get(killed.run(flink.home, path, 2, when))
+    execution = flink.executions.get(killed.run(flink.home, path, "submitted", when))
     execution.resume()
     until(lambda: len(deeds.lines(path)) > 20 and execution.job("counting").note["is_complete"])
     assert states_of(execution) == {(1, 0): "CANCELED", (1, 1): "RUNNING"}
@@ -113,16 +156,45 @@ def test_a_process_that_dies_as_it_notes_a_submission_leaves_nothing_that_runs_t
     assert states_of(execution) == {(1, 0): "CANCELED", (1, 1): "FINISHED"}
 
 
-@pytest.mark.parametrize(("nth", "when"), [(4, "after"), (5, "before")])
-def test_a_process_that_dies_while_a_stream_stops_loses_no_state(flink, tmp_path, nth, when):
+@pytest.mark.parametrize(("note", "when"), [("asked", "before"), ("asked", "after"), ("saved", "before")])
+def test_a_process_that_dies_while_a_stream_stops_loses_no_state(flink, tmp_path, note, when):
     path = tmp_path / "count.txt"
-    execution = flink.executions.get(killed.run(flink.home, path, nth, when))
-    execution.resume()
+    execution = flink.executions.get(killed.run(flink.home, path, note, when))
+    flink.recover()  # it is stopped to its end
     execution.wait(300)
     assert execution.status == "STOPPED"
-    assert execution.job("counting").note["savepoints"][0].rpartition("/")[2].startswith("savepoint-")
+    assert "/savepoint-" in execution.job("counting").note["savepoints"][0]
     before = len(deeds.lines(path))
     execution.resume()
+    until(lambda: len(deeds.lines(path)) > before + 20)
+    execution.stop()
+    execution.wait(300)
+    counts = deeds.lines(path)
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_a_cluster_whose_answers_are_lost_while_a_stream_stops_loses_no_state(flink, cluster, tmp_path):
+    path = tmp_path / "count.txt"
+    with Relay(cluster.url) as relay:
+        execution = flink.start(deeds.elsewhere, path=str(path), target=relay.url)
+        until(lambda: len(deeds.lines(path)) > 20 and execution.job("counting").note["is_complete"])
+        relay.lose("POST", "/stop", heard=True)
+        relay.lose("GET", "/savepoints/", heard=False)
+        relay.lose("GET", "/savepoints/", heard=True)
+        execution.stop()
+        execution.wait(300)
+        assert [what.partition(" ")[0] for what in relay.lost] == ["POST", "GET", "GET"]
+        assert "/savepoint-" in execution.job("counting").note["savepoints"][0]
+
+
+def test_a_stream_whose_process_died_as_it_stopped_goes_on_from_its_savepoint_when_it_is_resumed(flink, tmp_path):
+    path = tmp_path / "count.txt"
+    execution = flink.executions.get(killed.run(flink.home, path, "saved", "before"))
+    execution.resume()  # it is stopped to its end first
+    stopped, goes_on = execution.jobs
+    assert (stopped.status, goes_on.number) == ("STOPPED", 2)
+    assert "/savepoint-" in stopped.note["savepoints"][0]
+    before = len(deeds.lines(path))
     until(lambda: len(deeds.lines(path)) > before + 20)
     execution.stop()
     execution.wait(300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,12 @@ def rest(cluster: Address) -> FlinkRest:
 
 
 @pytest.fixture(scope="module")
-def jobs(cluster: Address, tmp_path_factory: pytest.TempPathFactory) -> Jobs:
-    return programs.submit(cluster.url, tmp_path_factory.mktemp("client"), "chain", "table", "bounded", "failing")
+def jobs(cluster: Address, rest: FlinkRest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    """Jobs that tests look at; one that ends something has a job of its own."""
+    found = programs.submit(cluster.url, tmp_path_factory.mktemp("client"), "chain", "table", "bounded", "failing")
+    yield found
+    for job in found.values():
+        rest.cancel(job)
 
 
 def state_of(rest: FlinkRest, job: str) -> str:
@@ -93,10 +98,11 @@ def test_a_savepoint_that_cannot_be_written_says_why(rest: FlinkRest, jobs: Jobs
     assert rest.is_running(jobs["chain"])
 
 
-def test_a_job_is_cancelled_also_when_it_is_over(rest: FlinkRest, jobs: Jobs) -> None:
-    rest.cancel(jobs["table"])
-    until(lambda: state_of(rest, jobs["table"]) == "CANCELED")
-    rest.cancel(jobs["table"])
+def test_a_job_is_cancelled_also_when_it_is_over(rest: FlinkRest, cluster: Address, tmp_path: Path) -> None:
+    job = programs.submit(cluster.url, tmp_path / "client", "chain")["chain"]
+    rest.cancel(job)
+    until(lambda: state_of(rest, job) == "CANCELED")
+    rest.cancel(job)
 
 
 @pytest.mark.parametrize("job", ["f" * 32, "no such thing"])

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from aiflow.runners.flink_terms import host_and_port
 from aiflow.runners.flink_watch import FlinkWatch
 
 __all__ = ["FlinkRunner"]
+
+_LEAVING = 5.0  # seconds in which the watches leave when the project is closed
 
 
 class FlinkRunner:
@@ -80,8 +83,9 @@ class FlinkRunner:
             watches, drivers = list(self._watches.values()), [*self._drivers.values(), *self._retired]
         for watch in watches:
             watch.wake()
+        end = time.monotonic() + _LEAVING
         for watch in watches:
-            watch.join(5.0)
+            watch.join(max(0.0, end - time.monotonic()))
         for driver in drivers:
             driver.close()
         self._family.close()
@@ -96,11 +100,16 @@ class FlinkRunner:
         with self._lock:
             if self._watches.get(watch.work.key) is watch:
                 del self._watches[watch.work.key]
+        self.retire()
+
+    def retire(self) -> None:
+        """End the drivers that are not used again and in which nobody's function runs, but for those that were let go."""
+        with self._lock:
             self._retired += [driver for driver in self._drivers.values() if driver.is_stale]
             self._drivers = {python: driver for python, driver in self._drivers.items() if not driver.is_stale}
             over = [driver for driver in self._retired if not driver.is_busy]
             self._retired = [driver for driver in self._retired if driver.is_busy]
-        for driver in over:  # a function that was let go may still run there
+        for driver in over:
             driver.close()
 
     def address(self, target: str, progress: Callable[[str], Any], python: str | None = None) -> Address:

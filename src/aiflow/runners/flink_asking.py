@@ -28,11 +28,18 @@ ENDING = 60.0
 TELLING = 5.0
 """Seconds in which a cluster that says that a job has failed will say why."""
 
+APPEARING = 2.0
+"""Seconds in which a cluster knows a job whose submission it has received, though who submitted it is dead."""
+
 T = TypeVar("T")
 
 
 class LeftAlone(Exception):
     """The watching ends, and the Flink job goes on: it is somebody else's, or is found again later."""
+
+
+class Lost(FlinkError):
+    """A cluster has not answered for as long as its job can bear."""
 
 
 class Asking:
@@ -78,7 +85,7 @@ class Asking:
                 silence = now - silent_since
                 if silence > watch.options.lost_after:
                     why = str(error).removeprefix(f"no Flink cluster answers at {self.rest.url}: ")
-                    raise FlinkError(
+                    raise Lost(
                         f"the Flink cluster at {self.rest.url} has not answered for {silence:.0f} s ({why}); is it up, and is that "
                         "its address? retries= submits the job again, lost_after= says how long to wait"
                     ) from error
@@ -94,6 +101,15 @@ class Asking:
         self.watch.bell.clear()
         if self.watch.is_left:
             raise LeftAlone
+
+    def appears(self, job: str) -> bool:
+        """Tell whether a job is there whose submitter has died: the cluster may have received it and not know it yet."""
+        end = time.monotonic() + APPEARING
+        while self.state_of(job) is None:
+            if time.monotonic() > end:
+                return False
+            self.pause(0.1)
+        return True
 
     # --- ending jobs ------------------------------------------------------------------------------------------------
 
@@ -116,30 +132,57 @@ class Asking:
             self.pause(0.1)
 
     def stop_with_savepoint(self, job: str) -> str | None:
-        """Have a job write a savepoint and end; None if that cannot be. To ask twice is to ask once: a crash may lie between."""
+        """Have a job write a savepoint and end; None if that cannot be. To ask twice is to ask once: a crash may lie between.
+
+        A cluster that does not answer for a while is asked again: to cancel the job because of that would lose its state.
+        """
         watch = self.watch
         watch.show("stopping with a savepoint")
         end = time.monotonic() + max(watch.work.options.stop_timeout, SAVING)
         try:
-            self.rest.stop_with_savepoint(job, request=job)
+            self._patiently(lambda: self.rest.stop_with_savepoint(job, request=job), Unreachable)
             while time.monotonic() < end:
-                path = self.rest.savepoint(job, job)
+                path = self._written(job)
                 if path is not None:
                     watch.say(f"stopped Flink job {job} with savepoint {path}")
                     return path
                 self.pause(0.05)
             watch.say(f"no savepoint of Flink job {job} was made in time; it is cancelled")
+        except Lost:
+            raise
         except (FlinkError, NotFound) as error:
             watch.say(f"no savepoint of Flink job {job} could be made, it is cancelled: {error}")
         return None
 
+    def _written(self, job: str) -> str | None:
+        """Give the savepoint that was asked for, if it is written."""
+        return self._patiently(lambda: self.rest.savepoint(job, job), Unreachable)
+
     # --- what is left of a job --------------------------------------------------------------------------------------
 
-    def saved(self, job: str) -> str | None:
+    def checkpoint(self, job: str) -> str | None:
         """Give where the newest state of a job lies, as far as its cluster tells."""
         try:
             return self.rest.latest_checkpoint(job)
         except (FlinkError, NotFound):
+            return None
+
+    def saved(self, job: str) -> str | None:
+        """Give where the last state of a job that has ended lies: its savepoint if it was asked for one, maybe by a process that is dead.
+
+        That is asked for first, since what a cluster tells of checkpoints may be some seconds old. None if there is no state.
+        """
+        end, path = time.monotonic() + TELLING, None
+        try:
+            while (path := self._written(job)) is None and time.monotonic() < end:  # a job may end before that is known
+                self.pause(0.05)
+        except Lost:
+            raise
+        except (FlinkError, NotFound):  # it was not asked for, or long ago, or could not be written
+            pass
+        try:
+            return path or self._patiently(lambda: self.rest.latest_checkpoint(job), Unreachable)
+        except NotFound:
             return None
 
     def cause(self, job: str) -> tuple[str, str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiflow.errors import FlinkError
+from aiflow.errors import FlinkError, Stopped
+from aiflow.graph.execution import RunKey
 from aiflow.graph.flink import FlinkJar
 from aiflow.graph.mark import Reading
 from aiflow.graph.params import Secret
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from aiflow.runners.flink_watch import FlinkWatch
 
 __all__ = ["Beginning"]
+
+_EARLY = "it was stopped before it began"
 
 
 class Beginning:
@@ -49,7 +53,7 @@ class Beginning:
         if self.work.noted and self._is_found():
             return None
         if watch.context.stopping:
-            return Ended("STOPPED", reason="it was stopped before it began")
+            return Ended("STOPPED", reason=_EARLY)
         return self._submit(function)
 
     def leave(self) -> None:
@@ -58,7 +62,17 @@ class Beginning:
             self.submitted.forget()
 
     def _address(self) -> Address:
-        return self.watch.runner.address(self.watch.options.target, self.watch.show, self.watch.options.python)
+        options = self.watch.options
+        return self.watch.runner.address(options.target, self._show_starting, options.python)
+
+    def _show_starting(self, text: str) -> None:
+        """Show how the local cluster starts, unless nobody waits for it any more."""
+        watch = self.watch
+        watch.show(text)
+        if watch.is_left:
+            raise LeftAlone
+        if watch.context.stopping and not watch.noted.jobs:
+            raise Stopped(_EARLY)
 
     # --- finding again ----------------------------------------------------------------------------------------------
 
@@ -91,9 +105,9 @@ class Beginning:
         watch.asking = Asking(watch, address.url)
         if not address.is_local:
             watch.runner.host.endpoint()  # its functions go on publishing there
-        last = () if note.is_complete else (id_of(self.work.key, note.rounds, len(note.jobs)),)
-        jobs = dict.fromkeys((*note.jobs, *last))
-        known = [job for job in jobs if watch.asking.state_of(job) is not None]
+        known = [job for job in note.jobs if watch.asking.state_of(job) is not None]
+        if not note.is_complete and watch.asking.appears(unsaid := _next_of(self.work.key, note)):
+            known.append(unsaid)
         watch.noted = replace(note, jobs=tuple(known))
         return bool(known) and set(note.jobs) <= set(known)
 
@@ -146,6 +160,8 @@ class Beginning:
                 watch.say(f"Flink job {job} of an earlier attempt still runs; it is cancelled")
                 watch.asking.end(job)
                 savepoints[index] = watch.asking.saved(job) or savepoints[index]
+        for attempt in range(1, key.attempt):
+            self._end_all((_next_of(key._replace(attempt=attempt), note),))
         return replace(note, savepoints=tuple(savepoints))
 
     def _submit_jar(self, jar: FlinkJar) -> Ended | None:
@@ -159,7 +175,7 @@ class Beginning:
             savepoint = restoring(watch.noted.savepoints, 0)
             job = rest.run_jar(uploaded, jar.entry_class, args, watch.options.parallelism, savepoint, config, job)
         except Unreachable:
-            if watch.asking.state_of(job) is None:  # it did not answer in time, and may have done it all the same
+            if not watch.asking.appears(job):  # it did not answer in time, and may have done it all the same
                 raise
         finally:
             self._delete_jar(uploaded)
@@ -180,26 +196,55 @@ class Beginning:
         while submitted.ended is None:
             if watch.is_left:
                 raise LeftAlone
-            if watch.context.stopping and asked_at is None:
-                submitted.stop()
+            if watch.context.stopping:
+                if asked_at is None:
+                    submitted.stop()
+                    asked_at = time.monotonic()
                 watch.stop_jobs()
-                asked_at = time.monotonic()
-            if asked_at is not None and time.monotonic() > asked_at + self.work.options.stop_timeout:
-                late = f"its function still ran {self.work.options.stop_timeout:g} s after it was asked to stop, and is let go"
-                return Ended("STOPPED", reason=late)
+                if time.monotonic() > asked_at + self.work.options.stop_timeout:
+                    return self._let_go(submitted)
             watch.look(time.monotonic() - since)
         return self._judged(submitted, submitted.ended)
 
+    def _let_go(self, submitted: Submitted) -> Ended:
+        """Leave a function that does not stop, and nothing on the cluster that it has submitted, or is just submitting.
+
+        Its driver ends with it; one in which others' functions run, too, says to it what it submits that it is over, and it is cancelled.
+        """
+        watch = self.watch
+        jobs = watch.seal()
+        submitted.forget()
+        watch.runner.retire()
+        self._end_all(jobs)
+        self._end_unsaid()
+        late = f"its function still ran {self.work.options.stop_timeout:g} s after it was asked to stop, and is let go"
+        return Ended("STOPPED", reason=late)
+
+    def _end_unsaid(self) -> None:
+        """End the job that a function which is gone has submitted and could not say so."""
+        job = _next_of(self.work.key, self.watch.noted)
+        if self.watch.asking.appears(job):
+            self._end_all((job,))
+
+    def _end_all(self, jobs: Iterable[str]) -> None:
+        """End those of some jobs that run, and for which nobody waits any more."""
+        for job in jobs:
+            if self.watch.asking.state_of(job) not in (None, *ENDED):
+                self.watch.say(f"Flink job {job} of a function that is gone still runs; it is cancelled")
+                self.watch.asking.end(job)
+
     def _judged(self, submitted: Submitted, ended: Ended) -> Ended | None:
         watch = self.watch
+        if watch.noted.is_asked:
+            watch.stop_jobs()
         if ended.outcome == "SUCCESS" and watch.noted.jobs:
             if not submitted.has_value:
                 watch.keep(_complete)
             return None
-        if (
-            watch.noted.is_asked and ended.outcome == "FAILED"
-        ):  # what it waited for was cancelled, and Flink tells it so
-            return Ended("STOPPED")
+        if submitted.has_died:
+            self._end_unsaid()
+        if watch.noted.is_asked and ended.outcome == "FAILED":
+            return Ended("STOPPED")  # what it waited for was cancelled, and Flink tells it so
         if ended.outcome == "SUCCESS" and watch.is_stream:
             problem = (
                 f"{self.work.key.job} is a stream and has submitted nothing: build a pipeline with a sink on the environment "
@@ -217,6 +262,11 @@ class Beginning:
             if state is not None and state not in ENDED:
                 watch.asking.end(job)
         return watch.failed(failed[0]) if ended.outcome == "FAILED" and failed else ended
+
+
+def _next_of(key: RunKey, note: Note) -> str:
+    """Give the id of the job that an attempt submits next, or has submitted without a word of it."""
+    return id_of(key, note.rounds, len(note.jobs))
 
 
 def _complete(note: Note) -> Note:

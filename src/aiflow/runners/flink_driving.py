@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
+import select
 import shutil
 import socket
 import subprocess
@@ -67,9 +69,10 @@ class DriverProcess:
         self._folder = folder
         self._takers: dict[tuple[Any, ...], Take] = {}
         self._lock = threading.Lock()
-        self._ready = threading.Event()
+        self._outbox: queue.SimpleQueue[list[Any] | None] = queue.SimpleQueue()
+        self._begun = threading.Event()  # there is a process, or it is known why there is none
         self._problem: str | None = None
-        self._is_spoiled = False
+        self._is_ready = self._is_spoiled = False
         self._sock: socket.socket | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self.stderr = Relay("stderr")
@@ -79,30 +82,26 @@ class DriverProcess:
     # --- for those who submit ---------------------------------------------------------------------------------------
 
     def submit(self, key: tuple[Any, ...], head: dict[str, Any], body: bytes, take: Take) -> None:
-        """Have a function run; `take` gets every frame of it, on the driver's thread, and at last one with ``op="end"`` or ``"died"``.
+        """Have a function run, as soon as the driver is ready.
+
+        `take` gets every frame of it, on the driver's thread, and at last one with ``op="end"``, with ``"died"``, or with ``"refused"``:
+        then the driver did not start, has no PyFlink, or is another Python.
 
         Raises
         ------
         FlinkError
-            If the driver does not start, has no PyFlink, or is another Python.
+            If that is known already.
         """
-        if not self._ready.wait(_PATIENCE):
-            raise FlinkError(f"the Flink driver ({self.python}) did not start within {_PATIENCE:.0f} s")
-        if self._problem:
-            raise FlinkError(self._problem)
         with self._lock:
-            if self.is_over:
-                raise FlinkError(f"the Flink driver {self._fate()}")
+            if self._problem or self.is_over:
+                raise FlinkError(self._problem or f"the Flink driver {self._fate()}")
             self._takers[key] = take
         self.send(head, body)
 
     def send(self, head: dict[str, Any], body: bytes = b"") -> None:
-        """Send a frame; one that nobody will read any more is dropped."""
-        sock = self._sock
-        if sock is not None:
-            with suppress(OSError), self._lock:
-                for piece in pack(head, body):
-                    sock.sendall(piece)
+        """Have a frame sent, on a thread of its own: a driver that is suspended holds up nobody. What nobody will read is dropped."""
+        if not self.is_over:
+            self._outbox.put(pack(head, body))
 
     def forget(self, key: tuple[Any, ...], still_runs: bool = False) -> None:
         """Want no more frames of a function; with one that may still run there it is not used again."""
@@ -124,6 +123,8 @@ class DriverProcess:
         with self._lock:
             self.is_over = True
             self._takers.clear()
+        self._begun.wait()
+        self._outbox.put(None)
         if self._sock is not None:
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
@@ -138,11 +139,16 @@ class DriverProcess:
         try:
             self._start()
         except Exception as error:  # no such interpreter, no process left: who submits is told
-            self._problem = f"the Flink driver could not be started with {self.python}: {error}"
-            self._ready.set()
+            self._refuse(f"the Flink driver could not be started with {self.python}: {error}")
             self._bury()
             return
+        finally:
+            self._begun.set()
         assert self._sock is not None
+        if not _says_something(self._sock, _PATIENCE):
+            self._refuse(f"the Flink driver ({self.python}) did not start within {_PATIENCE:.0f} s")
+            self._bury()
+            return
         while (frame := read_frame(self._sock)) is not None:
             if frame.head["op"] == "ready":
                 self._check(frame.head)
@@ -151,13 +157,37 @@ class DriverProcess:
             if frame.head["op"] == "end":
                 self.forget(tuple(frame.head["key"]))
             if take is not None:
-                try:
-                    take(frame)
-                except Exception:  # the other functions must be heard all the same
-                    logger.exception("What a Flink driver said could not be taken", extra={"op": frame.head["op"]})
+                self._tell(take, frame)
             elif "id" in frame.head:  # nobody listens any more: it must not wait for ever
                 self.send({"op": "reply", "id": frame.head["id"], "error": OVER})
         self._mourn()
+
+    def _tell(self, take: Take, frame: Frame) -> None:
+        try:
+            take(frame)
+        except Exception:  # the other functions must be heard all the same
+            logger.exception("What a Flink driver said could not be taken", extra={"op": frame.head["op"]})
+
+    def _tell_all(self, **head: Any) -> None:
+        """Say the last that is to be said to all whose functions were to run in it."""
+        with self._lock:
+            takers, self._takers = self._takers, {}
+        for take in takers.values():
+            self._tell(take, Frame(head))
+
+    def _refuse(self, why: str) -> None:
+        """Say that no function can run in it."""
+        with self._lock:
+            self._problem = why
+        self._tell_all(op="refused", why=why)
+
+    def _write(self) -> None:
+        """Send what is to be sent, one frame after the other."""
+        assert self._sock is not None
+        with suppress(OSError):  # it is gone; who reads learns of that
+            while (pieces := self._outbox.get()) is not None:
+                for piece in pieces:
+                    self._sock.sendall(piece)
 
     def _start(self) -> None:
         temporary = self._folder / "tmp"
@@ -185,14 +215,18 @@ class DriverProcess:
     def _check(self, said: Mapping[str, Any]) -> None:
         """Take what the driver says of itself."""
         if said["problem"]:
-            self._problem = f"the Python of a Flink job, {self.python}, cannot run it: {said['problem']}; install it there: pip install 'aiflow[flink]'"
+            self._refuse(
+                f"the Python of a Flink job, {self.python}, cannot run it: {said['problem']}; install it there: pip install 'aiflow[flink]'"
+            )
         elif tuple(said["python"]) != sys.version_info[:2]:
             there, here_ = ".".join(map(str, said["python"])), ".".join(map(str, sys.version_info[:2]))
-            self._problem = (
+            self._refuse(
                 f"{self.python} is Python {there}, and this is Python {here_}: functions cannot go from one to the other; "
                 f"give python= an interpreter of Python {here_} with aiflow[flink]"
             )
-        self._ready.set()
+        else:
+            threading.Thread(target=self._write, name="aiflow-flink-writer", daemon=True).start()
+        self._is_ready = True
 
     def _fate(self) -> str:
         code = None if self._popen is None else self._popen.poll()
@@ -204,16 +238,14 @@ class DriverProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(2.0)
         tail = self.stderr.tail[-2000:]
-        if not self._ready.is_set():
-            self._problem = f"the Flink driver ({self.python}) {self._fate()} before it was ready" + (
-                f":\n{tail}" if tail else ""
-            )
-            self._ready.set()
         with self._lock:
             self.is_over = True
-            takers, self._takers = self._takers, {}
-        for take in takers.values():
-            take(Frame({"op": "died", "how": self._fate(), "tail": tail}))
+        self._outbox.put(None)
+        if self._is_ready:
+            self._tell_all(op="died", how=self._fate(), tail=tail)
+        else:
+            said = f":\n{tail}" if tail else ""
+            self._refuse(f"the Flink driver ({self.python}) {self._fate()} before it was ready{said}")
         self._bury()
 
     def _bury(self) -> None:
@@ -232,3 +264,10 @@ def _pass_on(pipe: Any, relay: Relay) -> None:
     with suppress(OSError, ValueError), pipe:
         while data := pipe.read(65_536):
             relay.feed(data)
+
+
+def _says_something(sock: socket.socket, patience: float) -> bool:
+    """Wait until there is something to read, or the other side is gone; False if neither comes in time."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(patience * 1000))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiflow.errors import RunnerError
 from aiflow.runners.base import Call, Ended, Failure
 from aiflow.runners.calling import judge
+from aiflow.runners.flink_asking import LeftAlone
 from aiflow.runners.flink_cluster import Address
 from aiflow.runners.flink_driving import OVER
 from aiflow.runners.flink_terms import Surroundings, as_config
@@ -34,12 +35,14 @@ class Submitted:
         How it ended, once it has.
     has_value
         Whether it gave a value, which only the driver has had.
+    has_died
+        Whether its driver has died with it, maybe between a submission and the word of it.
     """
 
     def __init__(self, watch: FlinkWatch, address: Address, savepoints: tuple[str | None, ...]) -> None:
         self.watch, self.address, self.savepoints = watch, address, savepoints
         self.ended: Ended | None = None
-        self.has_value = False
+        self.has_value = self.has_died = False
         self._driver: Any = None
 
     def begin(self) -> Ended | None:
@@ -108,15 +111,21 @@ class Submitted:
             reply: dict[str, Any] = {"op": "reply", "id": head["id"], "value": None}
             try:
                 watch.learn(head["job"])
-            except BaseException as error:  # the attempt is over: the function hears it and ends
-                reply["error"] = OVER if watch.is_left else explained(error)
+            except LeftAlone:  # the attempt is over: the function hears it and ends
+                reply["error"] = OVER
+            except BaseException as error:
+                reply["error"] = explained(error)
             self._driver.send(reply)
         elif head["op"] == "end":
             self.ended = ended_of(frame)
             stored = self.ended.stored
             self.has_value = stored is not None and stored[:2] != ("json", "null")
             watch.wake()
+        elif head["op"] == "refused":
+            self.ended = Ended("FAILED", error=Failure("FlinkError", head["why"]), reason=head["why"][:500])
+            watch.wake()
         elif head["op"] == "died":
+            self.has_died = True
             reason = f"the Flink driver, in which the function of {watch.work.key.job!r} ran, {head['how']}"
             tail = f"{reason}; the end of its standard error:\n{head['tail']}" if head["tail"] else reason
             self.ended = Ended("FAILED", error=Failure("FlinkError", tail), reason=reason[:500])

@@ -63,6 +63,8 @@ class FlinkWatch:
         self.asking = Asking(self, self.noted.url or "http://127.0.0.1:1")
         self.is_owner = True  # whether stopping it ends the Flink job
         self._beginning = Beginning(self)
+        self._is_sealed = False
+        self._asked: set[str] = set()  # the jobs that this process has asked to stop
         self._said, self._measured_at, self._saved_at = "", 0.0, 0.0
         self._states: dict[str, str] = {}
         self._slowest = SLOWEST
@@ -164,10 +166,21 @@ class FlinkWatch:
         """Note a Flink job that was submitted; one that cannot be noted is cancelled: who owns the attempt submits another."""
         self.say(f"submitted Flink job {job} to {self.asking.rest.url}")
         try:
-            self.keep(lambda note: note.with_job(job))
+            self.keep(lambda note: self._with_job(note, job))
         except LeftAlone:
             self.asking.cancel(job)
             raise
+
+    def _with_job(self, note: Note, job: str) -> Note:
+        if self._is_sealed:
+            raise LeftAlone
+        return note.with_job(job)
+
+    def seal(self) -> tuple[str, ...]:
+        """Take no more jobs of its function; give those that it has: of the two, a job that comes right now is one."""
+        with self._noting:
+            self._is_sealed = True
+            return self.noted.jobs
 
     # --- watching ---------------------------------------------------------------------------------------------------
 
@@ -225,15 +238,16 @@ class FlinkWatch:
         self._read(reading)
         if self.is_stream and self.is_owner and now > self._saved_at + SAVED:
             self._saved_at = now
-            self._note_states()
+            self._note_checkpoints()
 
-    def _note_states(self, after: Sequence[str | None] = ()) -> None:
+    def _note_checkpoints(self) -> None:
         """Note where the newest states are: a cluster that dies tells no more, and what starts again begins with them."""
         known = dict(enumerate(self.noted.savepoints))
-        told = dict(enumerate(after)) or {i: self.asking.saved(job) for i, job in enumerate(self.noted.jobs)}
-        savepoints = tuple(told.get(i) or known.get(i) for i in range(len(self.noted.jobs)))
-        if savepoints != self.noted.savepoints and any(savepoints):
-            self.keep(lambda note: replace(note, savepoints=savepoints))
+        self._note_states([self.asking.checkpoint(job) or known.get(i) for i, job in enumerate(self.noted.jobs)])
+
+    def _note_states(self, states: Sequence[str | None]) -> None:
+        if tuple(states) != self.noted.savepoints and (any(states) or any(self.noted.savepoints)):
+            self.keep(lambda note: replace(note, savepoints=tuple(states)))
 
     def _read(self, reading: Reading) -> None:
         """Tell which marks were passed, each once over all crashes and restores: how far it had come is noted with that."""
@@ -249,21 +263,32 @@ class FlinkWatch:
     # --- ending -----------------------------------------------------------------------------------------------------
 
     def stop_jobs(self) -> None:
-        """Ask the jobs to stop: streams by a savepoint, from which they can start again. That they were asked is noted first."""
+        """Ask those jobs to stop that were not asked yet: streams by a savepoint, from which they can start again.
+
+        That they were asked is noted first. A function that still runs may submit more, which are asked the next time.
+        """
         if not self.noted.is_asked:
             self.keep(lambda note: replace(note, is_asked=True))
-        is_saving, paths = self.is_stream and self.options.savepoint_on_stop, []
-        for job in self.noted.jobs:
-            path = None
-            if is_saving and self._states.get(job) not in ENDED:
-                path = self.asking.stop_with_savepoint(job)
-            if path is None and self._states.get(job) not in ENDED:
-                self.asking.end(job)
-            paths.append(path or (self.asking.saved(job) if is_saving else None))
-        if is_saving:
-            self._note_states(paths)
-        elif self.is_stream:
-            self.keep(lambda note: replace(note, savepoints=()))
+        jobs = self.noted.jobs
+        if self._asked.issuperset(jobs):
+            return
+        is_saving = self.is_stream and self.options.savepoint_on_stop
+        saved = dict(enumerate(self.noted.savepoints))
+        for index, job in enumerate(jobs):
+            if job not in self._asked:
+                saved[index] = self._stop(job, is_saving) or saved.get(index)
+                self._asked.add(job)
+        if self.is_stream:
+            self._note_states([saved.get(index) for index in range(len(jobs))] if is_saving else ())
+
+    def _stop(self, job: str, is_saving: bool) -> str | None:
+        """Have one of them end; give where its state is, if it is to be kept."""
+        path = None
+        if is_saving and self._states.get(job) not in ENDED:
+            path = self.asking.stop_with_savepoint(job)
+        if path is None and self._states.get(job) not in ENDED:
+            self.asking.end(job)
+        return path or (self.asking.saved(job) if is_saving else None)
 
     def _ended(self, states: list[str]) -> Ended:
         for job, state in zip(self.noted.jobs, states, strict=True):
@@ -286,5 +311,5 @@ class FlinkWatch:
         line, whole = self.asking.cause(job)
         self.say(f"Flink job {job} failed:\n{whole or line}")
         if self.is_stream and self.is_owner:
-            self._note_states()
+            self._note_checkpoints()
         return Ended("FAILED", error=Failure("FlinkError", line, whole), reason=line[:500])
