@@ -1,6 +1,6 @@
 """Draws the pictures of the README and the docs, and what notebooks show, by aiflow itself, from executions that really run.
 
-python docs/make_pictures.py
+python docs/make_pictures.py [FOLDER]
 """
 
 import io
@@ -220,7 +220,8 @@ def example(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    IMAGES.mkdir(exist_ok=True)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
+    folder.mkdir(exist_ok=True)
     for file, text in (make_pictures() | live()).items():
-        (IMAGES / file).write_text(text, encoding="utf-8")
-        print("made", (IMAGES / file).relative_to(DOCS.parent))
+        (folder / file).write_text(text, encoding="utf-8")
+        print("made", folder / file)

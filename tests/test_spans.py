@@ -17,7 +17,7 @@ from tests import hatchery
 import aiflow as af
 from aiflow import hooks
 from aiflow.spans import Spans
-from aiflow.testing import project_for_tests
+from aiflow.testing import project_for_tests, simulate
 
 
 @af.job(retries=1, retry_delay=0.0)
@@ -111,6 +111,27 @@ def test_what_is_stopped_and_what_is_resumed_has_spans_too(
     spans = exporter.get_finished_spans()
     assert [span.name for span in spans] == ["job wait", "workflow waiting"] * 2
     assert {(span.attributes or {})["aiflow.status"] for span in spans} == {"STOPPED"}
+
+
+def test_a_simulation_makes_no_spans_and_tells_the_same_story_as_without(
+    exporter: InMemorySpanExporter, plugin: Spans
+) -> None:
+    @af.job
+    def numbers() -> Iterator[int]:
+        yield from range(4)
+
+    @af.job
+    def use(number: int) -> int:
+        return number
+
+    @af.workflow
+    def using() -> None:
+        use(numbers())
+
+    untraced = simulate(using, seed=1).story
+    hooks.register(plugin)
+    assert simulate(using, seed=1).story == untraced
+    assert exporter.get_finished_spans() == ()
 
 
 FLOW = """

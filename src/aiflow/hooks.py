@@ -157,16 +157,21 @@ def _name_of(implementation: Any) -> str:
     return type(implementation.plugin).__qualname__ if name.isdigit() else name
 
 
-def has_observers() -> bool:
+def has_observers(simulated: bool = False) -> bool:
     """Tell whether any plugin wants to be told of what happens."""
-    hook = manager().hook
     names = ("aiflow_event_recorded", "aiflow_job_started", "aiflow_job_ended", "aiflow_execution_ended")
-    return any(getattr(hook, name).get_hookimpls() for name in names)
+    return any(_implementations(name, simulated) for name in names)
 
 
-def tell(name: str, **arguments: Any) -> None:
+def _implementations(name: str, simulated: bool) -> list[Any]:
+    """Give who is told: of what is simulated, no plugin that says of itself ``of_simulations = False``."""
+    found = getattr(manager().hook, name).get_hookimpls()
+    return [one for one in found if not simulated or getattr(one.plugin, "of_simulations", True)]
+
+
+def tell(name: str, simulated: bool = False, **arguments: Any) -> None:
     """Call one hook of every plugin; an exception is logged with the plugin's name and changes nothing."""
-    for implementation in getattr(manager().hook, name).get_hookimpls():
+    for implementation in _implementations(name, simulated):
         try:
             wanted = {k: arguments[k] for k in implementation.argnames if k in arguments}
             implementation.function(**wanted)

@@ -208,7 +208,7 @@ class Home:
 
             if is_set_up():
                 hooks.register(spans())
-        if self._engine is not None and hooks.has_observers():
+        if self._engine is not None and hooks.has_observers(simulated=self.driver is not None):
             self._engine.tell(self._observe)
 
     def _observe(self, events: Any) -> None:
@@ -218,17 +218,18 @@ class Home:
         project = self.projects[0] if self.projects else None
         if project is None:
             return
+        simulated = self.driver is not None
         for event in events:
-            hooks.tell("aiflow_event_recorded", event=event)
+            hooks.tell("aiflow_event_recorded", simulated, event=event)
             status = event.value.get("status") if isinstance(event.value, dict) else None
             execution = project.executions.find(event.execution_id or "") if event.type in INTERNAL else None
             if execution is None:  # a trigger has a log of its own, and is no execution
                 continue
             if event.type == EventType.JOB_STATUS_CHANGED and status in ("RUNNING", *ENDED):
                 hook = "aiflow_job_started" if status == "RUNNING" else "aiflow_job_ended"
-                hooks.tell(hook, execution=execution.job(event.key[4:]))
+                hooks.tell(hook, simulated, execution=execution.job(event.key[4:]))
             elif event.type == EventType.EXECUTION_STATUS_CHANGED and status in ("SUCCESS", "FAILED", "STOPPED"):
-                hooks.tell("aiflow_execution_ended", execution=execution)
+                hooks.tell("aiflow_execution_ended", simulated, execution=execution)
 
     @property
     def has_engine(self) -> bool:

@@ -40,6 +40,9 @@ class Spans:
         Where they go; by default the provider of this process.
     """
 
+    of_simulations = False
+    """Their times are not real, and being told would be one more thing that a seed chooses the moment of."""
+
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = trace.get_tracer("aiflow", __version__, provider)
         self._executions: dict[str, Span] = {}

@@ -31,9 +31,10 @@ def cluster(flink_home: Path) -> Address:
 
 @pytest.fixture(scope="session")
 def flink(flink_home: Path, cluster: Address) -> Iterator[af.Project]:
-    """A project on it, whose driver stays warm."""
-    with af.Project("flink", home=flink_home) as project:
-        yield project
+    """A project on it, whose driver stays warm. It is not entered: it would be the current one of all tests that follow."""
+    project = af.Project("flink", home=flink_home)
+    yield project
+    project.close(timeout=10)
 
 
 @pytest.fixture(scope="session")
