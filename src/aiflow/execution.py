@@ -525,14 +525,14 @@ class Execution(HasCard):
         return "\n".join(lines)
 
     def _failures(self, brief: bool = False) -> list[str]:
-        """Tell of each job that has failed its error and the end of its traceback, in lines."""
+        """Tell of each job that has failed its error, where its function was, and the end of its traceback, in lines."""
         lines = []
         for one in {one.job: one for one in self.jobs}.values():
             if one.status is JobStatus.FAILED:
                 tries = f" (attempt {one.attempt})" if one.attempt > 1 else ""
                 head, *more = one.story(brief).splitlines()
                 lines.append(f"{one.job}{tries}: {head}")
-                lines += [f"  {line}" for line in (*more, *one.traceback.rstrip().splitlines()[-9:-1])]
+                lines += [f"  {line}" for line in (*more, *_shortened(one.traceback))]
         return lines
 
     def _request(self, action: str, **value: Any) -> None:
@@ -631,3 +631,17 @@ def from_portable(value: list[Any]) -> Stored:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
+
+
+def _shortened(traceback: str, most: int = 8) -> list[str]:
+    """Give of a traceback, without its last line, the first frame and the end; the first frame is the job's own function.
+
+    An error that is raised deep in a library would otherwise be told without the line that led there.
+    """
+    lines = traceback.rstrip().splitlines()[:-1]
+    frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
+    if len(lines) <= most or len(frames) < 2:
+        return lines[-most:]
+    kept = lines[: frames[1]]
+    later = [i for i in frames[1:] if i >= len(lines) - most] or frames[-1:]
+    return [*kept, *(["  …"] if later[0] > frames[1] else []), *lines[later[0] :]]
