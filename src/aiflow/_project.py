@@ -43,7 +43,8 @@ from aiflow.settings import load_settings
 from aiflow.store.connection import find_store
 from aiflow.store.log import EventFilter
 from aiflow.triggers import Triggers
-from aiflow.views import Executions, Jobs, Workflows
+from aiflow.views import Executions, Jobs
+from aiflow.workflows import Workflows
 
 if TYPE_CHECKING:
     from aiflow.metadata.artifacts import Artifacts
@@ -512,7 +513,10 @@ class Project(HasCard):
             return self.start(workflow, **more)
 
     def serve(
-        self, *workflows: Workflow, until: datetime | float | timedelta | Callable[[], bool] | None = None
+        self,
+        *workflows: Workflow,
+        until: datetime | float | timedelta | Callable[[], bool] | None = None,
+        start: Workflow | Iterable[Workflow] = (),
     ) -> None:
         """Keep running: triggers and schedules start executions, and what was INTERRUPTED goes on, until interrupted.
 
@@ -526,6 +530,8 @@ class Project(HasCard):
             What may be started.
         until
             When to stop: a `datetime`, seconds from now, or a function that is asked again and again until it says True.
+        start
+            A workflow or several that are started once, as soon as the others are served: what these publish is heard.
 
         Raises
         ------
@@ -552,12 +558,15 @@ class Project(HasCard):
         from aiflow.serving import Server, serve_until
 
         self._check_open()
-        for one in workflows:
+        at_once = (start,) if isinstance(start, Workflow) else tuple(start)
+        for one in (*workflows, *at_once):
             if not isinstance(one, Workflow):
                 raise ParameterError(f"serve takes workflows (functions with @af.workflow), not {one!r}")
         if not workflows:
             raise ParameterError("serve needs to know which workflows may be started: project.serve(first, second)")
         with self._shared.driving(), Server(self, workflows) as server:
+            for one in at_once:
+                self.start(one)
             serve_until(server, until)
 
     def recover(self, _passed_over: set[str] | None = None) -> list[Execution]:

@@ -5,17 +5,19 @@ Knows nothing of who asks. Entry points of the group ``aiflow`` are loaded when 
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Callable
 from functools import cache, lru_cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from aiflow.errors import ParameterError
+from aiflow.errors import ParameterError, suggest
 
 __all__ = [
     "has_observers",
@@ -68,18 +70,67 @@ class Hooks:
 @lru_cache(maxsize=1)
 def manager() -> pluggy.PluginManager:
     """Give the manager, with the installed plugins loaded."""
-    found = pluggy.PluginManager("aiflow")
+    found = _Plugins("aiflow")
     found.add_hookspecs(Hooks)
-    found.load_setuptools_entrypoints("aiflow")
+    for entry in {(one.name, one.value): one for one in entry_points(group="aiflow")}.values():
+        try:
+            plugin = entry.load()
+            _check(found, plugin)
+            found.register(plugin, entry.name)
+        except Exception as error:  # foreign code, and what is installed beside aiflow is not the user's doing
+            told = {"plugin": entry.name}
+            logger.warning(
+                "The installed plugin %s (%s) is left out: %s: %s",
+                entry.name, entry.value, type(error).__name__, error, extra=told,
+            )  # fmt: skip
     return found
 
 
+class _Plugins(pluggy.PluginManager):
+    """Takes every function whose name begins with ``aiflow_`` for a hook, marked with `hookimpl` or not, as pytest does."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
+        marked = super().parse_hookimpl_opts(plugin, name)
+        if marked is not None or not name.startswith("aiflow_") or not inspect.isroutine(getattr(plugin, name, None)):
+            return marked
+        return {
+            "wrapper": False, "hookwrapper": False, "optionalhook": False, "tryfirst": False, "trylast": False, "specname": None,
+        }  # fmt: skip
+
+
 def register(plugin: Any) -> bool:
-    """Add a plugin by hand; twice is fine. Tell whether it is new."""
+    """Add a plugin by hand; twice is fine. Tell whether it is new.
+
+    Raises
+    ------
+    ParameterError
+        If it has a function for a hook that there is not, or one that asks for what its hook does not give.
+    """
     if manager().is_registered(plugin):
         return False
+    _check(manager(), plugin)
     manager().register(plugin)
     return True
+
+
+def _check(plugins: pluggy.PluginManager, plugin: Any) -> None:
+    """Raise `ParameterError` for a name that no hook has, or an argument that a hook does not give."""
+    known = {name: inspect.getfullargspec(hook).args[1:] for name, hook in vars(Hooks).items() if name[0] != "_"}
+    for name in dir(plugin):
+        options = plugins.parse_hookimpl_opts(plugin, name)
+        if options is None or options["optionalhook"]:
+            continue
+        hook, who = options["specname"] or name, f"the plugin {_plugin_name(plugin)} does not fit"
+        if hook not in known:
+            raise ParameterError(f"{who}: there is no hook {hook}{suggest(hook, known)}")
+        asked = [one for one in inspect.signature(getattr(plugin, name)).parameters if one not in known[hook]]
+        if asked:
+            gives = ", ".join(known[hook]) or "nothing"
+            raise ParameterError(f"{who}: {name} asks for {', '.join(asked)}, but that hook gives {gives}")
+
+
+def _plugin_name(plugin: Any) -> str:
+    return str(getattr(plugin, "__name__", type(plugin).__qualname__))
 
 
 @cache

@@ -31,7 +31,7 @@ from aiflow.provenance import provenance
 from aiflow.store.store import document_hash
 from aiflow.turns import Entry
 
-__all__ = ["Launcher", "folder_of"]
+__all__ = ["Launcher", "folder_of", "remember"]
 
 _STOPPING = 600.0  # seconds in which what died while it was being stopped has stopped: a stream on Flink writes a savepoint first
 
@@ -91,11 +91,7 @@ class Launcher:
             writer = store.writer
             writer.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (document_hash(text), text))
             if isinstance(workflow, Workflow):
-                writer.execute(
-                    "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                    "description = excluded.description, source = excluded.source, updated = excluded.updated",
-                    (namespace, workflow.name, workflow.description, source, now, now),
-                )
+                remember(engine, workflow, namespace)
             writer.execute(
                 "INSERT INTO executions (id, workflow, namespace, status, params, context, owner, definition, source, part, trigger_id, event_offset, "
                 "first_offset, created, started) VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -301,6 +297,16 @@ def _provenance(source: str) -> str:
 def folder_of(source: str) -> str:
     """Give the folder that relative names in a workflow are taken from: that of its file, else the working directory."""
     return os.path.dirname(source) if source else os.getcwd()
+
+
+def remember(engine: Engine, workflow: Workflow, namespace: str) -> None:
+    """Write down that there is such a workflow, and what it is now; only inside a turn."""
+    now = engine.record.now
+    engine.store.writer.execute(
+        "INSERT INTO workflows (namespace, name, description, source, created, updated) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET description = excluded.description, source = excluded.source, updated = excluded.updated",
+        (namespace, workflow.name, workflow.description, workflow.source, now, now),
+    )
 
 
 def _names(value: str | Iterable[str] | None) -> list[str] | None:

@@ -77,17 +77,20 @@ def projects_in(home: Path) -> list[Project]:
 
 
 def add_plugins(plugins: Iterable[Any]) -> None:
-    """Add plugins by hand.
+    """Add plugins by hand: objects, or names of modules.
 
     Raises
     ------
     ParameterError
-        If their serializers do not fit; then none of them is added.
+        If one cannot be imported, or its hooks or serializers do not fit; then none of them is added.
     """
     from aiflow import hooks
 
-    news = [plugin for plugin in plugins if hooks.register(plugin)]
+    news: list[Any] = []
     try:
+        for plugin in [hooks.named(one) if isinstance(one, str) else one for one in plugins]:
+            if hooks.register(plugin):
+                news += [plugin]  # those before stay known if this one does not fit
         serializers_of_plugins()
     except ParameterError:
         for plugin in news:

@@ -14,12 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiflow.clock import Clock
-from aiflow.errors import Conflict
+from aiflow.errors import Conflict, NotFound
+from aiflow.graph.event import Draft, EventType
 from aiflow.graph.execution import RunKey
 from aiflow.keep import Keep
 from aiflow.live import log_path, scratch_path
 from aiflow.store.leftovers import YOUNG, Running, Unwanted, delete_files
-from aiflow.surplus import Runs, Surplus, old_runs, surplus
+from aiflow.surplus import Runs, Surplus, old_runs, surplus, why_kept
 from aiflow.turns import Entry
 
 if TYPE_CHECKING:
@@ -116,6 +117,42 @@ class Pruner:
             return self._report(self._delete, measure)
         finally:
             self._store.names.free(_NAME)
+
+    def delete(self, execution_id: str) -> None:
+        """Delete one execution, whatever the limits.
+
+        Raises
+        ------
+        NotFound
+            If it is not there.
+        Conflict
+            If it runs, others need it, or somebody else prunes this home and goes on for 30 s.
+        """
+        self._hold_name(True)
+        try:
+            self._unwanted.read_journal()
+            self._finish_journal()
+            self._in_steps(self._unwanted.note_jobs, [execution_id])
+            self._step(partial(self._drop_one, execution_id))
+            self._finish_journal()
+        finally:
+            self._store.names.free(_NAME)
+
+    def _drop_one(self, execution_id: str, writer: Any, rows: int) -> int:
+        unwanted, engine = self._unwanted, self._engine
+        assert engine is not None
+        facts = unwanted.facts(writer, execution_id)
+        if facts is None:
+            raise NotFound("execution", execution_id)
+        namespace, workflow, status, owner = facts
+        users = unwanted.users(writer, execution_id)
+        reason = why_kept(execution_id, workflow, status, self._store.is_owner_alive(owner), users)
+        if reason is not None:
+            raise Conflict(reason)
+        unwanted.drop_execution(writer, execution_id)
+        value = {"kind": "execution", "id": execution_id, "action": "deleted"}
+        engine.publish_now([Draft(workflow, value, str(EventType.METADATA_CHANGED), namespace, None, None, None)])
+        return 1
 
     def _hold_name(self, wait: bool) -> None:
         deadline = time.monotonic() + _WAIT

@@ -245,9 +245,11 @@ class Starter:
         self._watch(work, done, execution_id)
 
     def _known(self, trigger: Live, offset: int) -> str | None:
-        """Find the execution that was started for this event before a crash."""
+        """Find the execution that was started for this event before a crash, though it may have been deleted since."""
         sql = "SELECT id FROM executions WHERE trigger_id = ? AND event_offset = ?"
-        row = self._project._store.row(sql, (trigger.execution_id, offset))
+        key = (trigger.execution_id, offset)
+        gone = "SELECT 'deleted' FROM deleted_starts WHERE trigger_id = ? AND event_offset = ?"
+        row = self._project._store.row(sql, key) or self._project._store.row(gone, key)
         return None if row is None else str(row[0])
 
     def _launch(self, trigger: Live, offset: int) -> str:

@@ -6,7 +6,7 @@ happened since, and single older events that the states of what runs still name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aiflow.clock import Clock
@@ -16,7 +16,7 @@ from aiflow.store import log
 from aiflow.store.leftovers import Running, Unwanted
 from aiflow.store.store import Store
 
-__all__ = ["Runs", "Surplus", "old_runs", "surplus"]
+__all__ = ["Runs", "Surplus", "old_runs", "surplus", "why_kept"]
 
 _DAY = 86400.0
 _AT_A_TIME = 500
@@ -135,6 +135,27 @@ class _Decision:
             is_open = trigger in kept_starts and offset is not None and (offset > after or offset in starts)
             if one not in named and not is_open:
                 plan.leaving[one] = None
+
+
+def why_kept(execution_id: str, workflow: str, status: str, is_held: bool, users: Collection[str]) -> str | None:
+    """Say why one execution cannot be deleted, which somebody asks for; None if it can.
+
+    Parameters
+    ----------
+    status
+        As its row has it.
+    is_held
+        Whether the process that ran it lives; one that has not ended and that nobody holds is INTERRUPTED, and can go.
+    users
+        Executions that began with results of it.
+    """
+    this = f"execution {execution_id} of {workflow!r}"
+    if status in ("RUNNING", "STOPPING", "INIT") and is_held:
+        return f"{this} is {status}: stop it first (aiflow execution stop {execution_id})"
+    if users:
+        some = ", ".join(sorted(users)[:3])
+        return f"{this} is needed: execution {some} began with results of it (start_from); delete that first"
+    return None
 
 
 def old_runs(

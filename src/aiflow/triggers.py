@@ -22,8 +22,9 @@ from aiflow.graph.file import FileCondition
 from aiflow.graph.metadata import asking_now
 from aiflow.graph.notation import from_json, to_json
 from aiflow.graph.params import json_text
+from aiflow.graph.pausing import Pause, action_of
 from aiflow.graph.timing import Every, TimeCondition
-from aiflow.launching import folder_of
+from aiflow.launching import folder_of, remember
 from aiflow.turns import Entry
 from aiflow.views import HasList, where
 
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
     from aiflow.engine import Engine
     from aiflow.graph.workflow import Workflow
 
-__all__ = ["Trigger", "Triggers"]
+__all__ = ["Trigger", "Triggers", "asked", "forget", "look_for_files"]
 
 _ROW = (
     "id, kind, name, namespace, workflow, source, condition, notation, declared, params, if_running, max_parallel, paused, owner, "
-    "epoch, first_offset, created, updated"
+    "epoch, first_offset, created, updated, "
+    "(SELECT w.paused FROM workflows w WHERE w.namespace = triggers.namespace AND w.name = triggers.workflow)"
 )
 
 
@@ -58,8 +60,8 @@ class Trigger(HasCard):
         Parameters that it gives to each execution; what the event says goes before.
     declared
         Whether the workflow's `start_on` says so; else it was added at run time.
-    paused
-        Whether what comes is passed over.
+    paused, workflow_paused
+        Whether what comes is passed over: because it is paused itself, or the workflow is.
     served
         Whether a living process serves it.
     created, updated
@@ -81,6 +83,7 @@ class Trigger(HasCard):
     created: datetime
     updated: datetime
     declared: bool = True
+    workflow_paused: bool = False
     notation: str | None = field(default=None, repr=False)
     owner: str | None = field(default=None, repr=False)
     epoch: int = field(default=1, repr=False)
@@ -94,13 +97,13 @@ class Trigger(HasCard):
 
     @property
     def status(self) -> str:
-        """``ACTIVE`` or ``PAUSED``."""
-        return "PAUSED" if self.paused else "ACTIVE"
+        """``ACTIVE`` or ``PAUSED``, by itself or with its workflow."""
+        return "PAUSED" if Pause(self.paused, self.workflow_paused).is_on else "ACTIVE"
 
     @property
     def next(self) -> datetime | None:
         """When time is due to meet its condition next; None if it does not follow the time, or is paused."""
-        if self.kind != "schedule" or self.paused:
+        if self.kind != "schedule" or self.status == "PAUSED":
             return None
         now = self._project._clock.now()
         dues = [d for leaf in self.leaves() if (d := _next(leaf, as_timestamp(self.created), now)) is not None]
@@ -179,11 +182,11 @@ class Triggers(HasList):
 
     def _made(self, row: tuple[Any, ...]) -> Trigger:
         (trigger_id, kind, name, namespace, workflow, source, condition, notation, declared, params, if_running, max_parallel,
-         paused, owner, epoch, first_offset, created, updated) = row  # fmt: skip
+         paused, owner, epoch, first_offset, created, updated, held) = row  # fmt: skip
         served = self._project._store.is_owner_alive(owner)
         return Trigger(
             trigger_id, kind, name, namespace, workflow, source, condition, json.loads(params), if_running, max_parallel,
-            bool(paused), served, as_datetime(created), as_datetime(updated), bool(declared), notation, owner, epoch, first_offset, self._project,
+            bool(paused), served, as_datetime(created), as_datetime(updated), bool(declared), bool(held), notation, owner, epoch, first_offset, self._project,
         )  # fmt: skip
 
     # --- changing -----------------------------------------------------------------------------------------------------
@@ -198,33 +201,25 @@ class Triggers(HasList):
 
     def _set_paused(self, trigger: Trigger, paused: bool) -> Trigger:
         if trigger.paused is not paused:
-            self._look_for_files(trigger)
-            sql = "UPDATE triggers SET paused = ?, updated = ? WHERE id = ?"
-            self._ask(trigger, "pause" if paused else "go_on", sql, (paused,))
-        return self.get(trigger.id)
+            look_for_files(self._project, trigger)
+            engine = self._project._shared.engine
 
-    def _look_for_files(self, trigger: Trigger) -> None:
-        """Have the files told that are there by now, before a pause begins or ends: so the log says which came in it."""
-        folder, folders = folder_of(trigger.source), self._project._shared.engine.folders
-        for leaf in trigger.leaves():
-            if isinstance(leaf, FileCondition):
-                folders.look_once(trigger.namespace, leaf.inside(folder))
+            def apply() -> None:
+                before = _pause_of(engine, trigger.id)
+                if before is None:  # deleted meanwhile
+                    return
+                action = action_of(before, before._replace(own=paused))
+                if action is not None:
+                    engine.publish_now([asked(action, trigger.name, trigger.namespace, trigger.id)])
+                _update(engine, trigger.id, {"paused": paused, "updated": engine.record.now})
+
+            engine.submit(Entry(apply))
+        return self.get(trigger.id)
 
     def delete(self, name_or_id: str) -> None:
         """Forget it; what it has started goes on. One that a workflow declares comes back when that is served again."""
-        trigger = self.get(name_or_id)
-        self._ask(trigger, "stop", "DELETE FROM triggers WHERE id = ?", None)
-
-    def _ask(self, trigger: Trigger, action: str, sql: str, values: tuple[Any, ...] | None) -> None:
-        """Change the row, and say so to whoever serves it, in one transaction."""
-        engine = self._project._shared.engine
-        draft = _asked(action, trigger.name, trigger.namespace, trigger.id)
-
-        def apply() -> None:
-            engine.publish_now([draft])
-            engine.record.write(sql, (trigger.id,) if values is None else (*values, engine.record.now, trigger.id))
-
-        engine.submit(Entry(apply))
+        trigger, engine = self.get(name_or_id), self._project._shared.engine
+        engine.submit(Entry(lambda: forget(engine, trigger.name, trigger.namespace, trigger.id)))
 
     def register(
         self,
@@ -289,19 +284,21 @@ class Triggers(HasList):
 
         def apply() -> str:
             row = project._store.writer.execute(
-                "SELECT id, workflow, condition, params, paused, epoch FROM triggers WHERE namespace = ? AND name = ?",
+                "SELECT id, workflow, condition, params, epoch FROM triggers WHERE namespace = ? AND name = ?",
                 (namespace, name),
             ).fetchone()
             if row is not None and row[1] != workflow.name:
                 raise Conflict(f"the name {name!r} is that of a {kind} of workflow {row[1]!r}; give this one another")
+            remember(engine, workflow, namespace)
             if row is not None and row[2:4] == (text, given):
                 _update(engine, row[0], options)
                 return str(row[0])
             trigger_id = row[0] if row is not None else f"t-{project._shared.new_id()}"
             if row is not None:  # whoever serves it must not go on with what it was
-                engine.publish_now([_asked("taken_over", name, namespace, trigger_id, owner=None)])
+                engine.publish_now([asked("taken_over", name, namespace, trigger_id, owner=None)])
             begun = engine.record.append(_begun(name, namespace, trigger_id))
-            if row is None or not row[4]:  # what is so while it is paused is passed over, too
+            is_paused = _is_paused(engine, namespace, workflow.name, trigger_id)
+            if not is_paused:  # what is so while it is paused is passed over, too
                 for finding in engine.findings(asking_now(condition.leaves()), namespace, trigger_id):
                     engine.record.append(finding)
             fields = {
@@ -311,11 +308,11 @@ class Triggers(HasList):
             if row is None:
                 named = {"id": trigger_id, "name": name, "namespace": namespace, "workflow": workflow.name}
                 _insert(engine, {**named, **fields, "created": engine.record.now})
-                return str(trigger_id)
-            forgotten = {"snapshot": None, "snapshot_offset": None, "owner": None, "epoch": row[5] + 1}
-            _update(engine, trigger_id, {**fields, **forgotten})
-            if row[4]:
-                engine.record.append(_asked("pause", name, namespace, trigger_id))
+            else:
+                forgotten = {"snapshot": None, "snapshot_offset": None, "owner": None, "epoch": row[4] + 1}
+                _update(engine, trigger_id, {**fields, **forgotten})
+            if is_paused:
+                engine.record.append(asked("pause", name, namespace, trigger_id))
             return str(trigger_id)
 
         made = engine.submit(Entry(apply)).result
@@ -324,12 +321,45 @@ class Triggers(HasList):
 
 def _insert(engine: Engine, fields: dict[str, Any]) -> None:
     places = ", ".join("?" * len(fields))
-    engine.record.write(f"INSERT INTO triggers ({', '.join(fields)}) VALUES ({places})", tuple(fields.values()))
+    engine.store.writer.execute(f"INSERT INTO triggers ({', '.join(fields)}) VALUES ({places})", tuple(fields.values()))
 
 
 def _update(engine: Engine, trigger_id: str, fields: dict[str, Any]) -> None:
     changes = ", ".join(f"{name} = ?" for name in fields)
-    engine.record.write(f"UPDATE triggers SET {changes} WHERE id = ?", (*fields.values(), trigger_id))
+    engine.store.writer.execute(f"UPDATE triggers SET {changes} WHERE id = ?", (*fields.values(), trigger_id))
+
+
+def _pause_of(engine: Engine, trigger_id: str) -> Pause | None:
+    """Say whether a trigger and its workflow are paused; only inside a turn. None if it is not there."""
+    sql = (
+        "SELECT t.paused, coalesce(w.paused, 0) FROM triggers t LEFT JOIN workflows w "
+        "ON w.namespace = t.namespace AND w.name = t.workflow WHERE t.id = ?"
+    )
+    row = engine.store.writer.execute(sql, (trigger_id,)).fetchone()
+    return None if row is None else Pause(bool(row[0]), bool(row[1]))
+
+
+def _is_paused(engine: Engine, namespace: str, workflow: str, trigger_id: str) -> bool:
+    """Tell whether a trigger is to be paused that is there, or is about to be; only inside a turn."""
+    own = _pause_of(engine, trigger_id)
+    sql = "SELECT paused FROM workflows WHERE namespace = ? AND name = ?"
+    row = engine.store.writer.execute(sql, (namespace, workflow)).fetchone()
+    return Pause(own is not None and own.own, row is not None and bool(row[0])).is_on
+
+
+def look_for_files(project: Project, trigger: Trigger) -> None:
+    """Have the files told that are there by now, before a pause begins or ends: so the log says which came in it."""
+    folder, folders = folder_of(trigger.source), project._shared.engine.folders
+    for leaf in trigger.leaves():
+        if isinstance(leaf, FileCondition):
+            folders.look_once(trigger.namespace, leaf.inside(folder))
+
+
+def forget(engine: Engine, name: str, namespace: str, trigger_id: str) -> None:
+    """Delete the row of a trigger, and say so to whoever serves it; only inside a turn."""
+    engine.publish_now([asked("stop", name, namespace, trigger_id)])
+    engine.store.writer.execute("DELETE FROM triggers WHERE id = ?", (trigger_id,))
+    engine.store.writer.execute("DELETE FROM deleted_starts WHERE trigger_id = ?", (trigger_id,))
 
 
 def _next(leaf: Condition, since: float, now: float) -> float | None:
@@ -351,7 +381,7 @@ def _notation(condition: Condition, is_declared: bool) -> str | None:
         return json.dumps(to_json(Any_(files))) if files else None
 
 
-def _asked(action: str, name: str, namespace: str, trigger_id: str, **more: Any) -> Draft:
+def asked(action: str, name: str, namespace: str, trigger_id: str, **more: Any) -> Draft:
     """Give the event that asks whoever serves a trigger for something; one that is taken over by nobody is served anew."""
     kind = str(EventType.REQUESTED)
     return Draft(f"trigger:{name}", {"action": action, **more}, kind, namespace, None, trigger_id, trigger_id)

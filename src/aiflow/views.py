@@ -1,4 +1,4 @@
-"""What the store holds, noun by noun, as users ask for it: `project.executions`, `.jobs`, `.workflows`.
+"""What the store holds, noun by noun, as users ask for it: `project.executions`, `.jobs`.
 
 Knows nothing of turns. Filters are names of fields; names take globs.
 """
@@ -6,22 +6,21 @@ Knows nothing of turns. Filters are names of fields; names take globs.
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from aiflow.clock import as_datetime
 from aiflow.errors import NotFound, ParameterError, suggest
 from aiflow.execution import _JOB_ROW, Execution, JobExecution, _job_of
 from aiflow.graph.card import Card, HasCard, Listing, Note, listed
-from aiflow.graph.change import Change, Who
 from aiflow.graph.condition import is_glob
-from aiflow.launching import folder_of
+from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.keep import Keep
 from aiflow.table import Table
 
 if TYPE_CHECKING:
     from aiflow._project import Project
-    from aiflow.graph.workflow import Workflow
 
-__all__ = ["Executions", "HasList", "Jobs", "Workflows", "where"]
+__all__ = ["Executions", "HasList", "Jobs", "where"]
 
 
 def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[str, list[Any]]:
@@ -37,6 +36,13 @@ def where(filters: dict[str, Any], known: tuple[str, ...], noun: str) -> tuple[s
         parts.append(f"fits_glob(?, {name})" if isinstance(text, str) and is_glob(text) else f"{name} = ?")
         values.append(text)
     return " AND ".join(parts) or "1", values
+
+
+def check_status(filters: dict[str, Any], known: type[StrEnum]) -> None:
+    """Raise `ParameterError` if what is filtered by is no status: nothing would be found, whatever there is."""
+    text = filters.get("status")
+    if text is not None and not is_glob(str(text)) and str(text) not in known.__members__:
+        raise ParameterError(f"there is no status {str(text)!r}{suggest(str(text), known.__members__)}")
 
 
 class HasList(HasCard):
@@ -105,6 +111,7 @@ class Executions(HasList):
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Execution]:
         """Give executions, newest first; filter by `workflow`, `status`, `context`, `namespace`."""
+        check_status(filters, ExecutionStatus)
         status = filters.get("status")
         derived = status is not None and str(status) in _DERIVED
         if derived:
@@ -122,11 +129,46 @@ class Executions(HasList):
 
     def count(self, **filters: Any) -> int:
         """Count executions; the filters are those of `list`."""
+        check_status(filters, ExecutionStatus)
         if str(filters.get("status")) in _DERIVED:
             return len(self.list(limit=None, **filters))
         clause, values = where(filters, _FILTERS, "executions")
         row = self._project._store.row(f"SELECT count(*) FROM executions WHERE {clause}", values)
         return int(row[0]) if row else 0
+
+    def delete(self, execution: Execution | str) -> None:
+        """Delete an execution with its jobs, their values, logs and scratch files.
+
+        What it made by name stays: versions of models, datasets and artifacts, with what is known of where they came from,
+        and metrics; and so do its events in the log, until they are pruned. Values in files go with the next pruning.
+
+        Parameters
+        ----------
+        execution
+            Which, or its id.
+
+        Raises
+        ------
+        NotFound
+            If there is no such execution.
+        Conflict
+            If it runs, or another execution began with results of it (`start_from`); nothing is deleted.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     with project.track("mistaken") as experiment:
+        ...         pass
+        ...     project.executions.delete(experiment.execution)
+        ...     project.executions.list()
+        []
+        """
+        from aiflow.pruning import Pruner
+
+        found = self.get(execution.id if isinstance(execution, Execution) else execution)
+        project = self._project
+        Pruner(project._store, project._clock, project._shared.engine, Keep()).delete(found.id)
 
     def compare(self, *executions: Execution | str, workflow: Any = None, limit: int | None = 100) -> Table:
         """Lay executions side by side: parameters, results and metrics, one execution a row.
@@ -221,6 +263,7 @@ class Jobs(HasList):
 
     def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[JobExecution]:
         """Give executions of jobs, newest first; filter by `job`, `status`, `execution_id`."""
+        check_status(filters, JobStatus)
         clause, values = where(filters, ("job", "status", "execution_id", "number", "attempt"), "jobs")
         if not filters and limit is not None:
             clause = f"execution_id IN ({_LAST_TO_END.format(self._enough(limit + offset))})"
@@ -244,74 +287,3 @@ class Jobs(HasList):
             if found is None or found[0] >= count:
                 return some
             some *= 8
-
-
-class Workflows(HasList):
-    """The workflows that were run or registered; got as `project.workflows`."""
-
-    _noun = "workflow"
-    _KNOWN = ("name", "namespace", "description", "source")
-
-    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[dict[str, Any]]:
-        """Give workflows as dicts, by name."""
-        clause, values = where(filters, self._KNOWN, "workflows")
-        sql = (
-            f"SELECT namespace, name, description, source, created, updated FROM workflows WHERE {clause} ORDER BY name"
-        )
-        if limit is not None:
-            sql += f" LIMIT {int(limit)} OFFSET {int(offset)}"
-        names = ("namespace", "name", "description", "source", "created", "updated")
-        rows = [dict(zip(names, row, strict=True)) for row in self._project._store.rows(sql, values)]
-        times = ({"created": as_datetime(r["created"]), "updated": as_datetime(r["updated"])} for r in rows)
-        return Listing(({**row, **said} for row, said in zip(rows, times, strict=True)), "workflow")
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        """Give a workflow by name, or None."""
-        found = [w for w in self.list(limit=None) if w["name"] == name]
-        return found[0] if found else None
-
-    def get(self, name: str) -> dict[str, Any]:
-        """Give a workflow by name; raises `NotFound`."""
-        found = self.find(name)
-        if found is None:
-            raise NotFound("workflow", name, [w["name"] for w in self.list(limit=None)])
-        return found
-
-    def register(self, workflow: Workflow) -> dict[str, Any]:
-        """Make a workflow known without running it, with the datasets, models and artifacts that its jobs work on.
-
-        Those of a workflow that has parameters without defaults are registered when it is started.
-
-        Raises
-        ------
-        Conflict
-            If one of them is registered differently; nothing is changed.
-        """
-        from aiflow.turns import Entry
-
-        project = self._project
-        engine, now = project._shared.engine, project._clock.now()
-        row = (workflow.namespace or project.name, workflow.name, workflow.description, workflow.source, now, now)
-        sql = (
-            "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "description = excluded.description, source = excluded.source, updated = excluded.updated"
-        )
-        needed = _named_in(workflow)
-
-        def apply() -> None:
-            engine.change_now(Who(row[0]), needed)
-            engine.record.write(sql, row)
-
-        engine.submit(Entry(apply))
-        return self.get(workflow.name)
-
-
-def _named_in(workflow: Workflow) -> list[Change]:
-    """Give the changes that register what the roles of a workflow's jobs name, as far as that can be known."""
-    from aiflow.graph.casting import registrations
-
-    try:
-        graph = workflow.graph
-    except ParameterError:  # a parameter that has no default
-        return []
-    return registrations(graph, folder_of(workflow.source))

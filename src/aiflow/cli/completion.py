@@ -42,8 +42,8 @@ Offer = Callable[[plain.Context, plain.Parameter, str], list[CompletionItem]]
 
 _EXAMPLES = """
 completion bash                          # the script, to look at
-eval "$(aiflow completion bash)"         # in ~/.bashrc
-eval "$(aiflow completion zsh)"          # in ~/.zshrc, after compinit
+$ eval "$(aiflow completion bash)"       # in ~/.bashrc
+$ eval "$(aiflow completion zsh)"        # in ~/.zshrc, after compinit
 completion fish | source                 # in ~/.config/fish/config.fish
 """
 

@@ -26,7 +26,7 @@ def config() -> None:
     """See what is set, and where."""
 
 
-@config.command(examples="config show\nAIFLOW_WORKERS=2 aiflow config show -o plain")
+@config.command(examples="config show\n$ AIFLOW_WORKERS=2 aiflow config show -o plain")
 @click.pass_obj
 def show(asked: Asked) -> None:
     """Show each setting, and where it was said: an option, a variable, a line of pyproject.toml, or nowhere."""

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import rich_click as click
+from click.exceptions import Exit
 
 from aiflow._version import __version__
 from aiflow.cli import logs
@@ -22,7 +23,7 @@ from aiflow.cli.completion import VARIABLE, answer_shell, completion
 from aiflow.cli.config import config
 from aiflow.cli.db import db
 from aiflow.cli.event import event
-from aiflow.cli.everywhere import Asked, Command, Group
+from aiflow.cli.everywhere import Asked, Command, Group, wants_json_log
 from aiflow.cli.execution import execution
 from aiflow.cli.failures import Terminated, outcome_of
 from aiflow.cli.flink import flink
@@ -37,6 +38,7 @@ from aiflow.cli.run import run
 from aiflow.cli.serve import serve
 from aiflow.cli.show import show
 from aiflow.cli.trigger import schedule, trigger
+from aiflow.cli.workflow import workflow
 
 __all__ = ["carry_out"]
 
@@ -90,7 +92,7 @@ def version(asked: Asked) -> None:
 _PANELS = {
     "Commands that run": (run, serve, show, init),
     "Commands that look": (list_, execution, model, metric, lineage),
-    "Commands that act": (event, job, schedule, trigger),
+    "Commands that act": (event, job, workflow, schedule, trigger),
     "Commands that keep house": (config, db, flink, completion, version),
 }
 aiflow.panels[:0] = [click.RichCommandPanel(name) for name in _PANELS]
@@ -107,9 +109,13 @@ def carry_out(args: Sequence[str] | None) -> int:
     try:
         if args is None and os.environ.get(VARIABLE):  # a shell asks what could stand here
             return answer_shell(aiflow, os.environ[VARIABLE])
-        with _sigterm_raises(), aiflow.make_context("aiflow", words) as context:
+        with _sigterm_raises(), aiflow.make_context("aiflow", list(words)) as context:
             aiflow.invoke(context)
     except BaseException as error:  # every end has an exit code, those by signals included
+        if not isinstance(error, Exit) and wants_json_log(
+            words
+        ):  # a word that is no command has not come as far as to say so
+            logs.begin()
         code = outcome_of(error)
     finally:
         logs.end()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from aiflow.cli.everywhere import Asked, Group, needs_home, open_home
+from aiflow.cli.everywhere import Asked, Command, Group, needs_home, open_home
 from aiflow.cli.formats import Fields, Lines, json_line, write
 from aiflow.cli.records import event_record
 from aiflow.cli.run import read_value
@@ -36,6 +36,7 @@ event publish model.good '{"accuracy": 0.95}' --sender me
 event publish day.done --dedupe-key 2026-11-23
 """
 
+_LITERAL = "aiflow.literal"
 _keys = click.option(
     "--key", "keys", multiple=True, metavar="GLOB", help="With this key; may be given again for others."
 )
@@ -46,7 +47,16 @@ def event() -> None:
     """Publish, follow and count events."""
 
 
+class _Publish(Command):
+    """Remembers whether there was a ``--``: what comes after it is no option, whatever it looks like."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_LITERAL] = "--" in args
+        return super().parse_args(ctx, args)
+
+
 @event.command(
+    cls=_Publish,
     examples=_PUBLISH_EXAMPLES,
     context_settings={"ignore_unknown_options": True},  # -5 is a value
 )
@@ -74,7 +84,12 @@ def publish(
     """Publish an event; when this returns, it is durable."""
     asked: Asked = context.obj
     for word in (key, value):
-        if word is not None and word.startswith("-") and isinstance(read_value(word), str):
+        if (
+            word is not None
+            and word.startswith("-")
+            and not context.meta[_LITERAL]
+            and isinstance(read_value(word), str)
+        ):
             raise click.NoSuchOption(word, ctx=context)
     data = None if value is None else read_value(value)
     with open_home(asked) as project:

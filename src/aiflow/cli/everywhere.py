@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from aiflow.settings import load_settings
 if TYPE_CHECKING:
     from aiflow import Project
 
-__all__ = ["Asked", "Command", "Group", "needs_home", "open_home"]
+__all__ = ["Asked", "Command", "Group", "needs_home", "open_home", "wants_json_log"]
 
 FORMS = ("table", "json", "yaml", "plain")
 
@@ -60,8 +61,17 @@ _EVERYWHERE = (
 def _wants_json(asked: Asked) -> bool:
     try:
         return load_settings(home=asked.home, log_format=asked.log_format).log_format == "json"
-    except ParameterError:  # who opens the home says so; not all commands do
+    except (ParameterError, OSError):  # who opens the home says so; not all commands do
         return asked.log_format == "json"
+
+
+def wants_json_log(words: Sequence[str]) -> bool:
+    """Tell whether the words of a command line, whatever is wrong with them, or else the settings ask for JSON."""
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        name, equals, value = word.partition("=")
+        if name == "--log-format":
+            return (value if equals else after) == "json"
+    return _wants_json(Asked())
 
 
 def _panels() -> list[Any]:
@@ -117,8 +127,13 @@ class Group(click.RichGroup):
 
 def _with_examples(text: str | None, examples: str) -> str:
     lines = [line.strip() for line in examples.strip().splitlines()]
-    shown = "\n\n\b\nExamples:\n" + "\n".join(f"  $ aiflow {line}" for line in lines) if lines else ""
+    shown = "\n\n\b\nExamples:\n" + "\n".join(map(_typed, lines)) if lines else ""
     return inspect.cleandoc(text or "") + shown
+
+
+def _typed(line: str) -> str:
+    """Give an example as it is typed: one that begins with a dollar sign is more than the words after ``aiflow``."""
+    return f"  {line}" if line.startswith("$ ") else f"  $ aiflow {line}"
 
 
 def open_home(asked: Asked) -> Project:

@@ -47,7 +47,7 @@ execution resume k3vq
 
 @click.group(cls=Group, examples=_EXAMPLES)
 def execution() -> None:
-    """Look at one execution, stop it, go on with it."""
+    """Look at one execution, stop it, go on with it, delete it."""
 
 
 @execution.command(examples="execution show k3vq\nexecution show k3vq -o json")
@@ -102,6 +102,18 @@ def stop(asked: Asked, id_: str) -> None:
         found = project.executions.get(id_).stop("stopped from the command line")
         status = found.status
         write(asked.output, {"id": found.id, "status": status}, Lines(f"{found.id} {status}"))
+
+
+@execution.command(examples="execution delete k3vq")
+@click.argument("id_", metavar="ID", shell_complete=executions)
+@click.pass_obj
+def delete(asked: Asked, id_: str) -> None:
+    """Delete an execution that does not run, with its jobs, values and logs; versions that it made stay."""
+    with needs_home(asked) as project:
+        found = project.executions.get(id_)
+        record = execution_record(found)
+        project.executions.delete(found)
+        write(asked.output, record, Lines(f"{found.id} of {found.workflow} is deleted"))
 
 
 @execution.command(examples="execution resume k3vq\nexecution resume k3vq --file moved/iris.py")

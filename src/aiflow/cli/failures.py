@@ -77,7 +77,12 @@ def outcome_of(error: BaseException) -> int:
         return error.exit_code
     code = _code_of(error)
     if code is None:
-        raise error
+        as_json = logs.current()
+        if as_json is None:
+            raise error
+        told = "".join(traceback.format_exception(error))  # each line of it is JSON, whoever is at fault
+        as_json.say(f"{type(error).__name__}: {error}", "critical", {"exception": told})
+        return 1
     if isinstance(error, GraphError):  # the user's file is at fault, not how the command was used
         error = blame_user(error, "the workflow cannot be built:") or error
     say(f"Error: {error}", "red")

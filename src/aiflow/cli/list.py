@@ -13,11 +13,12 @@ import rich_click as click
 from aiflow.cli import completion as offer
 from aiflow.cli.data import artifact_table, data_record, dataset_table
 from aiflow.cli.everywhere import Asked, Group, needs_home
-from aiflow.cli.formats import Lines, Table, write
+from aiflow.cli.formats import Lines, write
 from aiflow.cli.metric import metric_record, metric_table
 from aiflow.cli.model import model_record, model_table
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
 from aiflow.cli.trigger import trigger_records, trigger_table
+from aiflow.cli.workflow import workflow_table
 from aiflow.errors import ParameterError, suggest
 from aiflow.graph.execution import ExecutionStatus, JobStatus
 
@@ -67,18 +68,7 @@ def workflows(asked: Asked, limit: int) -> None:
     """List the workflows that were run or registered."""
     with needs_home(asked) as project:
         rows = project.workflows.list(limit=limit or None, **_given(namespace=asked.namespace))
-    columns: dict[str, Any] = {
-        "NAME": "name",
-        "NAMESPACE": "namespace",
-        "LAST RUN": "updated",
-        "SOURCE": "source",
-        "DESCRIPTION": _first_line,
-    }
-    write(asked.output, rows, Table(rows, columns, wide=("SOURCE", "DESCRIPTION")))
-
-
-def _first_line(row: Any) -> str:
-    return str(row["description"]).strip().partition("\n")[0]
+    write(asked.output, rows, workflow_table(rows))
 
 
 @list_.command(examples="list executions\nlist executions --status INTERRUPTED")

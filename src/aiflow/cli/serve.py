@@ -20,7 +20,7 @@ from aiflow.cli.loading import load_file, load_workflow, parse_target
 from aiflow.cli.records import duration, reason_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.cli.watch import Watch
-from aiflow.errors import AIFlowError
+from aiflow.errors import AIFlowError, suggest
 from aiflow.graph.event import EventType
 from aiflow.graph.workflow import defined_in
 
@@ -33,6 +33,7 @@ _EXAMPLES = """
 serve flows.py                     # all workflows in flows.py
 serve flows.py:nightly other.py    # one, and those of another file
 serve flows.py --for 3600          # for an hour
+serve flows.py --start first       # and start this one once, now
 """
 _COLOURS = {"SUCCESS": "green", "FAILED": "red", "STOPPED": "yellow"}
 
@@ -40,8 +41,15 @@ _COLOURS = {"SUCCESS": "green", "FAILED": "red", "STOPPED": "yellow"}
 @click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("files", metavar="FILE[:WORKFLOW]…", nargs=-1, required=True, shell_complete=files)
 @click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after this time.")
+@click.option(
+    "--start",
+    "names",
+    multiple=True,
+    metavar="WORKFLOW",
+    help="Start this one once, now; may be given again for others.",
+)
 @click.pass_context
-def serve(context: click.Context, files: tuple[str, ...], seconds: float | None) -> None:
+def serve(context: click.Context, files: tuple[str, ...], seconds: float | None, names: tuple[str, ...]) -> None:
     """Keep running: start workflows when events and files come and when it is time, and go on with what was interrupted.
 
     An interrupt stops what runs, and then the command; a second one ends it at once.
@@ -49,8 +57,9 @@ def serve(context: click.Context, files: tuple[str, ...], seconds: float | None)
     asked: Asked = context.obj
     with stdout_is_for_data():
         workflows = [workflow for file in files for workflow in _workflows(file)]
+        at_once = [_named(workflows, name) for name in names]
         with open_home(asked) as project:
-            code = _serve(project, workflows, seconds)
+            code = _serve(project, workflows, seconds, at_once)
     context.exit(code)
 
 
@@ -64,7 +73,14 @@ def _workflows(target: str) -> list[Workflow]:
     return found
 
 
-def _serve(project: Project, workflows: list[Workflow], seconds: float | None) -> int:
+def _named(workflows: list[Workflow], name: str) -> Workflow:
+    found = {one.name: one for one in workflows}
+    if name not in found:
+        raise click.BadParameter(f"no workflow {name!r} is served{suggest(name, found)}", param_hint="--start")
+    return found[name]
+
+
+def _serve(project: Project, workflows: list[Workflow], seconds: float | None, at_once: list[Workflow]) -> int:
     ended = threading.Event()
     stop_at = None if seconds is None else project._clock.now() + seconds
 
@@ -93,7 +109,7 @@ def _serve(project: Project, workflows: list[Workflow], seconds: float | None) -
     kinds = (EventType.EXECUTION_STATUS_CHANGED, EventType.JOB_STATUS_CHANGED)
     with watch, project.subscribe(take, types=kinds), Interrupts(lambda: True, stop, abandon) as interrupts:
         _announce(project, workflows)
-        project.serve(*workflows, until=is_over)
+        project.serve(*workflows, until=is_over, start=at_once)
         _stop_all(project)
     return interrupts.exit_code or 0
 

@@ -95,7 +95,8 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
     def resume(asked: Asked, name: str) -> None:
         with needs_home(asked) as project:
             found = _view(project, kind).resume(name)
-            write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is active"))
+            text = f"{found.name} is {'active' if found.status == 'ACTIVE' else _still_paused(found)}"
+            write(asked.output, trigger_records([found])[0], Lines(text))
 
     @group.command(help=f"Forget a {kind}; what it has started goes on.", examples=f"{kind} delete nightly")
     @click.argument("name", shell_complete=triggers)
@@ -108,6 +109,11 @@ def _add_commands(group: click.RichGroup, kind: str) -> None:
                 "; its code declares it, so the next serve begins it anew (pause it instead?)" if found.declared else ""
             )
             write(asked.output, trigger_records([found])[0], Lines(f"{found.name} is deleted{again}"))
+
+
+def _still_paused(found: Trigger) -> str:
+    name = found.workflow
+    return f"not paused by itself any more, but its workflow is: aiflow workflow resume {name}"
 
 
 _add_commands(trigger, "trigger")

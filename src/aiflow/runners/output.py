@@ -81,7 +81,7 @@ class JobLog:
     def pass_on(self, stream: Any, text: str) -> None:
         """Write text to a stream once its line is over."""
         if not self._begun and text.endswith("\n"):
-            show(stream, text, self.key)
+            self._show(stream, text)
             return
         with self._lock:
             text = self._begun.pop(stream, "") + text
@@ -89,14 +89,23 @@ class JobLog:
             if end < len(text):
                 self._begun[stream] = text[end:]
             if end:
-                show(stream, text[:end], self.key)
+                self._show(stream, text[:end])
 
     def flush(self, stream: Any) -> None:
         """Write what a line of a stream begins with, though it is not over."""
         with self._lock:
             text = self._begun.pop(stream, "")
             if text:
-                show(stream, text, self.key)
+                self._show(stream, text)
+
+    def _show(self, stream: Any, text: str) -> None:
+        show(stream, self.hide(text), self.key)
+
+    def hide(self, text: str) -> str:
+        """Give a text without the secrets of the job: who sees its terminal may be anybody, as who reads its log."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def close(self) -> None:
         """Close the file; say in it how much was left out."""

@@ -72,7 +72,10 @@ class Relay:
         stream = getattr(sys, self.name)
         if text and stream is not None:
             with suppress(Exception):  # somebody's stream: closed, a broken pipe, an encoding without this letter
-                show(stream, text, None if self.log is None else self.log.key)
+                if self.log is None:
+                    stream.write(text)
+                else:
+                    show(stream, self.log.hide(text), self.log.key)
                 stream.flush()
 
     def _follow_line(self, data: bytes) -> None:

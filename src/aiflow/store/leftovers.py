@@ -158,6 +158,30 @@ class Unwanted:
         self._note(writer, [*self.journal, *gone])
         return gone
 
+    def drop_execution(self, writer: Any, execution_id: str) -> None:
+        """Delete the row of one, as `drop_executions` does; what had a trigger start it is not to start it again."""
+        sql = "INSERT OR IGNORE INTO deleted_starts SELECT trigger_id, event_offset FROM executions WHERE id = ? AND trigger_id IN (SELECT id FROM triggers)"
+        writer.execute(sql, (execution_id,))
+        writer.execute("DELETE FROM executions WHERE id = ?", (execution_id,))
+        writer.execute("DELETE FROM cached_results WHERE execution_id = ?", (execution_id,))
+        self._note(writer, [*self.journal, execution_id])
+
+    def facts(self, writer: Any, execution_id: str) -> tuple[str, str, str, str | None] | None:
+        """Give, in a transaction, of an execution its namespace, workflow, status and owner; None if it is not there."""
+        sql = "SELECT namespace, workflow, status, owner FROM executions WHERE id = ?"
+        row: tuple[str, str, str, str | None] | None = writer.execute(sql, (execution_id,)).fetchone()
+        return row
+
+    def users(self, writer: Any, execution_id: str) -> list[str]:
+        """Give the executions that began with results of one."""
+        sql = "SELECT id, part FROM executions WHERE part IS NOT NULL AND instr(part, ?)"
+        rows = writer.execute(sql, (execution_id,)).fetchall()
+        return [
+            one
+            for one, part in rows
+            if any(taken[0] == execution_id for taken in json.loads(part).get("from", {}).values())
+        ]
+
     def drop_parts(self, writer: Any, rows: int) -> int:
         """Delete up to `rows` rows that belong to executions which are gone."""
         count = 0

@@ -154,7 +154,15 @@ _FOURTH = (
     "ALTER TABLE job_executions ADD COLUMN note_attempt INTEGER",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = (
+    "ALTER TABLE workflows ADD COLUMN paused INTEGER NOT NULL DEFAULT 0",
+    # Starts of triggers whose execution was deleted: after a crash they are not to be done again.
+    """CREATE TABLE deleted_starts (
+        trigger_id TEXT NOT NULL, event_offset INTEGER NOT NULL, PRIMARY KEY (trigger_id, event_offset)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """The statements that lead from version n to n + 1, for n = 0, 1, …"""
 
 VERSION = len(MIGRATIONS)
