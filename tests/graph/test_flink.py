@@ -117,7 +117,8 @@ def test_flink_s_options_are_refused_on_another_runner_in_words_that_say_what_to
     ("options", "text"),
     [
         ({"target": "host:8081"}, "'local', the cluster of the project's home, or the address of a session cluster"),
-        ({"target": "http://user:pass@host:8081"}, "such as 'http://host:8081'"),
+        ({"target": "host:8081"}, "does not begin with http:// or https://; write 'http://host:8081'"),
+        ({"target": "http://user:pass@host:8081"}, "write one like 'http://host:8081'"),
         ({"target": None}, "not None"),
         ({"config": ["a"]}, "a dict of Flink's keys"),
         ({"config": {"a": [1]}}, r"\['a'\] of|\['a'\] must be a text"),

@@ -36,10 +36,44 @@ def url() -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.parametrize("address", ["flink:8081", "localhost", "ftp://flink", "http://flink:many", ""])
-def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
-    with pytest.raises(FlinkError, match="is no address of a Flink cluster; it looks like 'http://host:8081'"):
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("flink:8081", "it does not begin with http:// or https://; write 'http://flink:8081'"),
+        ("localhost", "it does not begin with http:// or https://; write 'http://localhost:8081'"),
+        ("ftp://flink", "write one like 'http://host:8081'"),
+        ("http://flink:many", "write one like 'http://host:8081'"),
+        ("http://flink:0", "write one like 'http://host:8081'"),
+        ("http://me:secret@flink:8081", "write one like 'http://host:8081'"),
+        ("http://", "write one like 'http://host:8081'"),
+        ("", "write one like 'http://host:8081'"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_to_write(address: str, what: str) -> None:
+    with pytest.raises(FlinkError) as refused:
         FlinkRest(address)
+    assert str(refused.value) == f"{address!r} is no address of a Flink cluster: {what}"
+
+
+def test_an_address_without_a_port_means_that_of_its_scheme_and_says_so() -> None:
+    for address, port in ("http://flink", 80), ("https://flink/", 443):
+        found = FlinkRest(address).address
+        assert (found.port, str(found)) == (port, f"{address.rstrip('/')} (port {port}, for it names none)")
+    assert str(FlinkRest("http://flink:80/prefix/").address) == "http://flink:80/prefix"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (504, "<html>Gateway</html>"),
+        (502, "{}"),
+        (500, '{"errors": ["java.util.concurrent.TimeoutException: Ask timed out"]}'),
+    ],
+)
+def test_a_cluster_that_waits_in_vain_for_a_part_of_itself_is_asked_again(url: str, status: int, text: str) -> None:
+    Answers.status, Answers.text = status, text
+    with pytest.raises(Unreachable, match="is not ready"):
+        FlinkRest(url).jobs()
 
 
 def test_an_address_where_nobody_answers_is_unreachable() -> None:

@@ -5,13 +5,13 @@ Knows nothing of clusters; that a job is on Flink at all is its runner's name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
 from aiflow.errors import ParameterError
+from aiflow.graph.flink_address import read_address
 from aiflow.graph.params import is_secret_name
 
 __all__ = ["FLINK", "FLINK_NAMES", "LOCAL", "FlinkOptions", "check_flink_option"]
@@ -21,8 +21,6 @@ FLINK = "flink"
 
 LOCAL = "local"
 """The target that is the cluster of the project's home."""
-
-_ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +95,14 @@ def check_flink_option(key: str, value: Any, what: str) -> Any:
 
 
 def _target(value: Any, what: str) -> str:
-    text = value.rstrip("/") if isinstance(value, str) else ""
-    if text != LOCAL and not _ADDRESS.fullmatch(text):
+    if value == LOCAL:
+        return LOCAL
+    try:
+        return read_address(value if isinstance(value, str) else "").url
+    except ValueError as error:
         raise ParameterError(
-            f"{what} must be 'local', the cluster of the project's home, or the address of a session cluster such as "
-            f"'http://host:8081', not {value!r}"
-        )
-    return text
+            f"{what} must be 'local', the cluster of the project's home, or the address of a session cluster, not {value!r}: {error}"
+        ) from None
 
 
 def _text(value: Any, what: str) -> str:

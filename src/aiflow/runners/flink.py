@@ -22,7 +22,6 @@ from aiflow.runners.family import Family
 from aiflow.runners.flink_cluster import Address, LocalCluster, client_environment
 from aiflow.runners.flink_driving import DriverProcess
 from aiflow.runners.flink_java import find_java
-from aiflow.runners.flink_terms import host_and_port
 from aiflow.runners.flink_watch import FlinkWatch
 
 __all__ = ["FlinkRunner"]
@@ -115,7 +114,6 @@ class FlinkRunner:
     def address(self, target: str, progress: Callable[[str], Any], python: str | None = None) -> Address:
         """Give the cluster of a target; the local one is started if it is not up, with the Flink of `python` if need be."""
         if target != "local":
-            host_and_port(target)
             return Address(target.rstrip("/"), is_local=False, python=sys.executable)
         with self._lock:
             if self._cluster is None:

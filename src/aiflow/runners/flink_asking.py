@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiflow.errors import FlinkError, NotFound, Stopped
 from aiflow.runners.flink_rest import FlinkRest, Unreachable
-from aiflow.runners.flink_terms import ENDED
+from aiflow.runners.flink_terms import ENDED, slots_of
 
 if TYPE_CHECKING:
     from aiflow.runners.flink_watch import FlinkWatch
@@ -86,7 +86,7 @@ class Asking:
                 if silence > watch.options.lost_after:
                     why = str(error).removeprefix(f"no Flink cluster answers at {self.rest.url}: ")
                     raise Lost(
-                        f"the Flink cluster at {self.rest.url} has not answered for {silence:.0f} s ({why}); is it up, and is that "
+                        f"the Flink cluster at {self.rest.address} has not answered for {silence:.0f} s ({why}); is it up, and is that "
                         "its address? retries= submits the job again, lost_after= says how long to wait"
                     ) from error
                 watch.show(f"the cluster has not answered for {silence:.0f} s")
@@ -191,7 +191,16 @@ class Asking:
         while cause is None and time.monotonic() < end:  # what a cluster tells of a job may be a few seconds old
             time.sleep(0.1)
             cause = self.rest.root_cause(job)
+        if cause is not None and "NoResourceAvailableException" in cause[1]:
+            return self._too_few_slots(job), cause[1]
         return cause or (f"Flink job {job} failed, and its cluster does not say why", "")
+
+    def _too_few_slots(self, job: str) -> str:
+        needed, (free, total) = slots_of(self.rest.job(job)), self.rest.slots()
+        return (
+            f"Flink job {job} found too few free slots in time: it needs {needed}, and of the {total} of its cluster {free} are free now; "
+            "end another stream, lower parallelism=, or give the cluster more slots"
+        )
 
 
 def standing(path: str | None) -> str | None:

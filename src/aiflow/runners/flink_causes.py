@@ -19,6 +19,9 @@ _RECORDS = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE).spli
 _THROWN = re.compile(
     r'^(?:Exception in thread "[^"]*" |Caused by: )?((?:[\w$]+\.)+[A-Z][\w$]*(?:Exception|Error)\b.*)$', re.MULTILINE
 ).findall
+_NO_SAVEPOINT = re.compile(
+    r"Cannot find (?:checkpoint or savepoint file/directory|meta data file '_metadata' in directory) '([^']+)'"
+).search
 _CHATTER = ("Starting ", "WARNING: ", "INFO ")
 
 
@@ -67,11 +70,24 @@ def messages_of(traces: Sequence[str]) -> str:
     --------
     >>> messages_of(["Internal error.", "a.b.OuterException: x\n\tat y\nCaused by: a.b.InnerException: no slot\n\tat z"])
     'InnerException: no slot'
+    >>> messages_of(["java.io.FileNotFoundException: Cannot find meta data file '_metadata' in directory 's3://a/b'. Please"])
+    'there is no whole savepoint at s3://a/b: it was deleted, moved or never finished; put it back, or begin with another in a new execution'
     """
     text = next((trace for trace in reversed(traces) if trace.strip()), "")
     causes = _CAUSED_BY(text)
     line = causes[-1] if causes else text.removeprefix("<Exception on server side:").strip().partition("\n")[0]
-    return _CLASS.sub("", line).strip() or "it does not say why"
+    return _without_savepoint(line) or _CLASS.sub("", line).strip() or "it does not say why"
+
+
+def _without_savepoint(line: str) -> str:
+    """Say what it means that Flink found no savepoint where one was named; '' if the line is about something else."""
+    found = _NO_SAVEPOINT(line)
+    if found is None:
+        return ""
+    return (
+        f"there is no whole savepoint at {found[1]}: it was deleted, moved or never finished; put it back, or begin with another in a "
+        "new execution"
+    )
 
 
 def why_ended(out: str, log: str, lines: int = 15) -> str:

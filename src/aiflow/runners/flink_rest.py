@@ -12,15 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiflow.errors import FlinkError, NotFound
+from aiflow.graph.flink_address import read_address
 from aiflow.runners.flink_causes import cause_of, messages_of
 from aiflow.runners.flink_progress import Progress, read_progress
 
 __all__ = ["FlinkRest", "JobRow", "Progress", "Unreachable"]
 
 _UPLOADING = 300.0  # seconds that sending a jar, and starting its program, may take
+
+_NOT_READY = frozenset((502, 503, 504))  # also of what stands in front of a cluster
 
 
 class Unreachable(FlinkError):
@@ -54,15 +57,12 @@ class FlinkRest:
     """
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
-        self.url, self.timeout = url.rstrip("/"), timeout
         try:
-            parts = urlsplit(self.url)
-            self._host, self._port, self._path = parts.hostname or "", parts.port, parts.path
-        except ValueError:
-            self._host = ""
-        if not self._host or parts.scheme not in ("http", "https"):
-            raise FlinkError(f"{url!r} is no address of a Flink cluster; it looks like 'http://host:8081'")
-        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+            self.address = read_address(url)
+        except ValueError as error:
+            raise FlinkError(f"{url!r} is no address of a Flink cluster: {error}") from None
+        self.url, self.timeout = self.address.url, timeout
+        self._connect = HTTPSConnection if self.address.scheme == "https" else HTTPConnection
 
     def __repr__(self) -> str:
         return f"FlinkRest({self.url!r})"
@@ -233,9 +233,9 @@ class FlinkRest:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        connection = self._connect(self._host, self._port, timeout=timeout or self.timeout)
+        connection = self._connect(self.address.host, self.address.port, timeout=timeout or self.timeout)
         try:
-            connection.request(method, self._path + path, body, dict(headers or {}))
+            connection.request(method, self.address.path + path, body, dict(headers or {}))
             response = connection.getresponse()
             status, text = response.status, response.read().decode("utf-8", "replace")
         except (OSError, HTTPException) as error:
@@ -246,12 +246,16 @@ class FlinkRest:
         try:
             answer = json.loads(text) if text else {}
         except ValueError:
+            if status in _NOT_READY:
+                raise Unreachable(f"the Flink cluster at {self.url} is not ready: HTTP {status}") from None
             raise FlinkError(f"{self.url} is no Flink cluster: {path} gave {text[:80]!r} (HTTP {status})") from None
         if status < 400:
             return answer
         errors = answer.get("errors", [text]) if isinstance(answer, dict) else [text]
         message = messages_of([str(one) for one in errors])
-        if status == 503:
+        if status in _NOT_READY or (
+            status == 500 and "TimeoutException" in text
+        ):  # it waited in vain for a part of itself
             raise Unreachable(f"the Flink cluster at {self.url} is not ready: {message}")
         raise _Refused(status, message, text, self.url)
 

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from aiflow.errors import FlinkError
 from aiflow.graph.execution import RunKey
+from aiflow.graph.flink_address import read_address
 
 __all__ = [
     "ENDED",
@@ -22,11 +21,12 @@ __all__ = [
     "as_config",
     "checkpointed",
     "doing",
-    "host_and_port",
     "id_of",
     "is_query",
+    "is_waiting",
     "label",
     "restoring",
+    "slots_of",
 ]
 
 ENDED = frozenset(("FINISHED", "CANCELED", "FAILED"))
@@ -113,24 +113,6 @@ class Note:
         return self if job_id in self.jobs else replace(self, jobs=(*self.jobs, job_id))
 
 
-def host_and_port(url: str) -> tuple[str, int]:
-    """Take an address apart.
-
-    Raises
-    ------
-    FlinkError
-        If it is none: the message shows one.
-    """
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        port = 0
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port:
-        raise FlinkError(f"target={url!r} is no address of a Flink cluster; write target='http://host:8081' or 'local'")
-    return parts.hostname, port
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where a job's function and its workers run."""
@@ -144,7 +126,7 @@ class Surroundings:
 
 def as_config(where: Surroundings, name: str, stream: bool, parallelism: int | None) -> dict[str, str]:
     """Give the configuration of the environments of a job; what its user has given wins, but for where it runs."""
-    host, port = host_and_port(where.url)
+    address = read_address(where.url)
     config = {
         "pipeline.name": name,
         "execution.runtime-mode": "STREAMING" if stream else "BATCH",
@@ -161,7 +143,7 @@ def as_config(where: Surroundings, name: str, stream: bool, parallelism: int | N
     if files:
         config["python.files"] = ",".join(files)
     config |= {
-        "execution.target": "remote", "rest.address": host, "rest.port": str(port), "execution.shutdown-on-attached-exit": "false",
+        "execution.target": "remote", "rest.address": address.host, "rest.port": str(address.port), "execution.shutdown-on-attached-exit": "false",
         # an attached `execute()` waits for the end: right for a batch, and a stream has none
         "execution.attached": "false" if stream else "true",
     }  # fmt: skip
@@ -195,18 +177,56 @@ def is_query(statement: str) -> bool:
     return _QUERY.match(statement) is not None
 
 
-def doing(job: Mapping[str, Any]) -> str:
+def doing(job: Mapping[str, Any], free: int | None = None) -> str:
     """Say in words what a job does, from what its cluster says of it: RUNNING is also what waits for a place to run.
+
+    Parameters
+    ----------
+    free
+        How many slots are free, if that is known.
 
     Examples
     --------
-    >>> doing({"state": "RUNNING", "vertices": [{"status": "SCHEDULED"}]})
-    'waits for free slots'
+    >>> doing({"state": "RUNNING", "vertices": [{"status": "SCHEDULED", "parallelism": 9}]}, 8)
+    'waits for slots: needs 9, free 8'
     """
     parts = {str(vertex["status"]) for vertex in job.get("vertices", ())}
+    if is_waiting(job):
+        return f"waits for slots: needs {slots_of(job)}, free {'?' if free is None else free}"
     if job["state"] != "RUNNING" or parts <= {"RUNNING", "FINISHED"}:
         return str(job["state"]).lower()
-    return "waits for free slots" if "SCHEDULED" in parts else "is being deployed"
+    return "is being deployed"
+
+
+def is_waiting(job: Mapping[str, Any]) -> bool:
+    """Tell whether a job waits for free slots.
+
+    Examples
+    --------
+    >>> is_waiting({"state": "RUNNING", "vertices": [{"status": "CREATED"}, {"status": "CREATED"}]})
+    True
+    >>> is_waiting({"state": "RUNNING", "vertices": [{"status": "RUNNING"}, {"status": "CREATED"}]})  # a batch, stage by stage
+    False
+    """
+    parts = {str(part["status"]) for part in job.get("vertices", ())}
+    return job["state"] == "RUNNING" and (
+        "SCHEDULED" in parts or ("CREATED" in parts and parts <= {"CREATED", "FINISHED"})
+    )
+
+
+def slots_of(job: Mapping[str, Any]) -> int:
+    """Give how many slots a job needs at once: operators that share slots need as many as the widest of them.
+
+    Examples
+    --------
+    >>> slots_of({"vertices": [{"parallelism": 2}, {"parallelism": 3}, {"parallelism": 1, "slotSharingGroupId": "own"}]})
+    4
+    """
+    widest: dict[str, int] = {}
+    for part in job.get("vertices", ()):
+        group = str(part.get("slotSharingGroupId"))
+        widest[group] = max(widest.get(group, 1), int(part.get("parallelism", 1)))  # -1 until a batch has decided
+    return sum(widest.values())
 
 
 def label(state: str, records: int | None, watermark: int | None) -> str:

@@ -19,7 +19,7 @@ from aiflow.graph.mark import END, Passed, Reading, passed
 from aiflow.runners.base import Ended, Failure, failure_of
 from aiflow.runners.flink_asking import Asking, LeftAlone
 from aiflow.runners.flink_beginning import Beginning
-from aiflow.runners.flink_terms import ENDED, Note, doing, label
+from aiflow.runners.flink_terms import ENDED, Note, doing, is_waiting, label
 from aiflow.runners.output import JobLog
 
 if TYPE_CHECKING:
@@ -227,7 +227,9 @@ class FlinkWatch:
             return
         self._measured_at = now
         try:
-            words = sorted({doing(self.asking.rest.job(job)) for job in running})
+            told = [self.asking.rest.job(job) for job in running]
+            free = self.asking.rest.slots()[0] if any(map(is_waiting, told)) else None
+            words = sorted({doing(job, free) for job in told})
             found = [self.asking.rest.progress(job) for job in running]
         except (FlinkError, NotFound):  # it is shown as it was: the next look at its state tells what is wrong
             return
