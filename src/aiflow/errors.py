@@ -82,14 +82,16 @@ class NotFound(AIFlowError, LookupError):
         The name or id that was asked for.
     known
         The names that do exist; close ones are suggested.
+    why
+        Why it does not, if that is known.
     """
 
-    def __init__(self, noun: str, name: object, known: Iterable[str] = ()) -> None:
-        self.noun, self.name, self.known = noun, name, tuple(known)
-        super().__init__(f"no {noun} {name!r}{suggest(str(name), self.known)}")
+    def __init__(self, noun: str, name: object, known: Iterable[str] = (), why: str = "") -> None:
+        self.noun, self.name, self.known, self.why = noun, name, tuple(known), why
+        super().__init__(f"no {noun} {name!r}{suggest(str(name), self.known)}{f': {why}' if why else ''}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.noun, self.name, self.known)
+        return type(self), (self.noun, self.name, self.known, self.why)
 
 
 class Conflict(AIFlowError, ValueError):

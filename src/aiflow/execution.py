@@ -366,7 +366,9 @@ class Execution(HasCard):
             if given is not None:
                 return given[0]
             self._check_job(name)
-            raise NotFound("result of the job", name) from None
+            status = self.statuses.get(name)
+            told = f"it {f'is {status}' if status else 'has not run'}; execution.why({name!r}) tells more"
+            raise NotFound("result of the job", name, why=told)
         return self._value(name, row)
 
     def _given(self, name: str) -> tuple[Any] | None:
@@ -480,7 +482,7 @@ class Execution(HasCard):
             return self._await_end(timeout, quiet)
 
     def _await_end(self, timeout: float | timedelta | None, quiet: Callable[[str, bool], None] | None) -> Execution:
-        from aiflow.waiting import Quiet
+        from aiflow.waiting import Quiet, waits_for
 
         timeout = None if timeout is None else seconds(timeout, "timeout")
         shared = self._project._shared
@@ -490,7 +492,8 @@ class Execution(HasCard):
             watch = Quiet(shared, live, quiet)
             if not shared.drive_until(live.ended, deadline, live, watch.look):
                 raise TimeoutError(
-                    f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on"
+                    f"execution {self.id} of {self.workflow} is still {self.status} after {timeout:g} s; it goes on, "
+                    f"and waits for {waits_for(live)}"
                 )
             if live.lost and not ExecutionStatus(self._refresh()._status).is_ended:
                 raise OwnershipLost(

@@ -42,7 +42,7 @@ def check_status(filters: dict[str, Any], known: type[StrEnum]) -> None:
     """Raise `ParameterError` if what is filtered by is no status: nothing would be found, whatever there is."""
     text = filters.get("status")
     if text is not None and not is_glob(str(text)) and str(text) not in known.__members__:
-        raise ParameterError(f"there is no status {str(text)!r}{suggest(str(text), known.__members__)}")
+        raise ParameterError(f"there is no status {str(text)!r}{suggest(str(text).upper(), known.__members__)}")
 
 
 class HasList(HasCard):

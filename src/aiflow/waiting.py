@@ -139,14 +139,15 @@ class Quiet:
         """
         live, sql = self._live, "SELECT max(offset) FROM events WHERE execution_id = ?"
         newest = self._home.store.row(sql, (live.execution_id,))[0] or 0
-        if newest > self._newest:
+        at_rest = self._home.clock.stands_still and self._home.engine.is_idle() and not live.ended.is_set()
+        if newest > self._newest and not at_rest:
             self._newest = newest
             return
         text = waits_for(live)
         if self._say is not None and text != self._said:
             self._say(text, bool(live.works))
         self._said = text
-        if self._home.clock.stands_still and self._home.engine.is_idle() and not live.ended.is_set():
+        if at_rest:
             raise TimeoutError(
                 f"execution {live.execution_id} of {live.workflow} waits for {text}, and the clock stands still, so that "
                 "nothing would ever come; use start() instead of run(), and then publish, advance the clock or stop it"

@@ -496,7 +496,7 @@ def test_results_are_those_of_all_successful_runs_and_result_is_the_latest(aiflo
 
     execution = aiflow_project.start(w)
     assert execution.job("invert") is None, "None before its first run"
-    with pytest.raises(af.NotFound, match="invert"):
+    with pytest.raises(af.NotFound, match=r"'invert': it has not run; execution.why\('invert'\) tells more"):
         execution.result("invert")
     assert execution.results("invert") == []
     aiflow_project.publish_many([("n", 1), ("n", 2), ("n", 0)])
@@ -509,9 +509,30 @@ def test_results_are_those_of_all_successful_runs_and_result_is_the_latest(aiflo
     execution.stop()
 
 
+def test_a_job_that_failed_has_no_result_and_the_error_says_so(aiflow_project: af.Project) -> None:
+    @af.job
+    def fails() -> None:
+        raise ValueError("no")
+
+    @af.workflow
+    def failing() -> None:
+        fails()
+
+    with pytest.raises(af.NotFound, match="no result of the job 'fails': it is FAILED"):
+        aiflow_project.run(failing, check=False).result("fails")
+
+
+@pytest.mark.parametrize("view", ["executions", "jobs"])
+def test_a_status_that_is_none_is_refused_and_the_one_that_was_meant_is_named(project: af.Project, view: str) -> None:
+    for ask in (getattr(project, view).list, project.executions.count):
+        with pytest.raises(af.ParameterError, match="there is no status 'sucess'; did you mean 'SUCCESS'"):
+            ask(status="sucess")
+    assert getattr(project, view).list(status="S*") == []
+
+
 def test_wait_leaves_it_running_and_stop_returns_when_it_is_stopping(project: af.Project) -> None:
     execution = project.start(service)
-    with pytest.raises(TimeoutError, match="still RUNNING after 0.01 s; it goes on"):
+    with pytest.raises(TimeoutError, match=r"still RUNNING after 0.01 s; it goes on, and waits for \w+ \(RUNNING\)"):
         execution.wait(timeout=0.01)
     assert execution.status == "RUNNING"
     execution.stop("enough")

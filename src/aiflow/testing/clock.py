@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiflow.clock import PATIENCE, as_datetime, as_timestamp
+from aiflow.clock import as_datetime, as_timestamp
 from aiflow.graph.job import seconds
 
 __all__ = ["ManualClock"]
@@ -36,7 +36,7 @@ class ManualClock:
 
     stands_still = True
 
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), patience: float = PATIENCE) -> None:
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC), patience: float = 1.0) -> None:
         self._now, self.patience = as_timestamp(start), patience
         self._set = 0.0  # by how much it was set
         self._engines: list[Any] = []
