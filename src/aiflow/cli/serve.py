@@ -115,6 +115,10 @@ def _serve(project: Project, workflows: list[Workflow], seconds: float | None, a
 
 
 def _announce(project: Project, workflows: list[Workflow]) -> None:
+    """Say what is served; whoever has read that may publish, for the triggers are registered by then."""
+    for workflow in workflows:
+        if workflow.start_condition is not None:
+            project.triggers.register(workflow)
     say(f"serving {project.name} in {project.home}")
     for workflow in workflows:
         when = f"on {workflow.start_condition}" if workflow.start_condition is not None else "when somebody starts it"
