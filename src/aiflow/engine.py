@@ -686,7 +686,7 @@ class Engine:
         result: list[Event] = self.submit(Entry(lambda: self.publish_now(drafts))).result
         return result
 
-    def events(self, offsets: Iterable[int]) -> list[Event]:
+    def events(self, offsets: Iterable[int], key: RunKey | None = None) -> list[Event]:
         """Read events by their offsets."""
         return log.by_offsets(self.store.reader(), offsets)
 

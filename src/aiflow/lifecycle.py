@@ -266,4 +266,4 @@ class Finder(NamedTuple):
 
 def _finder(work: JobWork) -> Finder:
     store = work.live.store
-    return Finder(store.rows, work.port.events, str(store.home))
+    return Finder(store.rows, lambda offsets: work.port.events(offsets, work.context.key), str(store.home))

@@ -67,7 +67,7 @@ class MemoryPort:
     def set_label(self, key: RunKey, text: str) -> None:
         self.labels[key.job] = text
 
-    def events(self, offsets: Iterable[int]) -> list[Event]:
+    def events(self, offsets: Iterable[int], key: RunKey) -> list[Event]:
         return [self.log[offset - 1] for offset in offsets]
 
     def project(self) -> Any:

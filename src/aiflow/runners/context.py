@@ -40,8 +40,8 @@ class Port(Protocol):
     def set_label(self, key: RunKey, text: str) -> None:
         """Show a short text beside the job."""
 
-    def events(self, offsets: Iterable[int]) -> list[Event]:
-        """Read events by their offsets."""
+    def events(self, offsets: Iterable[int], key: RunKey) -> list[Event]:
+        """Read events by their offsets; `key` says who asks, for several jobs may share a process."""
 
     def project(self) -> Any:
         """Give the job's project, opened in this process."""
@@ -167,7 +167,7 @@ class JobContext:
     @property
     def events(self) -> list[Event]:
         """All events that met the rule which started this job, in offset order; none if it began with the execution."""
-        return self.port.events(self.event_offsets)
+        return self.port.events(self.event_offsets, self.key)
 
     @property
     def event(self) -> Event | None:
@@ -175,7 +175,7 @@ class JobContext:
         offset = self.event_offsets[-1] if self.event_offsets else self.cause
         if offset is None:
             return None
-        found = self.port.events((offset,))
+        found = self.port.events((offset,), self.key)
         return found[0] if found else None
 
     @property

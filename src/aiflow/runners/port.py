@@ -80,9 +80,9 @@ class SocketPort:
         """Show a short text beside the job."""
         self._ask("set_label", key=key, text=text)
 
-    def events(self, offsets: Iterable[int]) -> list[Event]:
+    def events(self, offsets: Iterable[int], key: RunKey) -> list[Event]:
         """Read events by their offsets."""
-        return [Event(*row) for row in self._ask("events", offsets=list(offsets))]
+        return [Event(*row) for row in self._ask("events", key=key, offsets=list(offsets))]
 
     def project(self) -> Any:
         """Give the job's project, opened in this process by what the keeper named: ``"module:function"``."""
@@ -174,5 +174,5 @@ def _ask_port(port: Port, head: dict[str, Any]) -> Any:
     if head["op"] == "change":
         return port.change(RunKey(*head["key"]), [Change(*change) for change in head["changes"]])
     if head["op"] == "events":
-        return [event_row(e) for e in port.events(head["offsets"])]
+        return [event_row(e) for e in port.events(head["offsets"], RunKey(*head["key"]))]
     raise errors.RunnerError(f"a child process asked for {head['op']!r}, which is unknown")
