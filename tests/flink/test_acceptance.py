@@ -129,3 +129,45 @@ def test_events_cross_between_flink_and_python_both_ways_and_each_start_has_its_
     assert execution.job("source").status == "STOPPED"
     assert execution.status == "SUCCESS"
     assert "acceptance.order" in execution.why("square")
+
+
+def test_a_function_that_raises_on_a_worker_is_told_by_its_own_traceback_with_secrets_hidden(
+    flink: af.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCEPTANCE_TOKEN", "canary-4711")
+
+    @af.flink_job(retries=1, retry_delay=0.1, retry_on=(OSError,))
+    def ratio(t_env: TableEnvironment, token: str) -> Any:
+        from pyflink.table import DataTypes
+        from pyflink.table.udf import udf
+
+        def inverse_of_nothing(x: int) -> int:
+            assert token
+            raise ZeroDivisionError(f"asked with {token} for {x}")
+
+        t_env.create_temporary_function("f", udf(inverse_of_nothing, result_type=DataTypes.BIGINT()))
+        return t_env.sql_query("SELECT f(x) AS y FROM (VALUES (CAST(77 AS BIGINT))) AS t(x)")
+
+    @af.job
+    def mourn() -> str:
+        return "mourned"
+
+    @af.job
+    def use(table: Any) -> None: ...
+
+    @af.workflow
+    def acceptance_failing(token: str = af.Secret("env:ACCEPTANCE_TOKEN")) -> None:
+        made = ratio(token)
+        use(made)
+        mourn().start_on(made.failed)
+
+    with pytest.raises(af.ExecutionFailed) as failed:
+        flink.run(acceptance_failing)
+    text, execution = str(failed.value), failed.value.execution
+    assert all(part in text for part in ("ZeroDivisionError", "inverse_of_nothing", "for 77"))
+    assert "canary-4711" not in text + str(execution.job("ratio").error) + execution.logs()
+    assert "***" in text
+    assert execution.job("ratio").attempt == 1  # retry_on does not cover it
+    assert execution.job("use").status == "SKIPPED"
+    assert execution.result("mourn") == "mourned"
+    assert len(text.splitlines()) < 60

@@ -31,12 +31,18 @@ pytestmark = [pytest.mark.flink, pytest.mark.costly]
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Give all processes that have to do with the cluster of a home, by their environment or their command."""
+    """Give all processes that have to do with the cluster of a home, by their environment or their command.
+
+    The hatchery of the tests has the environment of the test that asked for the first child, and stays.
+    """
     found = {}
     for name in os.listdir("/proc"):
         with suppress(OSError, ValueError):
             command = Path(f"/proc/{int(name)}/cmdline").read_bytes()
-            if os.fsencode(home) in command + Path(f"/proc/{int(name)}/environ").read_bytes():
+            if (
+                b"tests.hatchery" not in command
+                and os.fsencode(home) in command + Path(f"/proc/{int(name)}/environ").read_bytes()
+            ):
                 found[int(name)] = command.replace(b"\0", b" ").decode()
     found.pop(os.getpid(), None)
     return found

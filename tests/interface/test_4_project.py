@@ -698,6 +698,17 @@ def test_outside_a_job_there_is_no_current_job() -> None:
         af.current()
 
 
+def test_in_a_process_of_flink_it_is_said_what_there_is_instead_of_the_current_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aiflow_flink_job.py").write_text("JOB = {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        af.AIFlowError, match=r"af\.flink\.publish, and take what else they need .* where the job is built"
+    ):
+        af.current()
+
+
 def test_the_first_jobs_of_an_execution_were_started_by_no_event(project: af.Project) -> None:
     @af.job
     def looks() -> Any:

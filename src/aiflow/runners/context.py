@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -424,6 +425,11 @@ def current() -> JobContext:
         If no job is running on this thread.
     """
     context = _current.get()
+    if context is None and find_spec("aiflow_flink_job") is not None:  # what tells a process of Flink whom it works for
+        raise AIFlowError(
+            "af.current() works in the function that builds a Flink job, not in functions that Flink runs: there, publish with "
+            "af.flink.publish, and take what else they need from af.current() where the job is built"
+        )
     if context is None:
         raise AIFlowError(
             "af.current() works inside a running job only (and in threads that the job starts with its context: "

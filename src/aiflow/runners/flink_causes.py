@@ -6,10 +6,11 @@ Knows nothing of where the traces come from. Pure: text and what JSON is made of
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["cause_of", "messages_of", "why_ended"]
+__all__ = ["cause_of", "is_covered", "messages_of", "why_ended"]
 
 _TRACEBACK = "Traceback (most recent call last):"
 _IN_JAVA = re.compile(r"\n+\s*(?:at [\w$.]+[.(/]|\.\.\. \d+ more|Caused by: )").search
@@ -22,6 +23,7 @@ _THROWN = re.compile(
 _NO_SAVEPOINT = re.compile(
     r"Cannot find (?:checkpoint or savepoint file/directory|meta data file '_metadata' in directory) '([^']+)'"
 ).search
+_NAME = re.compile(r"(?:[^\W\d]\w*\.|<locals>\.)*[^\W\d]\w*(?=:|$)").match
 _CHATTER = ("Starting ", "WARNING: ", "INFO ")
 
 
@@ -61,6 +63,46 @@ def last_line(traceback: str) -> str:
     lines = traceback.splitlines()
     last = max((n for n, line in enumerate(lines) if line.startswith("  File ")), default=0)
     return next((line for line in lines[last + 1 :] if line.strip() and not line[0].isspace()), lines[-1].strip())
+
+
+def is_covered(line: str, whole: str, kinds: tuple[type[BaseException], ...]) -> bool:
+    r"""Tell whether one of the exceptions `kinds` is, or may be, what a cause tells of.
+
+    The exception itself stayed on the cluster; its name came, as a traceback writes it. Its bases are known if its module is
+    imported here, and nothing is imported for that. What cannot be known is covered, and so is what is no Python exception.
+
+    Examples
+    --------
+    >>> whole = "Traceback (most recent call last):\n…\nZeroDivisionError: no"
+    >>> is_covered("ZeroDivisionError: no", whole, (OSError,)), is_covered("ZeroDivisionError: no", whole, (ArithmeticError,))
+    (False, True)
+    """
+    name = _NAME(line)
+    if _TRACEBACK not in whole or name is None:
+        return True
+    found = _exception_named(name[0])
+    # By name: in a notebook, a cell that is run again defines its exceptions again.
+    return found is None or not {*map(_written, found.__mro__)}.isdisjoint(map(_written, kinds))
+
+
+def _written(kind: type) -> str:
+    """Give the name of an exception as a traceback writes it."""
+    is_short = kind.__module__ in ("builtins", "__main__")
+    return kind.__qualname__ if is_short else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _exception_named(name: str) -> type[BaseException] | None:
+    """Find an exception by its name in a traceback, in the modules that are imported."""
+    parts = name.split(".")
+    places = [("builtins", parts), ("__main__", parts)]
+    places += [(".".join(parts[:n]), parts[n:]) for n in range(len(parts) - 1, 0, -1)]
+    for module, attributes in places:
+        found: Any = sys.modules.get(module)
+        for attribute in attributes:
+            found = getattr(found, "__dict__", {}).get(attribute)  # getattr of a lazy module would import
+        if isinstance(found, type) and issubclass(found, BaseException) and _written(found) == name:
+            return found
+    return None
 
 
 def messages_of(traces: Sequence[str]) -> str:

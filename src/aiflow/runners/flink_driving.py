@@ -149,7 +149,17 @@ class DriverProcess:
             self._refuse(f"the Flink driver ({self.python}) did not start within {_PATIENCE:.0f} s")
             self._bury()
             return
-        while (frame := read_frame(self._sock)) is not None:
+        try:
+            self._hear(self._sock)
+        except Exception:  # whose functions run in it would wait for ever
+            logger.exception("What a Flink driver said could not be understood; it is ended")
+            if self._popen is not None:
+                self._popen.kill()
+        self._mourn()
+
+    def _hear(self, sock: socket.socket) -> None:
+        """Pass on what it says, until it is gone."""
+        while (frame := read_frame(sock)) is not None:
             if frame.head["op"] == "ready":
                 self._check(frame.head)
                 continue
@@ -160,7 +170,6 @@ class DriverProcess:
                 self._tell(take, frame)
             elif "id" in frame.head:  # nobody listens any more: it must not wait for ever
                 self.send({"op": "reply", "id": frame.head["id"], "error": OVER})
-        self._mourn()
 
     def _tell(self, take: Take, frame: Frame) -> None:
         try:

@@ -19,6 +19,7 @@ from aiflow.graph.mark import END, Passed, Reading, passed
 from aiflow.runners.base import Ended, Failure, failure_of
 from aiflow.runners.flink_asking import Asking, LeftAlone
 from aiflow.runners.flink_beginning import Beginning
+from aiflow.runners.flink_causes import is_covered
 from aiflow.runners.flink_terms import ENDED, Note, doing, is_waiting, label
 from aiflow.runners.output import JobLog
 
@@ -314,4 +315,5 @@ class FlinkWatch:
         self.say(f"Flink job {job} failed:\n{whole or line}")
         if self.is_stream and self.is_owner:
             self._note_checkpoints()
-        return Ended("FAILED", error=Failure("FlinkError", line, whole), reason=line[:500])
+        retryable = is_covered(line, whole, self.work.options.retry_on)
+        return Ended("FAILED", error=Failure("FlinkError", line, whole), retryable=retryable, reason=line[:500])
