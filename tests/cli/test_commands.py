@@ -251,6 +251,34 @@ def test_a_command_is_found_in_its_group(aiflow: Aiflow) -> None:
     assert "Did you mean 'run'?" in aiflow("rnu", code=2).err
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("model list", "aiflow list models"),
+        ("metric ls", "aiflow list metrics"),
+        ("lineage knn:1", "aiflow lineage show knn:1"),
+        ("model knn", "aiflow model show knn"),
+        ("execution k3vq", "aiflow execution show k3vq"),
+        ("model delte", "delete"),
+        ("db list", None),
+    ],
+)
+def test_what_is_typed_in_a_group_of_commands_by_habit_gets_a_hint(
+    aiflow: Aiflow, typed: str, meant: str | None
+) -> None:
+    said = aiflow(*typed.split(), code=2).err
+    assert f"No such command {typed.split()[1]!r}." in said
+    assert (f"Did you mean '{meant}'?" in said) is (meant is not None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("n=2", "-p n=2"), ("--n 2", "-p n=2"), ("--n=2", "-p n=2"), ("--n", "-p n=VALUE")]
+)
+def test_a_parameter_that_is_given_without_its_option_gets_a_hint(aiflow: Aiflow, typed: str, meant: str) -> None:
+    said = aiflow("run", "flow.py", *typed.split(), code=2).err
+    assert f"Parameters of a workflow are given by -p: {meant}" in said
+
+
 def test_many_runs_of_a_job_are_one_row_for_people_and_all_for_programs(aiflow: Aiflow, tmp_path: Path) -> None:
     (tmp_path / "streamed.py").write_text(
         "import aiflow as af\n\n@af.job\ndef items(n):\n    yield from range(n)\n\n"

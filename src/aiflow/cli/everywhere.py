@@ -9,6 +9,8 @@ import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -92,6 +94,18 @@ class Command(click.RichCommand):
             logs.begin()
         return super().invoke(ctx)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the words apart; a parameter of the workflow without its option gets a hint."""
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            meant = _meant_parameter(words, error) if any("-p" in one.opts for one in self.params) else ""
+            if not meant:
+                raise
+            hint = f"{error.format_message()} Parameters of a workflow are given by -p: {meant}"
+            raise click.UsageError(hint, ctx) from error
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Give the command's own parameters and those of every command."""
         return [*super().get_params(ctx), *_EVERYWHERE]
@@ -116,13 +130,38 @@ class Group(click.RichGroup):
         return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Find a command; one that stands in another group is named with it."""
+        """Find a command; of one that is not there, what was probably meant is said."""
         word = args[0]
-        others = [name for name, group in self.commands.items() if word in getattr(group, "commands", ())]
-        if word in self.commands or word.startswith("-") or not others:
+        near = [] if word in self.commands or word.startswith("-") else self._meant(ctx, word)
+        if not near:
             return super().resolve_command(ctx, args)
-        near = " or ".join(repr(f"{ctx.command_path} {name} {word}") for name in others)
-        raise click.UsageError(f"No such command {word!r}. Did you mean {near}?", ctx)
+        raise click.UsageError(f"No such command {word!r}. Did you mean {' or '.join(map(repr, near))}?", ctx)
+
+    def _meant(self, ctx: click.Context, word: str) -> list[str]:
+        """Say what else stands for a word: the same command elsewhere, the list of a noun, or `show` of a name."""
+        others = [name for name, group in self.commands.items() if word in getattr(group, "commands", ())]
+        if others or ctx.parent is None:
+            return [f"{ctx.command_path} {name} {word}" for name in others]
+        lists = getattr(getattr(ctx.parent.command, "commands", {}).get("list"), "commands", ())
+        if word in ("list", "ls"):
+            return [f"{ctx.parent.command_path} list {ctx.info_name}s"] if f"{ctx.info_name}s" in lists else []
+        if "show" in self.commands and not get_close_matches(word, self.commands):
+            return [f"{ctx.command_path} show {word}"]
+        return []
+
+
+def _meant_parameter(words: list[str], error: click.UsageError) -> str:
+    """Say how a parameter would be given that was taken for an option or an argument; '' if nothing looks like one."""
+    if isinstance(error, click.NoSuchOption):
+        mistyped = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.75)
+        if mistyped or not error.option_name.startswith("--"):
+            return ""
+        place = next(i for i, word in enumerate(words) if word.partition("=")[0] == error.option_name)
+        name, equals, value = words[place].removeprefix("--").partition("=")
+        after = words[place + 1] if place + 1 < len(words) and not words[place + 1].startswith("-") else "VALUE"
+        return f"-p {name}={value if equals else after}"
+    stray = (word for before, word in pairwise(["", *words]) if before not in ("-p", "--param"))
+    return next((f"-p {word}" for word in stray if "=" in word and not word.startswith("-")), "")
 
 
 def _with_examples(text: str | None, examples: str) -> str:
