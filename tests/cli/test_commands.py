@@ -251,6 +251,16 @@ def test_a_command_is_found_in_its_group(aiflow: Aiflow) -> None:
     assert "Did you mean 'run'?" in aiflow("rnu", code=2).err
 
 
+def test_what_is_wrong_in_the_body_of_a_workflow_is_told_with_its_line(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef rest():\n    pass\n\n"
+        "@af.workflow\ndef odd():\n    rest().start_on(af.cron('61 * * * *'))\n"
+    )
+    said = aiflow("run", "odd.py", code=2).err
+    assert "af.cron('61 * * * *'): Bad minute" in said
+    assert f"in {tmp_path / 'odd.py'}, line 9: rest().start_on(af.cron('61 * * * *'))" in said
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [

@@ -85,8 +85,14 @@ def outcome_of(error: BaseException) -> int:
         return 1
     if isinstance(error, GraphError):  # the user's file is at fault, not how the command was used
         error = blame_user(error, "the workflow cannot be built:") or error
-    say(f"Error: {error}", "red")
+    say(f"Error: {error}{_place_of(error)}", "red")
     return code
+
+
+def _place_of(error: BaseException) -> str:
+    """Say in which line of the user's the error came up, if in any."""
+    frames = _users_frames(traceback.extract_tb(error.__traceback__))
+    return f"\n  in {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 
 def _code_of(error: BaseException) -> int | None:
