@@ -251,6 +251,15 @@ def test_a_command_is_found_in_its_group(aiflow: Aiflow) -> None:
     assert "Did you mean 'run'?" in aiflow("rnu", code=2).err
 
 
+def test_why_tells_of_all_jobs_if_none_is_named(aiflow: Aiflow, sums: str) -> None:
+    done = json.loads(aiflow("run", f"{sums}.py", "-o", "json").out)
+    told = json.loads(aiflow("execution", "why", done["id"], "-o", "json").out)
+    assert {one["job"] for one in told} == {one["job"] for one in done["jobs"]}
+    text = aiflow("execution", "why", done["id"]).out
+    assert all(one["why"] in text for one in told)
+    assert json.loads(aiflow("execution", "why", done["id"], told[0]["job"], "-o", "json").out) == told[0]
+
+
 def test_what_is_wrong_in_the_body_of_a_workflow_is_told_with_its_line(aiflow: Aiflow, tmp_path: Path) -> None:
     (tmp_path / "odd.py").write_text(
         "import aiflow as af\n\n@af.job\ndef rest():\n    pass\n\n"

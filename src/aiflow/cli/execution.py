@@ -167,16 +167,24 @@ def _refused(action: Callable[[], Any]) -> None:
         raise Refused(str(error)) from None
 
 
-@execution.command(examples="execution why k3vq train")
+_REASONS = 50  # how many jobs are explained at once
+
+
+@execution.command(examples="execution why k3vq train\nexecution why k3vq            # of each job")
 @click.argument("id_", metavar="ID", shell_complete=executions)
-@click.argument("job", shell_complete=jobs)
+@click.argument("job", metavar="[JOB]", required=False, shell_complete=jobs)
 @click.pass_obj
-def why(asked: Asked, id_: str, job: str) -> None:
-    """Say which rule and which events started a job, or what it still waits for."""
+def why(asked: Asked, id_: str, job: str | None) -> None:
+    """Say which rule and which events started a job, or what it still waits for; without JOB, of each."""
     with needs_home(asked) as project:
         found = project.executions.get(id_)
-        text = masked(found.why(job), found.params)
-        write(asked.output, {"id": found.id, "job": job, "why": text}, Lines(text))
+        names = [node["name"] for node in found.definition["nodes"]] if job is None else [job]
+        told = [
+            {"id": found.id, "job": name, "why": masked(found.why(name), found.params)} for name in names[:_REASONS]
+        ]
+        write(asked.output, told if job is None else told[0], Lines("\n".join(one["why"] for one in told)))
+        if len(names) > _REASONS:
+            say(f"these are {_REASONS} of {len(names):,} jobs; say which one for another")
 
 
 @execution.command(examples="execution compare k3vq 7abc\nexecution compare --workflow iris -o json")
