@@ -60,6 +60,16 @@ def served(home: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def test_a_file_that_is_changed_while_it_is_served_is_told_once(home: Path) -> None:
+    with served(home) as process:
+        assert process.stderr is not None
+        (home.parent / "flows.py").write_text(FLOWS + "\n# another line\n")
+        said = next(line for line in process.stderr if "changed" in line)
+        assert said.startswith(f"{home.parent / 'flows.py'} was changed; what is served is what it was before")
+        process.send_signal(signal.SIGINT)
+        assert "was changed" not in process.stderr.read()
+
+
 def test_events_and_schedules_start_executions_in_the_process_that_serves(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

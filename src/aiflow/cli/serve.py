@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -84,7 +86,10 @@ def _serve(project: Project, workflows: list[Workflow], seconds: float | None, a
     ended = threading.Event()
     stop_at = None if seconds is None else project._clock.now() + seconds
 
+    edits = _Edits({Path(one.source) for one in workflows if one.source})
+
     def is_over() -> bool:
+        edits.look()
         return ended.is_set() or (stop_at is not None and project._clock.now() >= stop_at)
 
     def stop() -> None:
@@ -112,6 +117,27 @@ def _serve(project: Project, workflows: list[Workflow], seconds: float | None, a
         project.serve(*workflows, until=is_over, start=at_once)
         _stop_all(project)
     return interrupts.exit_code or 0
+
+
+class _Edits:
+    """Says of each file once that it was changed while its workflows are served: they are what they were."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._seen = {file: _version(file) for file in files}
+
+    def look(self) -> None:
+        """Look at files that were not told of yet."""
+        for file in [file for file, version in self._seen.items() if _version(file) not in (None, version)]:
+            del self._seen[file]
+            say(f"{file} was changed; what is served is what it was before, until serve is started again", "yellow")
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:  # an editor may put another file in its place in a moment
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _announce(project: Project, workflows: list[Workflow]) -> None:
