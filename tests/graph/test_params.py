@@ -1,7 +1,7 @@
 """Parameters: converted and checked by their annotations, stored as JSON, and read back the same."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
@@ -43,6 +43,10 @@ class Crossed(Enum):
         (Path, "a/b", Path("a/b")),
         (date, "2026-11-23", date(2026, 11, 23)),
         (date, date(2026, 11, 23), date(2026, 11, 23)),
+        (timedelta, 90, timedelta(seconds=90)),
+        (timedelta, "1.5", timedelta(seconds=1.5)),
+        (timedelta, "1h30m", timedelta(hours=1.5)),
+        (timedelta | None, "2d", timedelta(days=2)),
         (datetime, "2026-11-23T14:03Z", datetime(2026, 11, 23, 14, 3, tzinfo=UTC)),
         (datetime | None, "2026-11-23", datetime(2026, 11, 23)),
         (Colour, "RED", Colour.RED),
@@ -96,6 +100,10 @@ def test_values_are_converted_to_their_annotation(kind, given_, value):
         (str, 3, "a text, not 3"),
         (Path, 3, "a path, not 3"),
         (date, "today", "a day such as 2026-11-23, not 'today'"),
+        (timedelta, "soon", "seconds, or a time such as 90s, 5m or 1h30m, not 'soon'"),
+        (timedelta, "", "seconds, or a time such as 90s, 5m or 1h30m, not ''"),
+        (timedelta, True, "seconds, or a time such as 90s, 5m or 1h30m, not True"),
+        (timedelta, 1e300, "seconds, or a time such as 90s, 5m or 1h30m, not 1e"),
         (date, datetime(2026, 11, 23), "a day such as 2026-11-23, not datetime"),
         (datetime, date(2026, 11, 23), "a time such as 2026-11-23T14:03, not datetime.date"),
         (date, 20261123, "a day such as 2026-11-23, not 20261123"),
@@ -165,6 +173,7 @@ def keep(
     es: list[Crossed],
     days: list[date],
     at: datetime,
+    lasts: timedelta,
 ): ...
 
 
@@ -183,6 +192,7 @@ def keep(
             "d": st.dictionaries(st.text().filter(lambda k: k != "$secret"), st.none() | st.booleans() | st.integers()),
             "es": st.lists(st.sampled_from(Crossed)),
             "days": st.lists(st.dates(), max_size=3),
+            "lasts": st.timedeltas(timedelta(days=-9999), timedelta(days=9999)),
             "at": st.datetimes(timezones=st.none() | st.just(UTC)),
         }
     )

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -157,14 +157,22 @@ def stored(params: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+_OF_TIME = (date, timedelta)
+"""What is kept as text or seconds, and is made of these again by the annotation."""
+
+_SPAN = re.compile(r"(?:(?P<days>[\d.]+)d)?(?:(?P<hours>[\d.]+)h)?(?:(?P<minutes>[\d.]+)m)?(?:(?P<seconds>[\d.]+)s?)?")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(v) for v in value]
     if isinstance(value, date):  # or a datetime
         return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, dict):
         return {
-            k: v if isinstance(v, date) else _plain(v) for k, v in value.items()
+            k: v if isinstance(v, _OF_TIME) else _plain(v) for k, v in value.items()
         }  # nobody would make it a date again
     if isinstance(value, Path):
         return str(value)
@@ -190,7 +198,7 @@ def bind(function: Callable[..., Any], params: Mapping[str, Any], owner: str) ->
         if name not in known and not open_ended:
             raise ParameterError(f"workflow {owner!r} has no parameter {name!r}{suggest(name, known)}")
     for name, parameter in known.items():
-        if name in params or isinstance(parameter.default, date):
+        if name in params or isinstance(parameter.default, _OF_TIME):
             value = params.get(name, parameter.default)
             bound[name] = convert(value, hints.get(name, Any), f"parameter {name!r} of workflow {owner!r}")
         elif parameter.default is parameter.empty:
@@ -248,8 +256,9 @@ def convert(value: Any, kind: Any, what: str) -> Any:
         If it does not fit; the message shows the value and what was expected.
     """
     if kind is Any or kind is inspect.Parameter.empty:
-        if isinstance(value, date):
-            raise ParameterError(f"{what} is a {type(value).__name__}: annotate it as such, as it is kept as text")
+        if isinstance(value, _OF_TIME):
+            kept = "text" if isinstance(value, date) else "seconds"
+            raise ParameterError(f"{what} is a {type(value).__name__}: annotate it as such, as it is kept as {kept}")
         return value
     if isinstance(value, Secret):
         return value
@@ -338,6 +347,8 @@ def _convert_plain(value: Any, target: type, what: str) -> Any:
         raise ParameterError(f"{what} must be a path, not {value!r}")
     if target is date or target is datetime:
         return _convert_date(value, target, what)
+    if target is timedelta:
+        return _convert_span(value, what)
     if issubclass(target, Enum):
         return _convert_enum(value, target, what)
     if target in (object, type(None)) or isinstance(value, target):
@@ -376,6 +387,21 @@ def _convert_date(value: Any, target: type[date], what: str) -> date:
     except (TypeError, ValueError):
         expected = "a day such as 2026-11-23" if target is date else "a time such as 2026-11-23T14:03"
         raise ParameterError(f"{what} must be {expected}, not {value!r}") from None
+
+
+def _convert_span(value: Any, what: str) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return timedelta(seconds=value)
+        found = _SPAN.fullmatch(value.strip())
+        given = {unit: float(text) for unit, text in (found.groupdict() if found else {}).items() if text}
+        if given:
+            return timedelta(**given)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        pass
+    raise ParameterError(f"{what} must be seconds, or a time such as 90s, 5m or 1h30m, not {value!r}")
 
 
 def _convert_enum(value: Any, target: type[Enum], what: str) -> Enum:
