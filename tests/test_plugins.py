@@ -10,7 +10,7 @@ import pytest
 import aiflow as af
 from aiflow.hooks import hookimpl, manager
 from aiflow.runners.base import Ended, Runner, RunnerHost, Work
-from aiflow.testing import run_until_idle, serving
+from aiflow.testing import project_for_tests, run_until_idle, serving
 
 
 @af.job
@@ -330,6 +330,35 @@ def test_a_plugin_that_raises_is_named_in_the_log_and_changes_nothing(
         run_until_idle(project)
         assert witness.told[-1] == ("over", "doubling", "SUCCESS")
     assert "failed in aiflow_event_recorded" in caplog.text
+
+
+class Forgetful:
+    def aiflow_event_recorded(self, evnt: af.Event, seen: list[str]) -> None: ...
+
+
+class Provident:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def aiflow_event_recorded(self, event: af.Event, prefix: str = "seen ") -> None:
+        self.seen.append(prefix + event.key)
+
+
+def test_a_hook_is_found_by_its_name_and_may_have_parameters_with_defaults(tmp_path: Path, plugins: list[Any]) -> None:
+    plugins.append(plugin := Provident())
+    with project_for_tests(tmp_path / "home", plugins=[plugin]) as project:
+        project.publish("go")
+    assert plugin.seen == ["seen go"]
+
+
+def test_a_hook_that_asks_for_what_there_is_not_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            af.ParameterError, match=r"Forgetful does not fit: \w+ asks for evnt, seen, but that hook gives event"
+        ),
+        project_for_tests(tmp_path / "home", plugins=[Forgetful()]),
+    ):
+        pass
 
 
 def test_a_plugin_is_told_of_what_this_process_does_not_of_what_others_do(tmp_path: Path, plugins: list[Any]) -> None:

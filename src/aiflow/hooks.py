@@ -123,7 +123,10 @@ def _check(plugins: pluggy.PluginManager, plugin: Any) -> None:
         hook, who = options["specname"] or name, f"the plugin {_plugin_name(plugin)} does not fit"
         if hook not in known:
             raise ParameterError(f"{who}: there is no hook {hook}{suggest(hook, known)}")
-        asked = [one for one in inspect.signature(getattr(plugin, name)).parameters if one not in known[hook]]
+        needed = [
+            one for one in inspect.signature(getattr(plugin, name)).parameters.values() if one.default is one.empty
+        ]
+        asked = [one.name for one in needed if one.name not in known[hook]]
         if asked:
             gives = ", ".join(known[hook]) or "nothing"
             raise ParameterError(f"{who}: {name} asks for {', '.join(asked)}, but that hook gives {gives}")
