@@ -144,6 +144,15 @@ def test_what_a_driver_has_submitted_and_could_not_say_before_it_died_is_cancell
     assert FlinkRest(cluster.url).state(id_of(RunKey(execution.id, "submits_unsaid", 1, 1), 0, 0)) == "CANCELED"
 
 
+def test_a_stream_that_is_stopped_before_all_its_parts_run_writes_a_savepoint_when_they_do(flink, tmp_path):
+    execution = flink.start(deeds.endless, path=str(tmp_path / "count.txt"))
+    until(lambda: execution.job("counting") and (execution.job("counting").note or {}).get("is_complete"))
+    execution.stop()
+    execution.wait(300)
+    assert states_of(execution) == {(1, 0): "FINISHED"}
+    assert all(execution.job("counting").note["savepoints"])
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_that_dies_as_it_notes_a_submission_leaves_nothing_that_runs_twice(flink, tmp_path, when):
     path = tmp_path / "count.txt"

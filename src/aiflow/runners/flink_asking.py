@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,9 @@ TELLING = 5.0
 
 APPEARING = 2.0
 """Seconds in which a cluster knows a job whose submission it has received, though who submitted it is dead."""
+
+NOT_ALL_RUN = "Not all required tasks are currently running"
+"""What Flink says of a savepoint that was asked for before all parts of a job run: its CheckpointFailureReason of that name."""
 
 T = TypeVar("T")
 
@@ -135,18 +139,25 @@ class Asking:
         """Have a job write a savepoint and end; None if that cannot be. To ask twice is to ask once: a crash may lie between.
 
         A cluster that does not answer for a while is asked again: to cancel the job because of that would lose its state.
+        So is one whose parts do not all run yet, as in the moment after a start.
         """
-        watch = self.watch
+        watch, request = self.watch, job
         watch.show("stopping with a savepoint")
         end = time.monotonic() + max(watch.work.options.stop_timeout, SAVING)
         try:
-            self._patiently(lambda: self.rest.stop_with_savepoint(job, request=job), Unreachable)
             while time.monotonic() < end:
-                path = self._written(job)
+                self._patiently(partial(self.rest.stop_with_savepoint, job, request=request), Unreachable)
+                try:
+                    path = self._savepoint(job, request, end)
+                except FlinkError as error:
+                    if NOT_ALL_RUN not in str(error):
+                        raise
+                    request = f"{int(request, 16) + 1:032x}"  # one number is one answer
+                    self.pause(0.25)
+                    continue
                 if path is not None:
                     watch.say(f"stopped Flink job {job} with savepoint {path}")
                     return path
-                self.pause(0.05)
             watch.say(f"no savepoint of Flink job {job} was made in time; it is cancelled")
         except Lost:
             raise
@@ -154,9 +165,15 @@ class Asking:
             watch.say(f"no savepoint of Flink job {job} could be made, it is cancelled: {error}")
         return None
 
-    def _written(self, job: str) -> str | None:
+    def _savepoint(self, job: str, request: str, end: float) -> str | None:
+        """Wait until a savepoint that was asked for is written, or for None until the end."""
+        while (path := self._written(job, request)) is None and time.monotonic() < end:
+            self.pause(0.05)
+        return path
+
+    def _written(self, job: str, request: str) -> str | None:
         """Give the savepoint that was asked for, if it is written."""
-        return self._patiently(lambda: self.rest.savepoint(job, job), Unreachable)
+        return self._patiently(lambda: self.rest.savepoint(job, request), Unreachable)
 
     # --- what is left of a job --------------------------------------------------------------------------------------
 
@@ -174,8 +191,7 @@ class Asking:
         """
         end, path = time.monotonic() + TELLING, None
         try:
-            while (path := self._written(job)) is None and time.monotonic() < end:  # a job may end before that is known
-                self.pause(0.05)
+            path = self._savepoint(job, job, end)  # a job may end before that is known
         except Lost:
             raise
         except (FlinkError, NotFound):  # it was not asked for, or long ago, or could not be written
