@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ def squares(t_env, n: int):
 def halves(t_env):
     rows = [(i, i * i) for i in range(4)]
     return tuple(t_env.from_elements(part, ["i", "square"]) for part in (rows[:2], rows[2:]))
+
+
+@af.flink_job
+def imported() -> set[str]:
+    return {name for name in sys.modules if name.startswith("pyflink")}
+
+
+@af.flink_job
+def doubled(t_env):
+    from pyflink.table.udf import udf
+
+    t_env.create_temporary_system_function("doubled", udf(lambda n: 2 * n, result_type="BIGINT"))
+    return t_env.sql_query("SELECT doubled(n) AS n FROM (VALUES (CAST(2 AS BIGINT))) AS t(n)")
 
 
 @af.job

@@ -61,6 +61,25 @@ def test_sql_is_carried_out_in_order_with_plain_functions_and_a_query_at_the_end
     assert len(execution.job("sums").note["jobs"]) == 2
 
 
+def test_jobs_of_all_kinds_that_are_the_first_of_a_driver_and_begin_at_once_all_find_pyflink(flink_home, cluster):
+    @af.workflow
+    def at_once():
+        deeds.imported()
+        deeds.squares(2)
+        deeds.doubled()
+        for number in range(2):
+            af.flink_sql(f"SELECT next_of({number}) AS n", udfs={"next_of": deeds.plus_one}, name=f"sql_{number}")
+
+    project = af.Project("at once", home=flink_home)  # with a driver of its own, which has imported nothing yet
+    try:
+        execution = project.run(at_once, timeout=300)
+    finally:
+        project.close(timeout=10)
+    assert [execution.result(f"sql_{number}").n[0] for number in range(2)] == [1, 2]
+    # Whoever is first must not be the one that imports it, beside the others.
+    assert {"pyflink.datastream", "pyflink.table", "pyflink.table.udf"} <= execution.result("imported")
+
+
 def test_each_of_several_tables_is_an_output(flink):
     execution = flink.run(deeds.apart, timeout=300)
     assert (execution.result("total"), execution.result("total_2")) == (0 + 1, 4 + 9)

@@ -76,6 +76,7 @@ class Driver:
         """Take frames until the socket closes; then end this process, and not what it has submitted."""
         problem = None if importlib.util.find_spec("pyflink") else "it has no apache-flink"
         self.send({"op": "ready", "python": list(sys.version_info[:2]), "problem": problem})
+        _import_pyflink()
         threading.Thread(target=_warm_up, name="aiflow-warm-up", daemon=True).start()
         while (frame := read_frame(self.sock)) is not None:
             op = frame.head["op"]
@@ -131,6 +132,17 @@ def _encoded(codec: Codec, ended: Ended, context: JobContext) -> tuple[Ended, St
     except RunnerError as error:
         reason = str(error)[:500]
         return Ended("FAILED", retryable=False, reason=reason, error=Failure("RunnerError", str(error))), None
+
+
+def _import_pyflink() -> None:
+    """Import what the functions need, while there is one thread: its modules import each other in circles.
+
+    Two threads that begin at different places of a circle meet in it, and find half a module or a deadlock.
+    """
+    with suppress(Exception):  # the first job that needs it will say what is wrong
+        import pyflink.datastream
+        import pyflink.java_gateway
+        import pyflink.table.udf  # noqa: F401
 
 
 def _warm_up() -> None:
