@@ -76,6 +76,28 @@ def wrong_sql(t_env):
 
 
 @af.flink_job
+def query(t_env):
+    return t_env.execute_sql("SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t(n, name) ORDER BY n")
+
+
+@af.flink_job
+def shows(t_env):
+    t_env.execute_sql("CREATE TEMPORARY TABLE numbers (n INT) WITH ('connector' = 'blackhole')")
+    return t_env.execute_sql("SHOW TABLES")
+
+
+@af.flink_job
+def inserts(t_env):
+    t_env.execute_sql("CREATE TEMPORARY TABLE numbers (n INT) WITH ('connector' = 'blackhole')")
+    return t_env.execute_sql("INSERT INTO numbers SELECT 1")
+
+
+@af.flink_job
+def a_stream(env):
+    return env.from_collection([1]).map(lambda n: n)
+
+
+@af.flink_job
 def locks_inside(env):
     import threading
 
@@ -243,3 +265,15 @@ def lines(path: Path | str) -> list[int]:
         return [int(line) for line in Path(path).read_text().split()]
     except (FileNotFoundError, ValueError):  # not begun, or in the middle of a line
         return []
+
+
+@af.workflow
+def executed():
+    query()
+    shows()
+    inserts()
+
+
+@af.workflow
+def returning_a_stream():
+    a_stream()

@@ -41,6 +41,49 @@ def test_what_flink_refuses_is_told_in_a_line_and_not_in_a_hundred(flink):
     assert "\tat " not in message
 
 
+def test_what_is_told_of_an_error_in_sql_begins_with_the_line_of_the_function_or_is_the_message_alone(flink):
+    execution = flink.run(deeds.bad_sql, check=False, timeout=300)
+    first = execution.job("wrong_sql").traceback.splitlines()[1]
+    assert "deeds.py" in first
+    assert first.endswith("in wrong_sql")
+
+    @af.workflow
+    def in_sql():
+        af.flink_sql("SELECT nothing FROM nowhere", name="sql")
+
+    job = flink.run(in_sql, check=False, timeout=300).job("sql")
+    assert "in statement 1 of 1, SELECT nothing FROM nowhere" in job.error
+    assert "File" not in job.traceback
+
+
+def test_the_rows_of_a_query_that_the_function_has_executed_are_its_value(flink):
+    execution = flink.run(deeds.executed, timeout=300)
+    assert execution.result("query").to_dict("list") == {"n": [1, 2], "name": ["a", "b"]}
+    assert list(execution.result("shows")["table name"]) == ["numbers"]
+    assert execution.result("inserts") is None
+
+
+def test_a_datastream_is_no_value_and_that_is_said_before_anything_runs(flink):
+    job = flink.run(deeds.returning_a_stream, check=False, timeout=300).job("a_stream")
+    assert "a_stream returned a DataStream" in job.error
+    assert "execute_and_collect" in job.error
+    assert not (job.note or {}).get("jobs")
+
+
+def test_a_jar_that_is_not_there_is_said_at_once_with_its_path(flink):
+    @af.workflow
+    def with_jar():
+        af.flink_sql("SELECT 1 AS n", name="sql", config={"pipeline.jars": "nowhere/kafka.jar"})
+
+    job = flink.run(with_jar, check=False, timeout=60).job("sql")
+    assert "nowhere/kafka.jar cannot be read: No such file or directory" in job.error
+
+
+def test_a_job_that_is_over_is_shown_with_what_it_was_and_not_with_what_it_did_last(flink):
+    assert flink.run(deeds.tables, n=2, timeout=300).job("squares").label == "1 Flink job"
+    assert not flink.run(deeds.bad_sql, check=False, timeout=300).job("wrong_sql").label
+
+
 def test_sql_is_carried_out_in_order_with_plain_functions_and_a_query_at_the_end_is_the_value(flink, tmp_path):
     target = str(tmp_path / "doubled")
 

@@ -56,6 +56,21 @@ def refused(body: Any, *texts: str, error: type[Exception] = af.GraphError) -> N
         assert text in str(found.value)
 
 
+@af.flink_job
+def misnamed(table_env): ...
+
+
+@af.flink_job
+def rightly(t_env, rows): ...
+
+
+def test_a_call_that_does_not_fit_says_how_a_parameter_is_known_as_an_environment():
+    refused(lambda: misnamed(), "missing a required argument: 'table_env'", "named t_env or env")
+    refused(
+        lambda: rightly(None, [1]), "too many positional arguments", "Flink's environment comes to 't_env' by itself"
+    )
+
+
 # --- options ----------------------------------------------------------------------------------------------------------
 
 

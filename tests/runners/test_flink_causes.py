@@ -1,4 +1,4 @@
-"""What is taken from the traces of Flink: whether `retry_on` covers the exception that they tell of."""
+"""What is taken from the traces of Flink: what it means and what to do, and whether `retry_on` covers the exception that they tell of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from aiflow.runners.flink_causes import is_covered
+from aiflow.runners.flink_causes import is_covered, messages_of
 
 TRACEBACK = "Traceback (most recent call last):\n  File 'a.py', line 1\n"
 
@@ -51,3 +51,54 @@ def test_a_class_that_was_defined_again_is_the_same_to_retry_on() -> None:
 
 def test_what_is_no_python_exception_is_tried_again() -> None:
     assert is_covered("ArithmeticError: / by zero", "java.lang.ArithmeticError: / by zero\n\tat a.B", (OSError,))
+
+
+NO_FACTORY = """org.apache.flink.table.api.ValidationException: Unable to create a source
+\tat a.B.c(B.java:1)
+Caused by: org.apache.flink.table.api.ValidationException: Could not find any factory for identifier 'kafka' that implements \
+'org.apache.flink.table.factories.DynamicTableFactory' in the classpath.
+
+Available factory identifiers are:
+
+blackhole
+datagen
+print
+\tat a.B.c(B.java:1)
+\t... 9 more"""
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"),
+    [
+        (
+            'org.apache.flink.sql.parser.impl.ParseException: Encountered "out" at line 1, column 14.\nWas expecting one of:\n    "IF" ...\n'
+            "    <IDENTIFIER> ...",
+            'ParseException: Encountered "out" at line 1, column 14; out is a word of SQL, and as a name it is written in backticks: `out`',
+        ),
+        (
+            'org.apache.flink.sql.parser.impl.ParseException: Encountered "year FROM" at line 1, column 8.\nWas expecting one of:\n    <IDENTIFIER>',
+            'ParseException: Encountered "year FROM" at line 1, column 8; year is a word of SQL, and as a name it is written in backticks: `year`',
+        ),
+        (
+            'org.apache.flink.sql.parser.impl.ParseException: Encountered "TABEL" at line 1, column 8.\nWas expecting one of:\n    "TABLE" ...',
+            'ParseException: Encountered "TABEL" at line 1, column 8.',
+        ),
+        (
+            'org.apache.flink.sql.parser.impl.ParseException: Encountered ")" at line 1, column 14.\nWas expecting one of:\n    <IDENTIFIER> ...',
+            'ParseException: Encountered ")" at line 1, column 14.',
+        ),
+        (
+            NO_FACTORY,
+            "ValidationException: there is no 'kafka' among the connectors, formats and catalogs that Flink has here (blackhole, datagen, "
+            "print); name the jar that brings it: config={'pipeline.jars': 'path/to/its.jar'}",
+        ),
+        (
+            "org.apache.flink.table.api.ValidationException: Querying an unbounded table 'a.b.s' in batch mode is not allowed. The table "
+            "source is unbounded.\n\tat a.B",
+            "ValidationException: Querying an unbounded table 'a.b.s' in batch mode is not allowed. The table source is unbounded; a job "
+            "that reads it for ever is a stream (stream=True), one with an end needs a source that has one",
+        ),
+    ],
+)
+def test_what_flink_says_of_frequent_mistakes_is_said_with_what_to_do(trace: str, expected: str) -> None:
+    assert messages_of([trace]) == expected

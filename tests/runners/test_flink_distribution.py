@@ -6,7 +6,27 @@ from pathlib import Path
 import pytest
 
 from aiflow.errors import FlinkError
-from aiflow.runners.flink_distribution import distribution_of, environment_of, interpreter, write_configuration
+from aiflow.runners.flink_distribution import (
+    described,
+    distribution_of,
+    environment_of,
+    interpreter,
+    write_configuration,
+)
+
+
+@pytest.mark.parametrize(
+    ("python", "own", "version", "expected"),
+    [
+        ("/v/python", "/v/python", (3, 13), "/v/python, which is Python 3.13, and Flink has no package for that"),
+        ("/v/python", "/v/python", (3, 12), "/v/python"),
+        ("/other/python", "/v/python", (3, 13), "/other/python"),
+    ],
+)
+def test_a_python_that_flink_has_no_package_for_is_told_as_one(
+    python: str, own: str, version: tuple[int, int], expected: str
+) -> None:
+    assert described(python, own, version) == expected
 
 
 def test_an_interpreter_without_flink_is_told_from_none_and_from_one_that_does_not_work(

@@ -400,8 +400,13 @@ class Body:
         try:
             node.job.signature.bind(*args, **kwargs)
         except TypeError as error:
+            advice = ""
+            if node.options.flink is not None:
+                from aiflow.graph.environments import advice_on
+
+                advice = f"; {advice_on(node.job.function, node.job.is_stream)}"
             raise GraphError(
-                f"the call of {node!r} does not fit {node.job.name}{node.job.signature}: {error}"
+                f"the call of {node!r} does not fit {node.job.name}{node.job.signature}: {error}{advice}"
             ) from None
         except ValueError:  # a builtin without a signature
             return

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import UnionType
 from typing import Annotated, Any, ForwardRef, Union, get_args, get_origin
 
-__all__ = ["call", "environments_of", "signature_of", "without"]
+__all__ = ["advice_on", "call", "environments_of", "signature_of", "without"]
 
 _KINDS = {
     "TableEnvironment": "table",
@@ -60,6 +60,23 @@ def environments_of(function: Callable[..., Any], is_stream: bool = False) -> di
     if "t_env" in unsaid:
         found["t_env"] = "stream_table" if is_stream or "stream" in found.values() else "table"
     return found
+
+
+def advice_on(function: Callable[..., Any], is_stream: bool = False) -> str:
+    """Say what who has called a function on Flink wrongly may not know of its environments.
+
+    Examples
+    --------
+    >>> advice_on(lambda rows, t_env: None)
+    "Flink's environment comes to 't_env' by itself, and is left out in the call"
+    """
+    found = environments_of(function, is_stream)
+    if found:
+        return f"Flink's environment comes to {' and '.join(map(repr, found))} by itself, and is left out in the call"
+    return (
+        "Flink's environment comes to a parameter that is named t_env or env, or is annotated with TableEnvironment or "
+        "StreamExecutionEnvironment"
+    )
 
 
 def without(signature: inspect.Signature, names: Collection[str]) -> inspect.Signature:

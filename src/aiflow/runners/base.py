@@ -57,7 +57,7 @@ def failure_of(error: BaseException, skip_frames: int = 0) -> Failure:
     """Put an exception into text; the first `skip_frames` frames of its traceback are ours and left out."""
     trace = error.__traceback__
     for _ in range(skip_frames):
-        if trace is not None and trace.tb_next is not None:
+        if trace is not None:
             trace = trace.tb_next
     try:
         text = "".join(traceback.format_exception(type(error), error, trace))

@@ -23,6 +23,9 @@ _THROWN = re.compile(
 _NO_SAVEPOINT = re.compile(
     r"Cannot find (?:checkpoint or savepoint file/directory|meta data file '_metadata' in directory) '([^']+)'"
 ).search
+_UNPARSED = re.compile(r'Encountered "(\w+)(?: [^"]*)?" at line \d+, column \d+').search
+_NO_FACTORY = re.compile(r"Could not find any factory for identifier '([^']*)'").search
+_FACTORIES = re.compile(r"Available factory identifiers are:\s*((?:^[\w.-]+\n?)+)", re.MULTILINE).search
 _NAME = re.compile(r"(?:[^\W\d]\w*\.|<locals>\.)*[^\W\d]\w*(?=:|$)").match
 _CHATTER = ("Starting ", "WARNING: ", "INFO ")
 
@@ -118,7 +121,25 @@ def messages_of(traces: Sequence[str]) -> str:
     text = next((trace for trace in reversed(traces) if trace.strip()), "")
     causes = _CAUSED_BY(text)
     line = causes[-1] if causes else text.removeprefix("<Exception on server side:").strip().partition("\n")[0]
-    return _without_savepoint(line) or _CLASS.sub("", line).strip() or "it does not say why"
+    return _without_savepoint(line) or _advised(_CLASS.sub("", line).strip(), text) or "it does not say why"
+
+
+def _advised(line: str, whole: str) -> str:
+    """Add to what Flink says of a frequent mistake what to do about it."""
+    word = _UNPARSED(line)
+    if word is not None and "<IDENTIFIER>" in whole:  # a name would have fitted there, so this word is none
+        return f"{line.rstrip('.')}; {word[1]} is a word of SQL, and as a name it is written in backticks: `{word[1]}`"
+    factory = _NO_FACTORY(line)
+    if factory is not None:
+        known = _FACTORIES(whole)
+        there = f" ({', '.join(known[1].split())})" if known else ""
+        return (
+            f"{line[: factory.start()]}there is no {factory[1]!r} among the connectors, formats and catalogs that Flink has here{there}; "
+            "name the jar that brings it: config={'pipeline.jars': 'path/to/its.jar'}"
+        )
+    if "Querying an unbounded table" in line:
+        return f"{line.rstrip('.')}; a job that reads it for ever is a stream (stream=True), one with an end needs a source that has one"
+    return line
 
 
 def _without_savepoint(line: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiflow.errors import FlinkError
 
-__all__ = ["client_environment", "distribution_of", "environment_of", "interpreter", "write_configuration"]
+__all__ = ["client_environment", "described", "distribution_of", "environment_of", "interpreter", "write_configuration"]
 
 _OURS = ("AIFLOW_FAMILY", "AIFLOW_EXECUTION", "AIFLOW_JOB", "JVM_ARGS", "LOG4J_PROPERTIES", "LOGBACK_XML")
 _FIND = "from importlib.util import find_spec; spec = find_spec('pyflink'); print(spec.origin if spec else '')"
@@ -61,6 +61,23 @@ def interpreter(python: str) -> str:
     return os.path.abspath(found)  # links are not followed: in a virtual environment they are the point
 
 
+_NEWEST = (3, 12)
+"""The last Python that apache-flink has packages for: on a later one ``pip install 'aiflow[flink]'`` leaves it out."""
+
+
+def described(python: str, own: str = sys.executable, version: tuple[int, int] = sys.version_info[:2]) -> str:
+    """Name an interpreter without Flink: this one with its version, if that is the reason.
+
+    Examples
+    --------
+    >>> described("/v/python", "/v/python", (3, 13))
+    '/v/python, which is Python 3.13, and Flink has no package for that'
+    """
+    if python != own or version <= _NEWEST:
+        return python
+    return f"{python}, which is Python {version[0]}.{version[1]}, and Flink has no package for that"
+
+
 @lru_cache(maxsize=8)
 def distribution_of(python: str) -> Path:
     """Give the directory of the Flink that an interpreter has: with `bin`, `lib`, `opt` and `conf`.
@@ -88,7 +105,7 @@ def distribution_of(python: str) -> Path:
     home = Path(origin).parent
     if not origin or not (home / "bin" / "jobmanager.sh").is_file():
         raise FlinkError(
-            f"apache-flink is not installed for {python}: install it (pip install 'aiflow[flink]', Python 3.11 or 3.12), "
+            f"apache-flink is not installed for {described(python)}: install it (pip install 'aiflow[flink]', Python 3.11 or 3.12), "
             "or name an interpreter that has it: python= of the job, python in [tool.aiflow.flink], or AIFLOW_FLINK_PYTHON"
         )
     return home

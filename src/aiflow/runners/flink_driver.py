@@ -299,20 +299,28 @@ class _Submission:
         """Execute what was built and not executed, and give the value that the job has."""
         from pyflink.common import JobExecutionResult
         from pyflink.common.job_client import JobClient
+        from pyflink.datastream import DataStream
+        from pyflink.datastream.data_stream import DataStreamSink
         from pyflink.table import StatementSet, Table, TableResult
         from pyflink.table.table_pipeline import TablePipeline  # type: ignore[import-not-found,unused-ignore]
 
         def given(part: Any) -> Any:
             if isinstance(part, StatementSet | TablePipeline):
                 part = part.execute()
-            if isinstance(part, Table):
+            if isinstance(part, DataStream):
+                raise FlinkError(
+                    f"{self.context.job} returned a DataStream, which is no value: end it in a sink (sink_to(…), print()), or return "
+                    "what is in it, list(stream.execute_and_collect())"
+                )
+            if isinstance(part, Table) or (isinstance(part, TableResult) and _has_rows(part)):
                 if self.stream:
                     raise FlinkError(
                         f"{self.context.job} is a stream and returned a Table: a stream has no end and so no value; insert "
                         "the table into a sink (table.execute_insert(…)), or leave stream=True out"
                     )
-                return part.to_pandas()
-            return None if isinstance(part, TableResult | JobClient | JobExecutionResult) else part
+                return part.to_pandas() if isinstance(part, Table) else _rows_of(part)
+            is_over = isinstance(part, TableResult | JobClient | JobExecutionResult | DataStreamSink)
+            return None if is_over else part
 
         if type(value) in (tuple, list):  # several outputs
             value = type(value)(map(given, value))
@@ -348,6 +356,25 @@ class _Listener:
         """Which interface Java sees."""
 
         implements = ("org.apache.flink.core.execution.JobListener",)
+
+
+def _has_rows(result: Any) -> bool:
+    """Tell whether what `execute_sql` gave is rows that were asked for; an INSERT gives a count that Flink does not know."""
+    from pyflink.table import ResultKind
+    from pyflink.util.java_utils import get_field_value
+
+    if result.get_result_kind() != ResultKind.SUCCESS_WITH_CONTENT:
+        return False
+    provider = get_field_value(result._j_table_result, "resultProvider").getClass().getSimpleName()
+    return str(provider) != "InsertResultProvider"
+
+
+def _rows_of(result: Any) -> Any:
+    """Fetch the rows of a query that was executed already, as a data frame."""
+    from pandas import DataFrame
+
+    with result.collect() as rows:
+        return DataFrame([tuple(row) for row in rows], columns=result.get_table_schema().get_field_names())
 
 
 def _until_flink(trace: TracebackType | None) -> TracebackType | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from aiflow.errors import RunnerError
 from aiflow.runners.base import Call, Ended, Failure
@@ -14,7 +15,8 @@ from aiflow.runners.calling import judge
 from aiflow.runners.flink_asking import LeftAlone
 from aiflow.runners.flink_cluster import Address
 from aiflow.runners.flink_driving import OVER
-from aiflow.runners.flink_terms import Surroundings, as_config
+from aiflow.runners.flink_rest import check_jar
+from aiflow.runners.flink_terms import JARS, Surroundings, as_config, jar_urls
 from aiflow.runners.keeper import OPENER, ended_of, head_of, pack_call
 from aiflow.runners.port import answer, explained
 from aiflow.runners.surroundings import here
@@ -73,7 +75,7 @@ class Submitted:
         paths = (identity, *(p for p in path if p and "-packages" not in p)) if self.address.is_local else ()
         where = Surroundings(
             self.address.url, options.python or self.address.python, paths,
-            () if self.address.is_local else (identity,), options.config,
+            () if self.address.is_local else (identity,), self._given,
         )  # fmt: skip
         return head_of(watch.runner.host, work, call) | {
             "op": "submit",
@@ -86,6 +88,17 @@ class Submitted:
             "stream": watch.is_stream,
             "savepoints": list(self.savepoints),
         }
+
+    @property
+    def _given(self) -> dict[str, str]:
+        """The configuration that the job's user gives; its jars are there, as Flink tries for minutes to send one that is not."""
+        given = {key: str(value) for key, value in self.watch.options.config.items()}
+        urls = jar_urls(given.get(JARS, ""), Path(self.watch.context.folder))
+        for url in urls:
+            where = urlsplit(url)
+            if where.scheme == "file":
+                check_jar(Path(unquote(where.path)))
+        return {**given, JARS: ";".join(urls)} if urls else given
 
     def _identity(self) -> str:
         """Write down for the workers whose job they run, as a module; give its folder."""

@@ -6,9 +6,11 @@ Knows nothing of clusters and processes; both sides of the driver count on the s
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from aiflow.graph.execution import RunKey
@@ -16,6 +18,7 @@ from aiflow.graph.flink_address import read_address
 
 __all__ = [
     "ENDED",
+    "JARS",
     "Note",
     "Surroundings",
     "as_config",
@@ -24,13 +27,18 @@ __all__ = [
     "id_of",
     "is_query",
     "is_waiting",
+    "jar_urls",
     "label",
+    "left",
     "restoring",
     "slots_of",
 ]
 
 ENDED = frozenset(("FINISHED", "CANCELED", "FAILED"))
 """The states of a Flink job that is over."""
+
+JARS = "pipeline.jars"
+"""Names the jars that a job brings along, such as connectors."""
 
 JOB_ID = "$internal.pipeline.job-id"
 """Has the next job that an environment submits have this id; Flink's own tests use it, and clients with retries."""
@@ -150,6 +158,22 @@ def as_config(where: Surroundings, name: str, stream: bool, parallelism: int | N
     return config
 
 
+def jar_urls(said: str, folder: Path) -> list[str]:
+    """Give the jars that ``pipeline.jars`` names as the addresses that Flink wants; paths begin in `folder`.
+
+    Examples
+    --------
+    >>> jar_urls("kafka.jar;https://host/avro.jar", Path("/flows"))
+    ['file:///flows/kafka.jar', 'https://host/avro.jar']
+    """
+    parts = re.split("[;,]", said.strip()[1:-1]) if said.strip().startswith("[") else said.split(";")
+    jars = filter(None, (part.strip().strip("'\"") for part in parts))
+    return [jar if _SCHEME.match(jar) else Path(os.path.normpath(folder / jar)).as_uri() for jar in jars]
+
+
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")
+
+
 def checkpointed() -> dict[str, str]:
     """Give the configuration of a stream, so that it goes on from there after whatever happens to the cluster."""
     return {
@@ -191,7 +215,7 @@ def doing(job: Mapping[str, Any], free: int | None = None) -> str:
     'waits for slots: needs 9, free 8'
     """
     parts = {str(vertex["status"]) for vertex in job.get("vertices", ())}
-    if is_waiting(job):
+    if is_waiting(job) and (free is None or free < slots_of(job)):  # else they are just being given to it
         return f"waits for slots: needs {slots_of(job)}, free {'?' if free is None else free}"
     if job["state"] != "RUNNING" or parts <= {"RUNNING", "FINISHED"}:
         return str(job["state"]).lower()
@@ -227,6 +251,21 @@ def slots_of(job: Mapping[str, Any]) -> int:
         group = str(part.get("slotSharingGroupId"))
         widest[group] = max(widest.get(group, 1), int(part.get("parallelism", 1)))  # -1 until a batch has decided
     return sum(widest.values())
+
+
+def left(note: Note) -> str:
+    """Say in a few words what an attempt has left that is over: its savepoints, or how many Flink jobs it was.
+
+    Examples
+    --------
+    >>> left(Note(jobs=("a", "b"))), left(Note()), left(Note(jobs=("a",), is_asked=True, savepoints=("file:/s/savepoint-a",)))
+    ('2 Flink jobs', 'no Flink job', 'state kept in savepoint-a')
+    """
+    states = [path.rstrip("/").rpartition("/")[2] for path in note.savepoints if path] if note.is_asked else []
+    if states:
+        return f"state kept in {', '.join(states)}"
+    count = len(note.jobs)
+    return f"{count or 'no'} Flink job{'s' * (count > 1)}"
 
 
 def label(state: str, records: int | None, watermark: int | None) -> str:

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from aiflow.runners.base import Ended, Failure, failure_of
 from aiflow.runners.flink_asking import Asking, LeftAlone
 from aiflow.runners.flink_beginning import Beginning
 from aiflow.runners.flink_causes import is_covered
-from aiflow.runners.flink_terms import ENDED, Note, doing, is_waiting, label
+from aiflow.runners.flink_terms import ENDED, Note, doing, is_waiting, label, left
 from aiflow.runners.output import JobLog
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class FlinkWatch:
             self.log.close()
             self.runner.ended(self)
         if ended is not None:
+            with suppress(Stopped):  # what it showed until now was what the jobs were doing
+                self.show("" if ended.outcome == "FAILED" else left(self.noted))
             self.done(self.work, ended)
 
     def _live(self) -> Ended:
