@@ -60,6 +60,19 @@ def served(home: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def test_an_execution_that_was_deleted_after_its_server_died_is_not_started_again(home: Path) -> None:
+    with af.Project(home=home) as project:
+        with served(home):
+            project.publish("guest", {"name": "slow"})
+            until(lambda: [one for one in project.executions.list(status="RUNNING") if one.job("greet")])
+        (slow,) = until(lambda: project.executions.list(status="INTERRUPTED"))
+        project.executions.delete(slow)
+        with served(home):
+            project.publish("guest", {"name": "Ada"})
+            until(lambda: project.executions.list(status="SUCCESS"))
+        assert [one.params["name"] for one in project.executions.list()] == ["Ada"]
+
+
 def test_a_file_that_is_changed_while_it_is_served_is_told_once(home: Path) -> None:
     with served(home) as process:
         assert process.stderr is not None

@@ -90,8 +90,9 @@ def outcome_of(error: BaseException) -> int:
 
 
 def _place_of(error: BaseException) -> str:
-    """Say in which line of the user's the error came up, if in any."""
-    frames = _users_frames(traceback.extract_tb(error.__traceback__))
+    """Say in which line of the user's the error came up, if in any: not in Python's own, such as a context manager's."""
+    own = str(Path(traceback.__file__).parent) + os.sep
+    frames = [f for f in _users_frames(traceback.extract_tb(error.__traceback__)) if not f.filename.startswith(own)]
     return f"\n  in {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 

@@ -81,7 +81,7 @@ class JobLog:
     def pass_on(self, stream: Any, text: str) -> None:
         """Write text to a stream once its line is over."""
         if not self._begun and text.endswith("\n"):
-            self._show(stream, text)
+            self.show(stream, text)
             return
         with self._lock:
             text = self._begun.pop(stream, "") + text
@@ -89,23 +89,20 @@ class JobLog:
             if end < len(text):
                 self._begun[stream] = text[end:]
             if end:
-                self._show(stream, text[:end])
+                self.show(stream, text[:end])
 
     def flush(self, stream: Any) -> None:
         """Write what a line of a stream begins with, though it is not over."""
         with self._lock:
             text = self._begun.pop(stream, "")
             if text:
-                self._show(stream, text)
+                self.show(stream, text)
 
-    def _show(self, stream: Any, text: str) -> None:
-        show(stream, self.hide(text), self.key)
-
-    def hide(self, text: str) -> str:
-        """Give a text without the secrets of the job: who sees its terminal may be anybody, as who reads its log."""
+    def show(self, stream: Any, text: str) -> None:
+        """Write text to a stream without the secrets of the job: who sees its terminal may be anybody, as who reads its log."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        return text
+        show(stream, text, self.key)
 
     def close(self) -> None:
         """Close the file; say in it how much was left out."""

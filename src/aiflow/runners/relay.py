@@ -9,7 +9,7 @@ import codecs
 import sys
 from contextlib import suppress
 
-from aiflow.runners.output import JobLog, show
+from aiflow.runners.output import JobLog
 
 __all__ = ["Relay"]
 
@@ -75,7 +75,7 @@ class Relay:
                 if self.log is None:
                     stream.write(text)
                 else:
-                    show(stream, self.log.hide(text), self.log.key)
+                    self.log.show(stream, text)
                 stream.flush()
 
     def _follow_line(self, data: bytes) -> None:
