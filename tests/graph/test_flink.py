@@ -372,6 +372,7 @@ def test_what_is_no_sql_is_refused():
     refused(lambda: af.flink_sql([load()]), "no part of af.flink_sql", "t_env.execute_sql")
     refused(lambda: af.flink_sql("SELECT 1", {"f": load()}), "no value while the graph is built")
     for statements, udfs, text in [
+        ("SELECT 1", "SELECT 2", "several statements are one text, with ; between them, or one list"),
         (" ; -- nothing", None, "there is none in"),
         (3, None, "a text of SQL statements"),
         ("SELECT 1", {"no name": shout}, "a name that SQL can call it by"),

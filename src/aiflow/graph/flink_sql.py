@@ -151,7 +151,8 @@ def check_udfs(udfs: Mapping[str, Any] | None) -> dict[str, Any]:
         If a name is none in SQL, if something cannot be called, or a plain function does not say what it gives.
     """
     if udfs is not None and not isinstance(udfs, Mapping):
-        raise ParameterError(f"udfs of af.flink_sql must be a dict of names and functions, not {udfs!r}")
+        several = "; several statements are one text, with ; between them, or one list" if isinstance(udfs, str) else ""
+        raise ParameterError(f"udfs of af.flink_sql must be a dict of names and functions, not {udfs!r}{several}")
     for name, function in (udfs or {}).items():
         what = f"the function {name!r} in udfs of af.flink_sql"
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name):
