@@ -175,7 +175,7 @@ class Items:
             item, stored = engine.item_of(work, item)
         value = {"number": number, "item": at} if truth is None else {"number": number, "item": at, "truth": truth}
         event = record.append(Draft(work.vertex.key, value, _ITEM, live.namespace, job, own, own))
-        record.write(ITEM_ADDED, (own, job, at, *stored))
+        record.write(ITEM_ADDED, (own, job, at, *stored[:4]))
         if item is not stored:
             live.items[work.vertex.index, at] = item
         engine.step(live, event)

@@ -130,8 +130,10 @@ class Recorder:
             self._writes.append((JOB_SKIPPED, (time, time, storable(value.get("reason")), event.offset, *key)))
         elif status in ENDED:
             error = _error_text(ended, live.secrets)
-            kept = stored or (None, None, None, None)
-            self._writes.append((JOB_ENDED, (status, time, storable(value.get("reason")), error, *kept, *key)))
+            kept = stored or (None, None, None, None, None)
+            self._writes.append(
+                (JOB_ENDED, (status, time, storable(value.get("reason")), error, *kept[:4], storable(kept[4]), *key))
+            )
         else:
             self._writes.append(
                 (JOB_CHANGED, (status, storable(value.get("reason")), _error_text(ended, live.secrets), *key))

@@ -426,3 +426,38 @@ def test_the_help_of_each_command_has_examples() -> None:
     from tests.test_docs import commands
 
     assert [name for name, command in commands() if f"$ {name}" not in (command.help or "")] == []
+
+
+TABLES = """
+import aiflow as af, numpy, pandas
+
+@af.job
+def frame():
+    return pandas.DataFrame({{"length": [1.0] * 150, "species": ["setosa"] * 150}})
+
+@af.job
+def large():
+    return numpy.zeros((1000, 1000))
+
+@af.job
+def numbers():
+    return list(range(1000))
+
+@af.workflow
+def {name}():
+    frame(), large(), numbers()
+"""
+
+
+def test_tables_arrays_and_long_lists_are_shown_by_what_they_are(aiflow: Aiflow, tmp_path: Path) -> None:
+    name = "tables_" + tmp_path.name.replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(TABLES.format(name=name))
+    ran = json.loads(aiflow("run", f"{name}.py", "-o", "json").out)
+    shown = aiflow("execution", "show", ran["id"]).out
+    for text in ("DataFrame 150 × 2 (length, species)", "ndarray (1,000, 1,000) float64"):
+        assert text in shown
+        assert text in ran["results"].values()
+    assert "[0, 1, 2, 3, 4, 5, ...] (1,000 items)" in shown
+    with af.Project() as project:
+        project._store.writer.execute("UPDATE job_executions SET summary = NULL")  # as an earlier aiflow has left it
+    assert "<npy, 8,000,128 bytes>" in aiflow("execution", "show", ran["id"]).out

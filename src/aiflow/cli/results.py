@@ -7,41 +7,37 @@ from __future__ import annotations
 
 import os
 import re
-import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiflow.cli.formats import as_data, cell
 from aiflow.errors import AIFlowError
 from aiflow.graph.params import is_secret_name
-from aiflow.graph.version import Version
 from aiflow.values.codec import Stored
+from aiflow.values.describing import LONGEST, Brief, is_number
 
 if TYPE_CHECKING:
     from aiflow import Execution
 
 __all__ = ["Result", "masked", "results_of", "short"]
 
-_LONGEST = 80
 _LARGE = 1_000_000
-_BRIEF = (str, list, tuple, dict, set, frozenset, int, Version)
 _SHORTEST_SECRET = 4  # shorter texts occur by chance
 
 _ASSIGNED = re.compile(r"\b(\w{1,80})=(\S+)")
 
 
-class _Brief(reprlib.Repr):
-    """Writes versions as they are written everywhere, ``knn:2``, and numbers of NumPy as numbers."""
+class _Open(Brief):
+    """Has objects show themselves."""
 
-    def repr_instance(self, x: Any, level: int) -> str:
-        if isinstance(x, Version):
-            return str(x)
-        return super().repr_instance(x.item() if _is_number(x) else x, level)
+    def other(self, x: Any) -> str:
+        try:
+            return repr(x)
+        except Exception as error:  # a user's __repr__ may raise anything
+            return f"<{type(x).__qualname__}: its repr raised {type(error).__name__}>"
 
 
-_brief = _Brief()
-_brief.maxstring = _brief.maxother = _LONGEST
-_brief.maxlevel, _brief.maxdict = 3, 8
+_open = _Open()
 
 
 class Result(NamedTuple):
@@ -59,10 +55,10 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
     execution
         Whose jobs.
     unpickle
-        Whether objects are loaded and shown by their `repr`; else by their kind and size.
+        Whether objects are loaded and shown by their `repr`; else by what was noted of them when they were written.
     """
     rows = execution._project._store.rows(
-        "SELECT job, codec, value, blob, size FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' "
+        "SELECT job, codec, value, blob, size, summary FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' "
         "ORDER BY started, job, number",
         (execution.id,),
     )
@@ -74,7 +70,8 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
 def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Result:
     is_data = stored.codec in ("json", "version")  # reading these runs no code of anybody's
     if not is_data and (not unpickle or (stored.size or 0) > _LARGE):
-        text = f"<{stored.codec}, {stored.size or 0:,} bytes>" if stored.codec else "<not kept>"
+        unknown = f"<{stored.codec}, {stored.size or 0:,} bytes>" if stored.codec else "<not kept>"
+        text = cell(stored.summary or unknown)
         return Result(text, text)
     try:
         value = execution.result(job)
@@ -90,12 +87,7 @@ def _shown(execution: Execution, job: str, stored: Stored, unpickle: bool) -> Re
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return len(value) <= _LARGE and all(isinstance(v, str | bool | int | float | None) for v in value)
-    return isinstance(value, str | bool | int | float | os.PathLike) or _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
-    """Tell whether it is a number of NumPy or the like."""
-    return getattr(value, "shape", None) == ()
+    return isinstance(value, str | bool | int | float | os.PathLike) or is_number(value)
 
 
 def short(value: Any) -> str:
@@ -106,18 +98,16 @@ def short(value: Any) -> str:
     >>> short({"accuracy": 0.95}), len(short("x" * 1000)) <= 80
     ("{'accuracy': 0.95}", True)
     >>> import numpy
-    >>> short([numpy.float64(0.5)])
-    '[0.5]'
+    >>> short([numpy.float64(0.5)]), short(numpy.zeros((3, 4)))
+    ('[0.5]', 'ndarray (3, 4) float64')
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     try:
-        is_brief = isinstance(value, _BRIEF) or _is_number(value)
-        text = _brief.repr(value) if is_brief else repr(value)
-    except Exception as error:  # a user's __repr__ may raise anything
+        text = cell(_open.describe(value))
+    except Exception as error:  # foreign code: `shape` of any class, digits that are too many for Python
         text = f"<{type(value).__qualname__}: its repr raised {type(error).__name__}>"
-    text = cell(" ".join(text.split()))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def masked(value: Any, params: Mapping[str, Any]) -> Any:

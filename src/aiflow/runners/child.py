@@ -240,7 +240,13 @@ def report(ended: Ended, stored: Stored | None) -> tuple[dict[str, Any], bytes]:
     if stored is None:
         return head, b""
     data = stored.data
-    head["stored"] = [stored.codec, "text" if isinstance(data, str) else "bytes", stored.blob, stored.size]
+    head["stored"] = [
+        stored.codec,
+        "text" if isinstance(data, str) else "bytes",
+        stored.blob,
+        stored.size,
+        stored.summary,
+    ]
     return head, data.encode() if isinstance(data, str) else data or b""
 
 

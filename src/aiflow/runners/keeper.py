@@ -371,9 +371,9 @@ def ended_of(frame: Frame) -> Ended:
     """Read the frame that reports the end of a job."""
     head, stored = frame.head, None
     if "stored" in head:
-        codec, kind, blob, size = head["stored"]
+        codec, kind, blob, size, summary = head["stored"]
         data = None if blob is not None else frame.body.decode() if kind == "text" else bytes(frame.body)
-        stored = Stored(codec, data, blob, size)
+        stored = Stored(codec, data, blob, size, summary)
     error = head["error"] and Failure(*head["error"])
     ended = Ended(head["outcome"], None, stored, error, head["retryable"], head["truth"], head["reason"])
     ended.state, ended.gives, ended.refused = head["state"], head["gives"], head["refused"]

@@ -162,7 +162,9 @@ _FIFTH = (
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+_SIXTH = ("ALTER TABLE job_executions ADD COLUMN summary TEXT",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """The statements that lead from version n to n + 1, for n = 0, 1, …"""
 
 VERSION = len(MIGRATIONS)

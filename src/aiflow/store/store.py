@@ -48,7 +48,8 @@ JOB_RUNNING = """INSERT INTO job_executions (started, event_offset, attempt, inp
     ON CONFLICT (execution_id, job, number) DO UPDATE SET
     attempt = excluded.attempt, status = 'RUNNING', started = excluded.started, ended = NULL, reason = NULL, error = NULL, label = NULL"""
 JOB_CHANGED = "UPDATE job_executions SET status = ?, reason = ?, error = coalesce(?, error) WHERE execution_id = ? AND job = ? AND number = ?"
-JOB_ENDED = """UPDATE job_executions SET status = ?, ended = ?, reason = ?, error = ?, codec = ?, value = ?, blob = ?, size = ?
+JOB_ENDED = """UPDATE job_executions SET status = ?, ended = ?, reason = ?, error = ?, codec = ?, value = ?, blob = ?, size = ?,
+    summary = ?
     WHERE execution_id = ? AND job = ? AND number = ?"""
 JOB_SKIPPED = """INSERT INTO job_executions (status, started, ended, reason, event_offset, attempt, execution_id, job, number)
     VALUES ('SKIPPED', ?, ?, ?, ?, 1, ?, ?, ?)
@@ -356,13 +357,13 @@ class Store:
     def cached(self, key: str) -> tuple[Stored, tuple[str, str, int]] | None:
         """Find the value of an equal call of a cached job, and which that was: execution, job and number."""
         row = self.row(
-            "SELECT j.codec, j.value, j.blob, j.size, j.execution_id, j.job, j.number FROM cached_results c "
+            "SELECT j.codec, j.value, j.blob, j.size, j.summary, j.execution_id, j.job, j.number FROM cached_results c "
             "JOIN job_executions j USING (execution_id, job, number) WHERE c.key = ? AND j.codec IS NOT NULL",
             (key,),
         )
         if row is None or (row[2] is not None and not self.blobs.touch(row[2], row[3] or 0)):
             return None
-        return Stored(row[0], row[1], row[2], row[3] or 0), (row[4], row[5], row[6])
+        return Stored(row[0], row[1], row[2], row[3] or 0, row[4]), (row[5], row[6], row[7])
 
     # --- meta -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from aiflow.errors import AIFlowError, RunnerError, StoreError
 from aiflow.graph.version import Version
 from aiflow.graph.versions import version_of
 from aiflow.values.blobs import Blobs, BlobWriter
+from aiflow.values.describing import describe
 from aiflow.values.serializers import OURS, Serializer, ours
 
 __all__ = ["Codec", "Stored", "check_constant", "pickle_call", "unpickle_call"]
@@ -40,12 +41,15 @@ class Stored(NamedTuple):
         The hash of the blob that holds them, if they are many.
     size
         How many bytes.
+    summary
+        What it is, in a few words, for people; None if `data` say it, or nobody has.
     """
 
     codec: str
     data: str | bytes | None
     blob: str | None = None
     size: int = 0
+    summary: str | None = None
 
 
 class _Versions:
@@ -128,7 +132,7 @@ class Codec:
     --------
     >>> codec = Codec(Blobs("blobs"))
     >>> codec.encode([1, 2.5, None, "ü"], "the value of job 'load'")
-    Stored(codec='json', data='[1,2.5,null,"ü"]', blob=None, size=17)
+    Stored(codec='json', data='[1,2.5,null,"ü"]', blob=None, size=17, summary=None)
     >>> codec.decode(codec.encode((1, 2), "a tuple"))
     (1, 2)
     """
@@ -197,7 +201,7 @@ class Codec:
                 raise RunnerError(
                     f"{what} is {_kind(value)} and cannot be serialised{by} ({_why(error)}); {_ADVICE}"
                 ) from error
-            return sink.finish(writer.name)
+            return sink.finish(writer.name)._replace(summary=describe(value))
 
     def _writer_for(self, value: Any, what: str) -> Serializer:
         for serializer in chain(self._plugged(), self._ours):
@@ -219,7 +223,7 @@ class Codec:
         StoreError
             If the blob is missing or damaged, or the value cannot be read: its class is gone, a plug-in is missing.
         """
-        codec, data, blob, _ = stored
+        codec, data, blob, *_ = stored
         if codec == "json":
             if blob is None:
                 return json.loads(data)  # type: ignore[arg-type]  # JSON that is not in a blob is in `data`
