@@ -115,6 +115,27 @@ def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.P
     execution.stop()
 
 
+def test_jobs_of_the_same_moment_stand_in_the_order_of_the_body(aiflow_project: af.Project) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    def take(*_: None) -> None: ...
+
+    names = ["load", "zeta", "beta", "mid", "alpha"]
+
+    @af.workflow
+    def chain() -> None:
+        load = af.job(fail, name="load")()
+        zeta = af.job(take, name="zeta")(load)
+        af.job(take, name="beta")(load)
+        af.job(take, name="alpha")(af.job(take, name="mid")(zeta))
+
+    execution = aiflow_project.start(chain)
+    run_until_idle(aiflow_project)
+    assert [one.job for one in execution.jobs] == names
+    assert [row[0] for row in Page(execution._repr_html_()).cells[1:]] == names
+
+
 def test_hostile_names_values_labels_and_errors_stay_text(aiflow_project: af.Project) -> None:
     @af.job
     def label() -> None:

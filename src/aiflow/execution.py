@@ -237,12 +237,12 @@ class Execution(HasCard):
 
     @property
     def jobs(self) -> list[JobExecution]:
-        """All executions of jobs, in the order in which they started; each with its latest attempt."""
-        rows = self._project._store.rows(
-            f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ? ORDER BY started IS NULL, started, ended, job, number",
-            (self.id,),
-        )
-        return Listing((_job_of(r, self.id, self._project) for r in rows), "job execution")
+        """All executions of jobs, in the order in which they started, then of the body; each with its latest attempt."""
+        rows = self._project._store.rows(f"SELECT {_JOB_ROW} FROM job_executions WHERE execution_id = ?", (self.id,))
+        places = {name: place for place, name in enumerate(self.job_names)}
+        found = [_job_of(row, self.id, self._project) for row in rows]
+        found.sort(key=lambda one: (one.started is None, one.started, places.get(one.job, 0), one.number))
+        return Listing(found, "job execution")
 
     def job(self, name: str) -> JobExecution | None:
         """Give the latest execution of a job; None before its first.

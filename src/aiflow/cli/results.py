@@ -48,7 +48,7 @@ class Result(NamedTuple):
 
 
 def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
-    """Give the latest value of each job that succeeded, by job name.
+    """Give the latest value of each job that succeeded, by job name, in the order of the body.
 
     Parameters
     ----------
@@ -59,11 +59,11 @@ def results_of(execution: Execution, *, unpickle: bool) -> dict[str, Result]:
     """
     rows = execution._project._store.rows(
         "SELECT job, codec, value, blob, size, summary FROM job_executions WHERE execution_id = ? AND status = 'SUCCESS' "
-        "ORDER BY started, job, number",
+        "ORDER BY number",
         (execution.id,),
     )
     latest = {row[0]: Stored(*row[1:]) for row in rows}
-    shown = {job: _shown(execution, job, stored, unpickle) for job, stored in latest.items()}
+    shown = {job: _shown(execution, job, latest[job], unpickle) for job in execution.job_names if job in latest}
     return {job: Result(*masked(list(result), execution.params)) for job, result in shown.items()}
 
 
