@@ -6,12 +6,15 @@ Knows nothing of turns; it reads what the log and the definition say, and the st
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import AIFlowError
+from aiflow.events.scanning import missing_folder
 from aiflow.graph.condition import All, Any_, Condition, Sticky, Times, Within
 from aiflow.graph.event import Event, EventType, job_key
 from aiflow.graph.execution import JobStatus
+from aiflow.graph.file import files_in
 from aiflow.graph.role import needed
 from aiflow.graph.rule import Progress
 from aiflow.graph.state import REQUESTED, ExecutionState, Firing
@@ -132,6 +135,7 @@ def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
         lines += [f"  {rule}" for rule in definition.get("rules", ())]
     else:
         lines += _progress(live, job)
+    lines += _files(execution, definition)
     lines += _answers(execution, job)
     lines += [f"  {one.label}" for one in execution.jobs if one.job == job and one.status == "QUEUED" and one.label]
     latest = {j.job: str(j.status) for j in execution.jobs}
@@ -140,6 +144,19 @@ def _not_yet(execution: Execution, job: str, definition: dict[str, Any]) -> str:
         f"  {'✓' if latest.get(u) == 'SUCCESS' else '·'} upstream {u}: {latest.get(u, 'has not run yet')}" for u in ups
     ]
     return "\n".join([*lines, *_lacked(execution, definition, ups, latest)])
+
+
+def _files(execution: Execution, definition: dict[str, Any]) -> list[str]:
+    """Tell where files are looked for, and whether there is such a folder; it goes by what the rules say."""
+    live = execution.live
+    folder = live.plan.folder if live is not None else os.path.dirname(execution.source or "")
+    found = [file for rule in definition.get("rules", ()) for file in files_in(rule)]
+    seen = {file: file.inside(folder) for file in found if folder or os.path.isabs(file.pattern)}
+    return [
+        f"  {file} is {where.pattern}" + (f", and {missing}" if missing else "")
+        for file, where in seen.items()
+        if (missing := missing_folder(where.apart)) or where.pattern != file.pattern
+    ]
 
 
 def _lacked(execution: Execution, definition: dict[str, Any], ups: Sequence[str], latest: dict[str, str]) -> list[str]:

@@ -461,3 +461,12 @@ def test_tables_arrays_and_long_lists_are_shown_by_what_they_are(aiflow: Aiflow,
     with af.Project() as project:
         project._store.writer.execute("UPDATE job_executions SET summary = NULL")  # as an earlier aiflow has left it
     assert "<npy, 8,000,128 bytes>" in aiflow("execution", "show", ran["id"]).out
+
+
+def test_serve_says_which_folder_is_not_there(aiflow: Aiflow, tmp_path: Path) -> None:
+    name = "waits_" + tmp_path.name.replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef take(): ...\n\n"
+        f"@af.workflow(start_on=af.file('nowhere/*.csv'))\ndef {name}(): take()\n"
+    )
+    assert f"  {name}: there is no folder {tmp_path}/nowhere" in aiflow("serve", f"{name}.py", "--for", "0").err

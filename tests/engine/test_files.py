@@ -319,6 +319,34 @@ def test_a_relative_pattern_is_taken_from_the_folder_of_the_workflows_file(
     assert "START on file('../project/./inbox/*.csv')" in execution.why("take")
 
 
+def test_what_waits_for_files_in_a_folder_that_is_not_there_says_so_with_its_whole_path(
+    still: af.Project, tmp_path: Path
+) -> None:
+    source = tmp_path / "project/flows.py"
+    source.parent.mkdir()
+    text = "import aiflow as af\n@af.job\ndef take(): ...\n"
+    text += "@af.workflow(stop_on=af.file('stops/now'))\n"
+    text += "def work(): take().start_on(af.file('nowhere/*.csv', settle=1) & af.event('go'))\n"
+    source.write_text(text)
+    names: dict[str, Any] = {}
+    exec(compile(text, str(source), "exec"), names)
+    where, waits = source.parent / "nowhere", "all(file('nowhere/*.csv', settle=1), event('go')) (starts take"
+    with pytest.raises(TimeoutError) as told:
+        still.run(names["work"])
+    assert f"{waits}; there is no folder {where})" in str(told.value)
+    assert f"file('stops/now') (stops it; there is no folder {source.parent / 'stops'})" in str(told.value)
+    (execution,) = still.executions.list()
+    line = f"  file('nowhere/*.csv') is {where}/*.csv"
+    assert f"{line}, and there is no folder {where}" in execution.why("take").splitlines()
+    with opened(tmp_path) as other:  # which knows the workflow only by its definition
+        assert f"{line}, and there is no folder {where}" in other.executions.get(execution.id).why("take")
+    where.mkdir()
+    assert line in execution.why("take").splitlines()
+    with pytest.raises(TimeoutError) as told:
+        execution.wait()
+    assert f"{waits})" in str(told.value)
+
+
 def test_a_relative_pattern_of_a_workflow_without_a_file_is_taken_from_the_working_directory(
     still: af.Project, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,11 @@ from aiflow.cli.records import duration, reason_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.cli.watch import Watch
 from aiflow.errors import AIFlowError, suggest
+from aiflow.events.scanning import missing_folder
 from aiflow.graph.event import EventType
+from aiflow.graph.file import FileCondition
 from aiflow.graph.workflow import defined_in
+from aiflow.launching import folder_of
 
 if TYPE_CHECKING:
     from aiflow import Event, Project, Workflow
@@ -149,6 +152,14 @@ def _announce(project: Project, workflows: list[Workflow]) -> None:
     for workflow in workflows:
         when = f"on {workflow.start_condition}" if workflow.start_condition is not None else "when somebody starts it"
         say(f"  {workflow.name}: {when}", "dim")
+        for missing in _missing_folders(workflow):
+            say(f"  {workflow.name}: {missing}", "yellow")
+
+
+def _missing_folders(workflow: Workflow) -> set[str]:
+    leaves = () if workflow.start_condition is None else workflow.start_condition.leaves()
+    seen = (leaf.inside(folder_of(workflow.source)) for leaf in leaves if isinstance(leaf, FileCondition))
+    return {text for one in seen if (text := missing_folder(one.apart))}
 
 
 def _stop_all(project: Project) -> None:

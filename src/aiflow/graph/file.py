@@ -5,6 +5,7 @@ Knows nothing of file systems: it compares texts. Patterns are taken apart here 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +20,22 @@ from aiflow.graph.condition import Condition, Leaf, is_glob
 from aiflow.graph.event import Event, EventType
 from aiflow.graph.job import seconds
 
-__all__ = ["CHANGES", "FileCondition", "FilePattern", "file", "file_key", "fits_name", "folders_of", "taken_apart"]
+__all__ = [
+    "CHANGES",
+    "FileCondition",
+    "FilePattern",
+    "file",
+    "file_key",
+    "files_in",
+    "fits_name",
+    "folders_of",
+    "taken_apart",
+]
 
 CHANGES = ("created", "modified")
 _KEY = "file:"
 _TYPE = str(EventType.FILE_CHANGED)
+_SAID = re.compile(r"""\bfile\(\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 
 
 def file_key(path: str) -> str:
@@ -142,6 +154,18 @@ class FileCondition(Leaf):
         else:
             is_for_us = self.from_now and event.context == execution_id
         return is_for_us and self.apart.fits(event.key[len(_KEY) :])
+
+
+def files_in(said: str) -> Iterator[FileCondition]:
+    """Find the conditions on files in the text of a condition or a rule, which is what the definition of an execution has.
+
+    Examples
+    --------
+    >>> [one.pattern for one in files_in("START on all(file('inbox/*.csv', settle=2), event('go'))")]
+    ['inbox/*.csv']
+    """
+    for found in _SAID.finditer(said):
+        yield FileCondition(ast.literal_eval(found[1]))
 
 
 def file(pattern: str | PurePath, on: str | Iterable[str] = CHANGES, settle: float | timedelta = 0.0) -> Condition:
