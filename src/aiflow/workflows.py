@@ -194,7 +194,7 @@ def _said(namespace: str, name: str, action: str) -> Draft:
 def _named_in(workflow: Workflow) -> list[Change]:
     """Give the changes that register what the roles of a workflow's jobs name, as far as that can be known."""
     try:
-        graph = workflow.graph
+        graph = workflow.build()
     except ParameterError:  # a parameter that has no default
         return []
     return registrations(graph, folder_of(workflow.source))

@@ -470,3 +470,36 @@ def test_serve_says_which_folder_is_not_there(aiflow: Aiflow, tmp_path: Path) ->
         f"@af.workflow(start_on=af.file('nowhere/*.csv'))\ndef {name}(): take()\n"
     )
     assert f"  {name}: there is no folder {tmp_path}/nowhere" in aiflow("serve", f"{name}.py", "--for", "0").err
+
+
+OPEN = """
+import aiflow as af
+
+@af.job
+def load(n): ...
+
+@af.workflow
+def hands_on(n: int):
+    load(n)
+
+@af.workflow
+def counts(n: int):
+    "Load often."
+    for i in range(n):
+        load(i)
+"""
+
+
+def test_show_draws_what_can_be_seen_without_values_and_says_what_is_missing_else(
+    aiflow: Aiflow, tmp_path: Path
+) -> None:
+    file = f"open_{tmp_path.name.replace('-', '_')}.py"
+    (tmp_path / file).write_text(OPEN)
+    assert aiflow("show", f"{file}:hands_on").out == "hands_on(n: int)\nload\n"
+    assert aiflow("show", f"{file}:hands_on", "--svg").out.startswith("<svg")
+    said = aiflow("show", f"{file}:counts", code=2)
+    assert said.out == "counts(n: int)\nLoad often.\n"
+    assert "has no value, so it is no number yet; look at counts.build(n=…), or say -p n=…" in said.err
+    assert f"{file}, line 14: for i in range(n):" in said.err
+    assert aiflow("show", f"{file}:counts", "--svg", code=2).out == ""
+    assert aiflow("show", f"{file}:counts", "-p", "n=2").out.endswith("load\nload_2\n")

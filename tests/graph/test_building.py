@@ -598,3 +598,74 @@ def test_asking_a_node_whether_it_has_an_attribute_is_answered():
     asked = []
     in_body(lambda: asked.extend(hasattr(load(), name) for name in ("name", "shape", "__array__", "_repr_html_")))
     assert asked == [True, False, False, False]
+
+
+# --- what can be seen without values ----------------------------------------------------------------------------------
+
+
+def test_a_body_that_only_hands_a_parameter_on_to_jobs_has_a_graph_without_its_value():
+    @workflow
+    def inner(depth: int):
+        train([depth], depth=depth)
+
+    @workflow
+    def flow(path: str, k: int, names: list[str], optional: int = 2):
+        train(load(path, k=k), k=optional)
+        load.map(names)
+        inner(k)
+
+    assert flow.graph.nodes.keys() == ["load", "train", "load_2", "inner.train"]
+    assert flow._repr_html_() == flow._repr_svg_() == flow.graph.to_svg()
+    first = flow.sketch(k=3).definition()["nodes"][0]
+    assert first == {"name": "load", "args": [{"parameter": "path"}], "kwargs": {"k": 3}}
+    with pytest.raises(ParameterError, match="no parameter 'q'"):
+        flow.sketch(q=1)
+    with pytest.raises(ParameterError, match="needs the parameter 'path'"):
+        flow.build()
+
+
+@pytest.mark.parametrize(
+    ("use", "why"),
+    [
+        (lambda n: range(n), "the parameter 'n' has no value, so it is no number yet"),
+        (lambda n: 1 if n else 2, "so `if`, `and`, `or` and `not` cannot ask it"),
+        (lambda n: list(n), "so it cannot be gone through"),
+        (lambda n: n[0], "so [0] cannot be taken"),
+        (lambda n: n.upper(), "so .upper cannot be taken"),
+        (lambda n: f"{n}.csv", "so it cannot be formatted"),
+        (lambda n: n == 2, "so it cannot be compared"),
+        (lambda n: open(n), "TypeError: expected str"),
+        (lambda n: event(n), "takes a text that is not empty"),
+    ],
+    ids=["number", "asked", "iterated", "taken", "attribute", "formatted", "compared", "opened", "event"],
+)
+def test_a_body_that_needs_a_value_has_a_card_that_says_how_its_graph_is_seen(use, why):
+    @workflow
+    def flow(n: int, db_password: str = "rosebud", k=3):
+        """Do it.
+
+        And more.
+        """
+        use(n)
+
+    with pytest.raises(
+        ParameterError, match="the graph of workflow 'flow' cannot be seen without its parameters"
+    ) as told:
+        _ = flow.graph
+    assert why in str(told.value)
+    assert str(told.value).endswith("; look at flow.build(n=…), or say -p n=…")
+    assert flow._repr_svg_() is None
+    page = flow._repr_html_()
+    for text in ("flow", "Do it.", "required", "int", "flow.build(n=…)"):
+        assert text in page
+    assert "rosebud" not in page
+    assert "And more" not in page
+
+
+def test_what_is_wrong_in_a_body_whose_parameters_are_given_is_raised_as_it_is():
+    @workflow
+    def flow(n: int):
+        raise KeyError(n)
+
+    with pytest.raises(KeyError):
+        flow.sketch(n=1)

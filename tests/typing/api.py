@@ -171,7 +171,7 @@ def enough(event: af.Event, state: dict[str, int]) -> bool:
 
 def build(workflow: af.Workflow, one: af.Job) -> af.Graph:
     graph = workflow.build(path="x")
-    names: list[str] = [node.name for node in graph.nodes]
+    names: list[str] = [node.name for node in [*graph.nodes, *workflow.sketch().nodes]]
     print(names, one.name, graph.to_svg({"load": "SUCCESS"}), af.__version__, af.BROADCAST)
     return graph
 

@@ -92,7 +92,8 @@ def outcome_of(error: BaseException) -> int:
 def _place_of(error: BaseException) -> str:
     """Say in which line of the user's the error came up, if in any: not in Python's own, such as a context manager's."""
     own = str(Path(traceback.__file__).parent) + os.sep
-    frames = [f for f in _users_frames(traceback.extract_tb(error.__traceback__)) if not f.filename.startswith(own)]
+    stacks = [traceback.extract_tb(e.__traceback__) for e in (error, error.__cause__) if e is not None]
+    frames = [f for stack in reversed(stacks) for f in _users_frames(stack) if not f.filename.startswith(own)]
     return f"\n  in {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 

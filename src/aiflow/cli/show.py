@@ -19,7 +19,7 @@ from aiflow.cli.results import short
 from aiflow.cli.run import workflow_params
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.cli.tree import draw_tree
-from aiflow.errors import AIFlowError
+from aiflow.errors import AIFlowError, ParameterError
 from aiflow.graph.building import Graph
 from aiflow.graph.params import is_secret_name
 from aiflow.graph.workflow import Workflow
@@ -35,9 +35,9 @@ show iris.py --mermaid              # for a page in Markdown
 
 
 def build(workflow: Workflow, pairs: tuple[str, ...]) -> Graph:
-    """Build the graph; what the body raises is shown with the user's frames only."""
+    """Build the graph, as far as that can be without values; what the body raises is shown with the user's frames only."""
     try:
-        return workflow.build_bound(workflow.bind(workflow_params(workflow, pairs)))
+        return workflow.sketch(**workflow_params(workflow, pairs))
     except AIFlowError:
         raise
     except Exception as error:  # the body is the user's code
@@ -58,13 +58,18 @@ def show(asked: Asked, file: str, pairs: tuple[str, ...], picture: str | None) -
     """Show the graph of a workflow; nothing is run."""
     with stdout_is_for_data():
         workflow = load_workflow(file)
-        graph = build(workflow, pairs)
+        title = f"{workflow.name}({', '.join(map(_parameter, workflow.signature.parameters.values()))})"
+        about = workflow.description.strip().split("\n\n")[0]
+        try:
+            graph = build(workflow, pairs)
+        except ParameterError:
+            if picture is None and asked.output == "table":  # what there is to see without the graph
+                write(asked.output, None, Lines("\n".join(filter(None, (title, about))), _MARKS))
+            raise
         if picture is not None:
             text = {"mermaid": graph.to_mermaid, "dot": graph.to_dot, "svg": graph.to_svg}[picture]()
             write("table", None, Lines(text.rstrip("\n")))
             return
-        title = f"{workflow.name}({', '.join(map(_parameter, workflow.signature.parameters.values()))})"
-        about = workflow.description.strip().split("\n\n")[0]
         data = {
             **graph.definition(),
             "description": workflow.description,

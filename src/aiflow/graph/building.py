@@ -23,7 +23,7 @@ from aiflow.graph.rule import Action, Rule
 if TYPE_CHECKING:
     import networkx
 
-__all__ = ["Body", "Edge", "Graph", "Node", "Output", "current_body"]
+__all__ = ["Body", "Edge", "Graph", "Node", "Output", "Unknown", "current_body"]
 
 _active: ContextVar[Body | None] = ContextVar("aiflow_body", default=None)
 current_body = _active.get
@@ -67,6 +67,10 @@ class _Valueless:
     def __eq__(self, other: object) -> NoReturn:
         self._refuse("it cannot be compared")
 
+    def __index__(self) -> NoReturn:
+        self._refuse("it is no number yet")
+
+    __int__ = __float__ = __index__
     __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
     __contains__ = __eq__
 
@@ -280,6 +284,35 @@ class Output(_Valueless):
         return getattr(self.node, name)
 
 
+class Unknown(_Valueless):
+    """Stands for a parameter without a value where a graph is only to be looked at; jobs may get it, and that is all."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<parameter {self.name}>"
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise GraphError(f"the parameter {self.name!r} has no value, so {what}")
+
+    def __iter__(self) -> NoReturn:
+        self._refuse("it cannot be gone through")
+
+    def __getitem__(self, at: object) -> NoReturn:
+        self._refuse(f"[{at!r}] cannot be taken")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_") or name in self.__slots__:
+            raise AttributeError(name)
+        self._refuse(f".{name} cannot be taken")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Unknown, (self.name,)
+
+
 def find_nodes(value: Any, found: list[Node]) -> None:
     """Collect the nodes in an argument, also inside lists, tuples, sets and dicts."""
     kind = type(value)
@@ -416,7 +449,7 @@ class Body:
         if not walked:
             raise GraphError(f"{node.job.name}.map(…) needs a list to go through; all of its arguments are af.fixed")
         for value in walked:
-            if not isinstance(value, Node | Output | list | tuple):
+            if not isinstance(value, _Valueless | list | tuple):
                 raise GraphError(
                     f"{node.job.name}.map(…) goes through lists, and {value!r} is none; write af.fixed({value!r})"
                 )
@@ -620,6 +653,8 @@ def _constant(value: Any) -> Any:
         return {"fixed": _constant(value.value)}
     if kind is Secret:
         return {"secret": value.reference}
+    if kind is Unknown:
+        return {"parameter": value.name}
     return {"type": f"{kind.__module__}.{kind.__qualname__}"}
 
 

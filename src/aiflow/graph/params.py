@@ -20,7 +20,7 @@ from typing import Any
 
 from aiflow.errors import ParameterError, suggest
 
-__all__ = ["Secret", "bind", "bind_call", "hide", "is_secret_name", "json_text", "mask", "shown", "stored"]
+__all__ = ["Secret", "bind", "bind_call", "hide", "is_secret_name", "json_text", "mask", "required", "shown", "stored"]
 
 _PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]*@")
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_key", "private_key", "credential")
@@ -181,8 +181,23 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def bind(function: Callable[..., Any], params: Mapping[str, Any], owner: str) -> dict[str, Any]:
+def required(function: Callable[..., Any]) -> list[str]:
+    """Give the names of the parameters that have no default."""
+    known = inspect.signature(function).parameters.values()
+    return [p.name for p in known if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def bind(
+    function: Callable[..., Any], params: Mapping[str, Any], owner: str, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Convert and check parameters against a function's signature; defaults are filled in.
+
+    Parameters
+    ----------
+    function, params, owner
+        Whose parameters, their values, and the name of the workflow.
+    given
+        What is taken as it is, by name.
 
     Raises
     ------
@@ -198,7 +213,9 @@ def bind(function: Callable[..., Any], params: Mapping[str, Any], owner: str) ->
         if name not in known and not open_ended:
             raise ParameterError(f"workflow {owner!r} has no parameter {name!r}{suggest(name, known)}")
     for name, parameter in known.items():
-        if name in params or isinstance(parameter.default, _OF_TIME):
+        if given and name in given:
+            bound[name] = given[name]
+        elif name in params or isinstance(parameter.default, _OF_TIME):
             value = params.get(name, parameter.default)
             bound[name] = convert(value, hints.get(name, Any), f"parameter {name!r} of workflow {owner!r}")
         elif parameter.default is parameter.empty:

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, overload
 
-from aiflow.errors import GraphError, ParameterError, suggest
-from aiflow.graph.building import Body, Graph, activate, current_body, deactivate
+from aiflow.errors import AIFlowError, GraphError, ParameterError, suggest
+from aiflow.graph.building import Body, Graph, Unknown, activate, current_body, deactivate
+from aiflow.graph.card import Card, Note, Part, listed
 from aiflow.graph.condition import Condition, JobCondition, shown
 from aiflow.graph.job import seconds
-from aiflow.graph.params import bind, bind_call
+from aiflow.graph.params import bind, bind_call, is_secret_name, required
 
 __all__ = ["Workflow", "defined", "defined_in", "find_defined", "is_defined_here", "workflow"]
 
@@ -133,8 +134,8 @@ class Workflow:
 
     @property
     def graph(self) -> Graph:
-        """The graph that the body builds with the defaults of all parameters."""
-        return self.build()
+        """The graph that the body builds with the defaults of all parameters; those without one stay open, see `sketch`."""
+        return self.sketch()
 
     def bind(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Convert and check parameters; raises `ParameterError`."""
@@ -151,6 +152,41 @@ class Workflow:
             If the body cannot be built: a cycle, a duplicate name, a value used while there is none.
         """
         return self.build_bound(self.bind(params))
+
+    def sketch(self, **params: Any) -> Graph:
+        """Run the body to look at its graph: what has no value is passed on to jobs as an unknown one.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown or of the wrong type, or the body does more than to pass on what has no value.
+        GraphError
+            If the body cannot be built.
+
+        Examples
+        --------
+        >>> import aiflow as af
+        >>> @af.job
+        ... def load(n): return list(range(n))
+        >>> @af.workflow
+        ... def loads(n: int):
+        ...     load(n)
+        >>> loads.sketch().nodes
+        [load]
+        """
+        unknown = {name: Unknown(name) for name in required(self.function) if name not in params}
+        bound = bind(self.function, params, self.name, unknown)
+        if not unknown:
+            return self.build_bound(bound)
+        try:
+            return self.build_bound(bound)
+        except Exception as error:  # the body is the user's, and may do whatever it likes with what has no value
+            told = str(error) if isinstance(error, AIFlowError) else f"{type(error).__name__}: {error}"
+            values = [f"{name}=…" for name in unknown]
+            raise ParameterError(
+                f"the graph of workflow {self.name!r} cannot be seen without its parameters: {told}; look at "
+                f"{self.function.__name__}.build({', '.join(values)}), or say {' '.join(f'-p {one}' for one in values)}"
+            ) from error
 
     def build_bound(self, bound: Mapping[str, Any]) -> Graph:
         """Run the body with parameters that `bind` gave."""
@@ -200,14 +236,33 @@ class Workflow:
             raise GraphError("no project can be opened: import aiflow first")
         return open_project()
 
-    def _repr_html_(self) -> str | None:
-        return self._repr_svg_()
+    def _repr_html_(self) -> str:
+        try:
+            return self.graph.to_svg()
+        except ParameterError as error:  # the graph depends on a parameter without a default
+            from aiflow.graph.html import card_html
+
+            return card_html(self._card(str(error)))
 
     def _repr_svg_(self) -> str | None:
         try:
             return self.graph.to_svg()
-        except ParameterError:  # parameters without defaults: there is no graph to show yet
+        except ParameterError:
             return None
+
+    def _card(self, why: str) -> Card:
+        """Say what is known of it without its graph, and how that is shown."""
+        rows = [
+            {
+                "parameter": p.name,
+                "type": None if p.annotation is p.empty else inspect.formatannotation(p.annotation),
+                "default": "required" if p.default is p.empty else "***" if is_secret_name(p.name) else repr(p.default),
+            }
+            for p in self.signature.parameters.values()
+        ]
+        about = self.description.split("\n\n")[0]
+        parts: list[Part] = [*([Note(about)] if about else []), listed(rows, "parameter"), Note(f"no picture: {why}")]
+        return Card(kind="workflow", name=self.name, parts=parts)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}{self.signature}>"
