@@ -172,7 +172,24 @@ class JobContext:
 
     @property
     def event(self) -> Event | None:
-        """What started this job (the newest of `events`), else what started the execution."""
+        """What started this job (the newest of `events`), else what started the execution; None if that was started by hand.
+
+        If the job itself was (`Execution.start_job`), it is an event of the type REQUESTED.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> @af.job
+        ... def greet():
+        ...     event = af.current().event
+        ...     return "hello, " + ("nobody" if event is None else event.value)
+        >>> @af.workflow(start_on=af.event("guest"))
+        ... def greeting():
+        ...     greet()
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     project.run(greeting).result("greet")
+        'hello, nobody'
+        """
         offset = self.event_offsets[-1] if self.event_offsets else self.cause
         if offset is None:
             return None
