@@ -5,11 +5,14 @@ Knows nothing of how projects for tests are made (that is `aiflow.testing`).
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Generator, Iterator
 from hashlib import sha256
+from inspect import CO_OPTIMIZED
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,15 +24,18 @@ if TYPE_CHECKING:
 _KEPT = "aiflow_home"
 """The property of a report that says where the home of a failed test is kept."""
 _MOST_TOLD = 5
+_SHOW_FRAMES = "aiflow_show_frames"
+_OURS = str(Path(__file__).parent) + os.sep
 _project, _failed = pytest.StashKey["Project"](), pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--aiflow-keep`."""
+    """Add `--aiflow-keep`, and a setting for those who look for errors in aiflow."""
     group = parser.getgroup("aiflow", "tests of workflows")
     group.addoption(
         "--aiflow-keep", action="store_true", help="keep the home of aiflow_project when a test fails, and say where"
     )
+    parser.addini(_SHOW_FRAMES, "show aiflow's own frames where a test fails, as --full-trace does", "bool", False)
 
 
 @pytest.fixture
@@ -66,8 +72,12 @@ def aiflow_project(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell of a test that fails what ran in its project, and where that is kept."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell of a test that fails what ran in its project, and where that is kept; without frames of aiflow's own."""
+    if call.excinfo is not None and not item.config.getini(_SHOW_FRAMES):
+        _hide_frames(call.excinfo.value)
     report = yield
     project = item.stash.get(_project, None)
     if report.failed and project is not None and report.when != "teardown":
@@ -90,6 +100,28 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("homes of failed tests")
         for test, home in dict(homes).items():
             terminalreporter.line(f"{test}\n    aiflow --home {home} list executions")
+
+
+def _hide_frames(error: BaseException | None) -> None:
+    """Mark our frames as pytest wants it, of an error and of those that led to it; what nobody expected keeps them."""
+    from aiflow.errors import AIFlowError
+
+    seen: set[int] = set()
+    todo = [error]
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        todo += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+        frames = [frame for frame, _ in walk_tb(one.__traceback__)]
+        ours = [frame.f_code.co_filename.startswith(_OURS) for frame in frames]
+        is_expected = isinstance(one, AIFlowError | TimeoutError) or ours[-1:] != [True]
+        if all(ours) or not is_expected:
+            continue
+        for frame, is_ours in zip(frames, ours, strict=True):
+            if is_ours and frame.f_code.co_flags & CO_OPTIMIZED:
+                frame.f_locals["__tracebackhide__"] = True  # the locals of a function: nobody else sees it there
 
 
 def _where_kept(item: pytest.Item) -> Path:

@@ -136,3 +136,46 @@ def test_what_is_told_of_a_test_crosses_processes(pytester: pytest.Pytester, req
     assert list(map(tuple, came.sections)) == failed.sections
     assert list(map(tuple, came.user_properties)) == failed.user_properties != []
     assert "of fetching: RUNNING" in dict(came.sections)["aiflow: what ran"]
+
+
+FAILING_DEEP = """
+    @af.workflow
+    def broken(n: int):
+        raise KeyError(n)
+
+    @af.workflow
+    def asking(n: int):
+        range(n)
+
+    def test_a_job_fails(aiflow_project):
+        aiflow_project.run(af.workflow(lambda: af.job(lambda: 1 / 0, name="divide")(), name="dividing"))
+
+    def test_a_body_fails(aiflow_project):
+        aiflow_project.run(broken, n=1)
+
+    def test_an_error_has_a_cause():
+        asking.graph
+
+    def test_something_unexpected():
+        from aiflow.graph.html import duration
+        duration("a")
+"""
+
+
+def frames_of_ours(result: pytest.RunResult) -> list[str]:
+    return re.findall(r"^\S*/src/(aiflow/\S+?):\d+: ", result.stdout.str(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("test", ["a_job_fails", "a_body_fails", "an_error_has_a_cause"])
+def test_a_failure_is_shown_without_our_frames_unless_asked_for(pytester: pytest.Pytester, test: str) -> None:
+    options = "-k", test
+    result = run(pytester, FAILING_DEEP, *options)
+    result.assert_outcomes(failed=1, deselected=3)
+    assert frames_of_ours(result) == []
+    assert "All traceback entries are hidden" not in result.stdout.str()
+    assert frames_of_ours(run(pytester, FAILING_DEEP, *options, "--full-trace"))
+    assert frames_of_ours(run(pytester, FAILING_DEEP, *options, "-o", "aiflow_show_frames=true"))
+
+
+def test_what_nobody_expected_is_shown_with_our_frames(pytester: pytest.Pytester) -> None:
+    assert frames_of_ours(run(pytester, FAILING_DEEP, "-k", "unexpected"))
