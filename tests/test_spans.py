@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import StatusCode
 from tests import hatchery
 
@@ -53,9 +54,14 @@ def exporter() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def plugin(exporter: InMemorySpanExporter) -> Iterator[Spans]:
+def provider(exporter: InMemorySpanExporter) -> TracerProvider:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider
+
+
+@pytest.fixture
+def plugin(provider: TracerProvider) -> Iterator[Spans]:
     plugin = Spans(provider)
     yield plugin
     hooks.unregister(plugin)
@@ -131,6 +137,116 @@ def test_a_simulation_makes_no_spans_and_tells_the_same_story_as_without(
     untraced = simulate(using, seed=1).story
     hooks.register(plugin)
     assert simulate(using, seed=1).story == untraced
+    assert exporter.get_finished_spans() == ()
+
+
+def test_spans_that_a_job_makes_itself_are_below_its_own_in_every_runner(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider, plugin: Spans
+) -> None:
+    tracer = provider.get_tracer("mine")
+
+    def mine() -> None:
+        tracer.start_span("mine").end()
+
+    @af.job
+    def threaded() -> None:
+        mine()
+
+    @af.job(runner="inline")
+    def inline() -> None:
+        mine()
+
+    @af.job
+    async def waited() -> None:
+        mine()
+
+    @af.job
+    def emits() -> Iterator[int]:
+        mine()
+        yield 1
+        mine()
+
+    @af.job(runner="process")
+    def elsewhere() -> str:
+        from opentelemetry import propagate
+
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return carrier["traceparent"]
+
+    @af.workflow
+    def all_of_them() -> None:
+        threaded()
+        inline()
+        waited()
+        emits()
+        elsewhere()
+        af.command("echo $TRACEPARENT", shell=True, name="program")
+
+    with tracer.start_as_current_span("outside"), af.Project(home=tmp_path / "home", plugins=[plugin]) as project:
+        execution = project.run(all_of_them)
+        with project.track("experiment"):
+            mine()
+        mine()
+    spans = exporter.get_finished_spans()
+    named = {span.context.span_id: span.name for span in spans if span.context is not None}
+    below = [named[span.parent.span_id] for span in spans if span.name == "mine" and span.parent is not None]
+    own = ["threaded", "inline", "waited", "emits", "emits"]
+    assert sorted(below) == sorted([*(f"job {name}" for name in own), "job experiment", "outside"])
+    for name, told in (("elsewhere", execution.result("elsewhere")), ("program", execution.logs("program"))):
+        _, trace_id, span_id, flags = told.strip().split("-")
+        (job,) = [span for span in spans if span.name == f"job {name}"]
+        assert (int(trace_id, 16), int(span_id, 16), flags) == (job.context.trace_id, job.context.span_id, "01")
+
+
+def test_each_attempt_has_a_span_of_its_own_above_what_it_makes_and_executions_have_traces_of_their_own(
+    tmp_path: Path, exporter: InMemorySpanExporter, provider: TracerProvider, plugin: Spans
+) -> None:
+    tracer = provider.get_tracer("mine")
+
+    @af.job(retries=1, retry_delay=0.0)
+    def again() -> None:
+        with tracer.start_as_current_span(f"attempt {af.current().attempt}"):
+            if af.current().attempt == 1:
+                raise ValueError("not yet")
+
+    @af.workflow
+    def tries() -> None:
+        again()
+
+    with project_for_tests(tmp_path / "home", plugins=[plugin]) as project:
+        project.run(tries)
+        project.run(tries)
+    spans = exporter.get_finished_spans()
+    jobs = {
+        span.context.span_id: (span.attributes or {})["aiflow.job.attempt"]
+        for span in spans
+        if span.name == "job again"
+    }
+    inner = [span for span in spans if span.name.startswith("attempt")]
+    assert [jobs[span.parent.span_id] for span in inner if span.parent] == [1, 2, 1, 2]
+    assert len({span.context.trace_id for span in spans}) == 2
+
+
+def test_what_is_not_sampled_has_nothing_below_it_that_is(tmp_path: Path) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider(sampler=ParentBased(ALWAYS_OFF))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    plugin = Spans(provider)
+
+    @af.job
+    def makes() -> bool:
+        with provider.get_tracer("mine").start_as_current_span("mine") as span:
+            return span.is_recording()
+
+    @af.workflow
+    def making() -> None:
+        makes()
+
+    try:
+        with project_for_tests(tmp_path / "home", plugins=[plugin]) as project:
+            assert project.run(making).result("makes") is False
+    finally:
+        hooks.unregister(plugin)
     assert exporter.get_finished_spans() == ()
 
 

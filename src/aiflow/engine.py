@@ -121,6 +121,7 @@ class Engine:
         self.withheld = Withheld(self)
         self.notes = Notes(self)
         self.telling: Telling | None = None
+        self.span_of: Callable[[RunKey, str], str | None] | None = None  # says under which span a job's own ones belong
         self.noticing = Noticing()
         self._foreign = 0  # how many of the events of this turn are of other processes
         self._data_version: int | None = None

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -28,11 +28,13 @@ __all__ = [
     "plugin_runners",
     "plugin_serializers",
     "register",
+    "registered",
     "tell",
     "unregister",
 ]
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 hookspec = pluggy.HookspecMarker("aiflow")
 hookimpl = pluggy.HookimplMarker("aiflow")
 
@@ -111,6 +113,11 @@ def register(plugin: Any) -> bool:
     _check(manager(), plugin)
     manager().register(plugin)
     return True
+
+
+def registered(kind: type[T]) -> T | None:
+    """Give the plugin of a class, if there is one."""
+    return next((plugin for plugin in manager().get_plugins() if isinstance(plugin, kind)), None)
 
 
 def _check(plugins: pluggy.PluginManager, plugin: Any) -> None:

@@ -365,6 +365,8 @@ class JobWork:
                 ),  # not a method: a cycle would wait for the collector
             )
             context.secrets, context.codec = live.secrets, live.store.codec
+            if live.port.span_of is not None and not live.is_trigger:
+                context.span = live.port.span_of(self.key, live.workflow)
         return context
 
     def load(self) -> Call:

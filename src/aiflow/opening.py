@@ -207,10 +207,13 @@ class Home:
         from aiflow import hooks
 
         if "opentelemetry.trace" in sys.modules:  # else nobody can have set it up, and not even looking costs anything
-            from aiflow.spans import is_set_up, spans
+            from aiflow.spans import Spans, is_set_up, spans
 
             if is_set_up():
                 hooks.register(spans())
+            made = hooks.registered(Spans)
+            if self._engine is not None and made is not None and self.driver is None:
+                self._engine.span_of = made.span_of
         if self._engine is not None and hooks.has_observers(simulated=self.driver is not None):
             self._engine.tell(self._observe)
 

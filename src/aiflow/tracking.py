@@ -20,7 +20,7 @@ from aiflow.graph.metric import Metric
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.params import stored
 from aiflow.runners.base import Ended, Work
-from aiflow.runners.calling import finish, judge, keep_state
+from aiflow.runners.calling import enter_span_of, finish, judge, keep_state
 from aiflow.runners.context import JobContext, current_or_none, enter, leave
 from aiflow.runners.output import attach_log, close_log, rewrap
 
@@ -100,6 +100,7 @@ class Experiment:
         rewrap()
         attach_log(self._context, lambda: self._work.log_path)
         self._token: Token[JobContext | None] = enter(self._context)
+        self._leave_span = enter_span_of(self._context)
         return self
 
     def _begin(self) -> tuple[Work, Done]:
@@ -119,6 +120,7 @@ class Experiment:
         context = self._running
         with suppress(ValueError):  # left in another context than it was entered in, such as another cell
             leave(self._token)
+            self._leave_span()
         close_log(context)
         if error is not None:
             self._ended = judge(error, self._work.options, context)

@@ -15,7 +15,7 @@ from aiflow.runners.base import Call, Emitter, Ended, Failure, failure_of
 from aiflow.runners.context import JobContext, enter, leave
 from aiflow.runners.performed import Outcome, Performed
 
-__all__ = ["finish", "judge", "perform", "perform_async"]
+__all__ = ["enter_span_of", "finish", "judge", "perform", "perform_async"]
 
 
 def perform(
@@ -29,7 +29,7 @@ def perform(
 
     What the function of a stream job gives is gone through, and each item goes to the `outlet`.
     """
-    token = enter(context)
+    token, leave_span = enter(context), enter_span_of(context)
     try:
         function, args, kwargs = load()
         value = function(*args, **kwargs)
@@ -40,11 +40,26 @@ def perform(
     else:
         ended = finish(value, options, asked) if outlet is None else Ended("SUCCESS", value)
     finally:
+        leave_span()
         leave(token)
     ended = keep_state(ended, context)
     if outlet is not None:
         outlet.finish(ended)
     return ended
+
+
+def enter_span_of(context: JobContext) -> Callable[[], None]:
+    """Let spans that the function makes be below that of its job; give what ends that."""
+    if context.span is None:
+        return _nothing
+    try:
+        from aiflow.spans import enter_span
+    except ImportError:  # a process with other packages
+        return _nothing
+    return enter_span(context.span)
+
+
+def _nothing() -> None: ...
 
 
 def _drive(items: Iterator[Any], outlet: Emitter, context: JobContext) -> Any:
@@ -81,13 +96,14 @@ async def perform_async(
     load: Callable[[], Call], context: JobContext, options: JobOptions, asked: Sequence[int | str | None] = ()
 ) -> Ended:
     """Do the same for an `async def` job."""
-    token = enter(context)
+    token, leave_span = enter(context), enter_span_of(context)
     try:
         function, args, kwargs = load()
         value = await function(*args, **kwargs)
     except BaseException as error:
         return judge(error, options, context)
     finally:
+        leave_span()
         leave(token)
     return keep_state(finish(value, options, asked), context)
 

@@ -163,7 +163,7 @@ class Child:
 
     def _make_context(self, head: dict[str, Any]) -> JobContext:
         self.port.opener, self.port.home, self.port.namespace = head["opener"], head["home"], head["namespace"]
-        return JobContext(
+        context = JobContext(
             RunKey(*head["key"]),
             self.port,
             namespace=head["namespace"],
@@ -174,6 +174,8 @@ class Child:
             scratch=head["scratch"],
             folder=head["folder"],
         )
+        context.span = head["span"]
+        return context
 
     def _attempt(self, frame: Frame, context: JobContext) -> tuple[dict[str, Any], bytes]:
         """Run the job and give the frame that reports its end; SIGTERM may interrupt it anywhere."""

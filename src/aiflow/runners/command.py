@@ -80,6 +80,7 @@ class CommandRunner:
             "PATH": os.environ.get("PATH", os.defpath) + os.pathsep + str(Path(sys.executable).parent),
             "AIFLOW_HOME": str(Path(self.host.home).absolute()),
             "AIFLOW_EXECUTION": work.key.execution_id,
+            **({"TRACEPARENT": work.context.span} if work.context.span else {}),
             "AIFLOW_JOB": work.key.job,
         }
 

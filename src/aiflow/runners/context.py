@@ -126,6 +126,7 @@ class JobContext:
         self.codec: Any = None  # reads and writes values where the job runs; set by its runner
         self._pid = os.getpid()
         self.rest: Rest | None = None  # how it waits, if not by holding up its thread; set by its runner
+        self.span: str | None = None  # the traceparent of its span, where somebody collects traces
         self.works_on: tuple[Version, ...] = ()  # the versions that a job with a role works on
 
     def __repr__(self) -> str:

@@ -97,6 +97,7 @@ class Driver:
             RunKey(*head["key"]), self.port, namespace=head["namespace"], workflow=head["workflow"], context=head["context"],
             event_offsets=tuple(head["event_offsets"]), cause=head["cause"], scratch=head["scratch"], folder=head["folder"],
         )  # fmt: skip
+        context.span = head["span"]
         self._contexts[context.key] = context
         name = f"aiflow-flink-{context.job}"
         threading.Thread(target=self._attempt, args=(frame, context), name=name, daemon=True).start()

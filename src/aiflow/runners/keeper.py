@@ -349,6 +349,7 @@ def head_of(host: RunnerHost, work: Work, call: Call) -> dict[str, Any]:
         "cause": context.cause,
         "scratch": str(_scratch_of(work)),
         "folder": work.context.folder,
+        "span": context.span,
         "home": str(Path(host.home).absolute()),
         "outputs": work.options.outputs,
         "asked": work.asked_outputs,
