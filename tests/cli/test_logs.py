@@ -25,6 +25,11 @@ def talk():
     logging.getLogger("mine").warning("%d rows are odd", 3, extra={"rows": 3})
     af.current().logger.info("done")
 
+@af.job(runner="process")
+def apart():
+    print("as text")
+    logging.getLogger("mine.apart").error("2 rows are odd")
+
 @af.job
 def fail(_):
     raise ValueError("so it is")
@@ -32,6 +37,7 @@ def fail(_):
 @af.workflow
 def NAME():
     talked = talk()
+    apart()
     af.command("echo from a program >&2", shell=True, name="program")
     fail(talked)
 """
@@ -59,6 +65,9 @@ def test_prints_records_progress_and_errors_are_objects_with_ids(aiflow: Aiflow,
         "talk RUNNING": ("aiflow", "info", None),
     }.items() <= of_talk.items()
     assert [r["job"] for r in told if r["message"] == "from a program"] == ["program"]
+    of_apart = {r["message"]: (r["logger"], r["level"]) for r in told if r.get("job") == "apart" and "status" not in r}
+    assert of_apart == {"as text": ("aiflow.job.apart", "info"), "2 rows are odd": ("mine.apart", "error")}
+    assert {r["execution_id"] for r in told if r.get("job") == "apart"} == {id_}
     error = told[[r["level"] for r in told].index("error", -3)]
     assert error["execution_id"] == id_
     assert "so it is" in error["message"]

@@ -17,6 +17,7 @@ from aiflow.cli.formats import compact
 from aiflow.clock import SystemClock
 from aiflow.graph.execution import RunKey
 from aiflow.runners.context import current_or_none
+from aiflow.runners.output import record_in
 
 __all__ = ["JsonStream", "begin", "current", "end", "record_of"]
 
@@ -56,8 +57,13 @@ class JsonStream(io.TextIOBase):
             self._tell(key, line)
 
     def _tell(self, key: RunKey | None, line: str) -> None:
-        if line.strip():
-            self.say(line, "info", key._asdict() if key else {}, f"aiflow.job.{key.job}" if key else "aiflow")
+        if not line.strip():
+            return
+        if key is None:
+            self.say(line, "info", {})
+            return
+        level, logger, message = record_in(line) or ("INFO", f"aiflow.job.{key.job}", line)
+        self.say(message, level.lower(), key._asdict(), logger)
 
     def finish(self) -> None:
         """Write what has no line feed."""

@@ -22,6 +22,7 @@ from aiflow.graph.job import JobOptions
 from aiflow.runners.base import Call, Ended, Failure
 from aiflow.runners.calling import judge, perform, perform_async
 from aiflow.runners.context import JobContext
+from aiflow.runners.output import FORMAT
 from aiflow.runners.piping import SocketOutlet, plug_in
 from aiflow.runners.port import SocketPort
 from aiflow.runners.surroundings import Surroundings
@@ -35,7 +36,6 @@ __all__ = ["die_with", "main", "report"]
 
 _LONGEST = 50_000  # letters of a traceback or message that are worth sending
 _LOST = b"this process has lost its connection to aiflow; its job may have closed the socket\n"
-_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -45,7 +45,7 @@ def main(descriptor: int, parent: int) -> None:
     faulthandler.enable(all_threads=False)  # a segfault tells its line: that text becomes the job's error
     for stream in (sys.stdout, sys.stderr):  # what a job printed must be out before it can crash
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    logging.basicConfig(format=_FORMAT, stream=sys.stderr)
+    logging.basicConfig(format=FORMAT, stream=sys.stderr)
     os.set_inheritable(descriptor, False)  # what the job starts must not hold it
     child = Child(socket.socket(fileno=descriptor))
     # what a job forks (the workers of multiprocessing) ends by SIGTERM as any process does

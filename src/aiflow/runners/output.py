@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Collection
@@ -17,11 +18,27 @@ from typing import IO, Any
 from aiflow.graph.execution import RunKey
 from aiflow.runners.context import JobContext, current_or_none
 
-__all__ = ["CAP", "JobLog", "attach_log", "capture", "close_log", "log_of", "release", "rewrap", "show"]
+__all__ = [
+    "CAP",
+    "FORMAT",
+    "JobLog",
+    "attach_log",
+    "capture",
+    "close_log",
+    "log_of",
+    "record_in",
+    "release",
+    "rewrap",
+    "show",
+]
 
 CAP = 10_000_000
 """Bytes that a job's log may have; the rest is counted and left out."""
 
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+"""How a record stands in a job's log, and in what a process of a job writes to its standard error."""
+
+_RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) (\S+): (.*)", re.DOTALL)
 _LONGEST_BEGUN = 8_192
 """Characters of a line that is not over yet which are held back; a terminal in itself does the same."""
 
@@ -119,6 +136,18 @@ class JobLog:
                 if self.lost:
                     self._file.write(f"\n… {self.lost} more bytes were left out (a log keeps {self.cap})\n".encode())
                 self._file.close()
+
+
+def record_in(line: str) -> tuple[str, str, str] | None:
+    """Give level, logger and message of a record that was written in our `FORMAT`; None if it is not.
+
+    Examples
+    --------
+    >>> record_in("2026-11-27 22:52:59,422 WARNING mine: 3 rows are odd")
+    ('WARNING', 'mine', '3 rows are odd')
+    """
+    found = _RECORD.fullmatch(line)
+    return None if found is None else (found[1], found[2], found[3])
 
 
 def show(stream: Any, text: str, key: RunKey | None) -> None:
@@ -239,7 +268,7 @@ def capture() -> None:
         if _users > 1:
             return
         _handler = _LogHandler()
-        _handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        _handler.setFormatter(logging.Formatter(FORMAT))
         root = logging.getLogger()
         if not root.handlers:  # without this, warnings of jobs would no longer reach the terminal
             root.addHandler(_terminal)
