@@ -1,4 +1,4 @@
-"""The address at which jobs on other machines publish: HTTP, on the loopback interface unless the settings say otherwise.
+"""The address at which jobs on other machines publish, and ask for models: HTTP, on the loopback interface unless the settings say otherwise.
 
 Knows nothing of engines: what comes goes to who opened it. Whoever asks must have the token and must mean this address:
 a page in a browser of this machine does not. One process of a home listens; when that is gone, another one does, at
@@ -12,14 +12,14 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from aiflow.errors import Conflict, FlinkError, ParameterError, StoreError
 from aiflow.graph.event import Draft, Event, check_draft
@@ -27,20 +27,38 @@ from aiflow.graph.params import json_text
 from aiflow.runners.wire import event_row
 from aiflow.store.connection import lock_file
 
-__all__ = ["MOST", "PATH", "Endpoint"]
+__all__ = ["EVENTS", "MODELS", "MOST", "OBJECTS", "Endpoint"]
 
 logger = logging.getLogger(__name__)
-PATH = "/events"
+EVENTS = "/events"
+"""Takes events."""
+MODELS = "/models"
+"""Under it, by name: the row of the version that is deployed, or null."""
+OBJECTS = "/objects"
+"""Under it, by hash: the object of a version of a model."""
 MOST = 1 << 20
 """Bytes of one request."""
+_PIECE = 1 << 18
 
 _LOOK, _SHORT, _PATIENCE = 0.5, 0.01, 10.0
 _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 _ANYWHERE = frozenset(("0.0.0.0", "::", ""))
 
 Run = tuple[str, str, int]
-Publish = Callable[[Run, list[Draft]], list[Event]]
-"""Takes who asks (execution, job, number) and what is to be published."""
+"""An execution, a job of it and a number."""
+
+
+class Desk(Protocol):
+    """The home, as those know it who ask at its address."""
+
+    def publish_for(self, run: Run, drafts: list[Draft]) -> list[Event]:
+        """Publish on behalf of a job."""
+
+    def deployed(self, model: str) -> dict[str, Any] | None:
+        """Give the row of the version of a model that is deployed, or None."""
+
+    def object_of(self, hash: str) -> Path | None:
+        """Give the file with the object of a version of a model; None if no version has this hash."""
 
 
 class Endpoint:
@@ -50,14 +68,14 @@ class Endpoint:
     ----------
     folder
         Where `endpoint.json` is, with the address and the token; whoever listens holds its lock.
-    publish
-        Publishes what came.
+    desk
+        Does what is asked for.
     address
         A host to listen on, or ``host:port``.
     """
 
-    def __init__(self, folder: Path, publish: Publish, address: str = "127.0.0.1") -> None:
-        self._file, self.publish = folder / "endpoint.json", publish
+    def __init__(self, folder: Path, desk: Desk, address: str = "127.0.0.1") -> None:
+        self._file, self.desk = folder / "endpoint.json", desk
         split = urlsplit(f"//{address}")
         self._host, self._port = split.hostname or "127.0.0.1", split.port or 0
         self._closed = threading.Event()
@@ -232,12 +250,10 @@ class _Handler(BaseHTTPRequestHandler):
         logger.debug(format, *args)
 
     def do_POST(self) -> None:
-        """Publish."""
+        """Do what is asked for."""
         try:
             self._check_asker()
-            run, drafts = self._asked()
-            events = self.server.endpoint.publish(run, drafts)
-            self._reply(200, [event_row(event) for event in events])
+            self._serve(*self._place())
         except _Refused as refused:
             self.close_connection = True  # its body may not have been read
             self._reply(refused.status, {"error": str(refused)})
@@ -248,7 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
         except StoreError as error:
             self._reply(503, {"error": str(error)})
 
-    do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+    do_GET = do_POST
+    do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
 
     def _check_asker(self) -> None:
         """Refuse who has no token, who asks by another name, and whatever a page of a browser sends."""
@@ -260,10 +277,27 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get_all("Authorization", [])
         if len(given) != 1 or not hmac.compare_digest(given[0].encode(), f"Bearer {self.server.token}".encode()):
             raise _Refused(403, "the token is wrong")
-        if self.command != "POST":
-            raise _Refused(405, "only POST is allowed")
-        if urlsplit(self.path).path != PATH:
-            raise _Refused(404, f"there is only {PATH}")
+
+    def _place(self) -> tuple[str, str]:
+        """Give what is asked for: the place, and the name below it."""
+        place, _, name = urlsplit(self.path).path[1:].partition("/")
+        if f"/{place}" not in (MODELS, OBJECTS) or not name:
+            if self.command != "POST":
+                raise _Refused(405, "only POST is allowed")
+            if urlsplit(self.path).path != EVENTS:
+                raise _Refused(404, f"there are only {EVENTS}, {MODELS} and {OBJECTS}")
+        elif self.command != "GET":
+            raise _Refused(405, "only GET is allowed")
+        return f"/{place}", unquote(name)
+
+    def _serve(self, place: str, name: str) -> None:
+        desk = self.server.endpoint.desk
+        if place == EVENTS:
+            self._reply(200, [event_row(event) for event in desk.publish_for(*self._asked())])
+        elif place == MODELS:
+            self._reply(200, desk.deployed(name))
+        else:
+            self._send_file(desk.object_of(name))
 
     def _is_here(self, text: str, names: frozenset[str], has_scheme: bool) -> bool:
         try:
@@ -293,6 +327,20 @@ class _Handler(BaseHTTPRequestHandler):
             check_draft(draft)
             json_text(draft.value, f"the value of event {draft.key!r}")
         return (execution_id, job, number), [d._replace(execution_id=execution_id, time=0.0) for d in drafts]
+
+    def _send_file(self, path: Path | None) -> None:
+        try:
+            file = None if path is None else path.open("rb")
+        except FileNotFoundError:
+            file = None
+        if file is None:
+            raise _Refused(404, "no version of a model has an object with this hash")
+        with file:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+            self.end_headers()
+            shutil.copyfileobj(file, self.wfile, _PIECE)
 
     def _reply(self, status: int, data: Any) -> None:
         body = json.dumps(data).encode()

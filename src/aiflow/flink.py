@@ -12,22 +12,24 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from hashlib import sha256
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from aiflow.clock import SystemClock
+from aiflow.endpoint import EVENTS
 from aiflow.errors import Conflict, FlinkError, ParameterError
 from aiflow.graph.event import Draft, Event, check_draft
 from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
 
-__all__ = ["Publisher", "publish"]
+__all__ = ["Local", "Publisher", "Remote", "is_worker", "publish", "way_home"]
 
 PATIENCE = 60.0
 """Seconds for which it is tried to reach the project's endpoint."""
@@ -106,13 +108,13 @@ def publish(
     ...         af.flink.publish("speeding", {"car": car, "speed": speed}, dedupe_key=f"speeding {car}")
     ...     return speed
     """
-    who = _identity()
+    who, way = way_home()
     draft = Draft(
         key, value, type or "UNDEFINED", namespace or who.namespace, sender or who.job,
         who.execution_id if context is ... else context, who.execution_id, 0.0, dedupe_key,
     )  # fmt: skip
     json_text(value, f"the value of event {key!r}")
-    return _way(who).publish(who, check_draft(draft))
+    return way.publish(who, check_draft(draft))
 
 
 class Publisher:
@@ -180,7 +182,7 @@ class Publisher:
         said = json_text([key, value, {name: options[name] for name in sorted(options)}], f"the value of event {key!r}")
         like = f"{time if is_timed else ''} {sha256(said.encode()).hexdigest()[:32]}"
         counts = self._timed if is_timed else self._others
-        count, who = int(counts.get(like) or 0) + 1, _identity()
+        count, who = int(counts.get(like) or 0) + 1, identity()
         own = (
             who.execution_id,
             who.job,
@@ -197,7 +199,13 @@ class Publisher:
 # --- for whom, and how ------------------------------------------------------------------------------------------------
 
 
-def _identity() -> Identity:
+def is_worker() -> bool:
+    """Tell whether this is a process in which Flink runs functions of a job."""
+    return find_spec("aiflow_flink_job") is not None
+
+
+def identity() -> Identity:
+    """Give for which job this process works; raises `FlinkError` if it is none of a cluster's."""
     try:
         said: Mapping[str, Any] = import_module("aiflow_flink_job").JOB
     except ImportError:
@@ -208,22 +216,18 @@ def _identity() -> Identity:
     return Identity(**{name: said[name] for name in Identity._fields if name in said})
 
 
-class _Way(Protocol):
-    def publish(self, who: Identity, draft: Draft) -> Event: ...
-    def close(self) -> None: ...
-
-
 _guard = threading.Lock()
-_ways: dict[tuple[Any, ...], _Way] = {}
+_ways: dict[tuple[Any, ...], Local | Remote] = {}
 
 
-def _way(who: Identity) -> _Way:
-    """Give the way home; each process has its own, also a forked one."""
+def way_home() -> tuple[Identity, Local | Remote]:
+    """Give for which job this process works, and its way home; each process has its own, also a forked one."""
+    who = identity()
     place = (os.getpid(), who.home, who.url, who.token)
     with _guard:
         if place not in _ways:
-            _ways[place] = _Local(Path(who.home)) if who.url is None else _Remote(who.url, who.token or "")
-        return _ways[place]
+            _ways[place] = Local(Path(who.home)) if who.url is None else Remote(who.url, who.token or "")
+        return who, _ways[place]
 
 
 @atexit.register
@@ -234,8 +238,8 @@ def close() -> None:
             _ways.pop(place).close()
 
 
-class _Local:
-    """Into the store of a home on this machine; that needs no process which runs the project."""
+class Local:
+    """The store of a home on this machine; that needs no process which runs the project."""
 
     def __init__(self, home: Path) -> None:
         from aiflow.events.pokes import Pokes
@@ -247,25 +251,27 @@ class _Local:
                 f"there is no store in {home} on this machine: the cluster runs elsewhere than the project, or in another "
                 "container; give the job the cluster's address as its target"
             )
-        self._store, self._pokes, self._lock = Store(home), Pokes(home / "owners", ""), threading.Lock()
+        self.store, self._pokes, self._lock = Store(home), Pokes(home / "owners", ""), threading.Lock()
 
     def publish(self, who: Identity, draft: Draft) -> Event:
+        """Publish an event on behalf of a job."""
         from aiflow.store.appending import append
 
         with self._lock:
             now = SystemClock().now()
-            event = append(self._store, [draft], now, who.run)[0]
+            event = append(self.store, [draft], now, who.run)[0]
             self._pokes.poke(now)
         return event
 
     def close(self) -> None:
+        """Let go of the store."""
         with self._lock:
-            self._store.close()
+            self.store.close()
             self._pokes.close()
 
 
-class _Remote:
-    """Over HTTP to the project's endpoint; connections stay open, as many as threads publish at the same time."""
+class Remote:
+    """HTTP to the project's endpoint; connections stay open, as many as threads ask at the same time."""
 
     def __init__(self, url: str, token: str, patience: float = PATIENCE) -> None:
         split = urlsplit(url)
@@ -273,15 +279,27 @@ class _Remote:
         self._url, self._idle = url, list[http.client.HTTPConnection]()
 
     def publish(self, who: Identity, draft: Draft) -> Event:
+        """Publish an event on behalf of a job."""
         if draft.dedupe_key is None:  # an answer may be lost, and then it is asked again
             draft = draft._replace(dedupe_key=f"{who.execution_id} {who.job} {uuid4()}")
-        body = json.dumps({"run": who.run, "drafts": [draft]})
+        return Event(*self.ask("POST", EVENTS, json.dumps({"run": who.run, "drafts": [draft]}))[0])
+
+    def ask(self, method: str, path: str, body: str = "", read: Callable[[Any], Any] = json.load) -> Any:
+        """Ask the endpoint until it answers, a minute at most; give what `read` makes of the answer.
+
+        Raises
+        ------
+        ParameterError, Conflict
+            What is asked does not fit, or the job is over.
+        FlinkError
+            It could not be reached, or has refused.
+        """
         end, pause = time.monotonic() + self._patience, 0.0
         while True:
             try:
-                status, said = self._ask(body)
+                status, said = self._ask(method, path, body.encode(), read)
                 if status == 200:
-                    return Event(*said[0])
+                    return said
                 problem = f"{status}: {said.get('error') if isinstance(said, dict) else said}"
             except (OSError, http.client.HTTPException, ValueError) as error:
                 status, problem = 0, f"{type(error).__name__}: {error}"
@@ -290,7 +308,7 @@ class _Remote:
             if status == 409:
                 raise Conflict(said["error"])
             if status in (403, 404, 405, 411, 413):
-                raise FlinkError(f"the project's endpoint at {self._url} has refused an event: {problem}")
+                raise FlinkError(f"the project's endpoint at {self._url} has refused {method} {path}: {problem}")
             if time.monotonic() + pause > end:
                 raise FlinkError(
                     f"the project's endpoint at {self._url} could not be reached for {self._patience:g} s ({problem})"
@@ -298,16 +316,17 @@ class _Remote:
             time.sleep(pause)
             pause = min(2 * pause or _FIRST_PAUSE, _LONGEST_PAUSE)
 
-    def _ask(self, body: str) -> tuple[int, Any]:
+    def _ask(self, method: str, path: str, body: bytes, read: Callable[[Any], Any]) -> tuple[int, Any]:
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
-            connection.request("POST", "/events", body.encode(), headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            found = answer.status, json.loads(answer.read())
+            found = answer.status, (read if answer.status == 200 else json.load)(answer)
+            answer.read()  # else the connection cannot be used again
         except BaseException:
             connection.close()
             raise
@@ -315,5 +334,6 @@ class _Remote:
         return found
 
     def close(self) -> None:
+        """Let go of the connections."""
         while self._idle:
             self._idle.pop().close()

@@ -68,7 +68,8 @@ def prepare(work: JobWork, call: Call) -> Call:
     folder = work.context.folder
     performed = Performed(function, spec, version, home, folder)
     if work.vertex.flows:
-        performed = Streamed(function, spec, version, home, folder, work.vertex.stream and _follows(work))
+        yields = work.vertex.stream and work.options.flink is None  # on Flink, the items are Flink's
+        performed = Streamed(function, spec, version, home, folder, yields)
     return Call(performed, reading.bound.args, reading.bound.kwargs)
 
 
@@ -108,16 +109,11 @@ def _version(work: JobWork, spec: RoleSpec, reading: Reading) -> Version | None:
     version: Version = found
     if spec.role is Role.PUSH_MODEL or not isinstance(found, ModelVersion):
         reading.put(None, found)
-    elif _follows(work) and (spec.role is Role.PREDICT or (spec.role is Role.MONITOR and is_chosen)):
+    elif work.vertex.flows and (spec.role is Role.PREDICT or (spec.role is Role.MONITOR and is_chosen)):
         reading.put(None, Followed(found))
     else:
         reading.put(None, Loaded(found))
     return version
-
-
-def _follows(work: JobWork) -> bool:
-    """Tell whether its function goes on while versions are deployed; what one on Flink has built knows none but its first."""
-    return work.vertex.flows and work.options.flink is None
 
 
 def _said(value: Any) -> str:

@@ -24,6 +24,7 @@ from aiflow.errors import Conflict, NotFound, ParameterError, StoreError
 from aiflow.graph.event import INTERNAL, Draft, Event, EventType
 from aiflow.graph.execution import ENDED
 from aiflow.graph.plan import Plan
+from aiflow.ledger.book import deployed
 from aiflow.live import Live
 from aiflow.runners import output
 from aiflow.runners.base import Runner
@@ -307,13 +308,45 @@ class Home:
             if self._endpoint is None:
                 from aiflow.endpoint import Endpoint
 
-                self._endpoint = Endpoint(self.home / "flink", self._publish_for, self.settings.flink.endpoint)
+                self._endpoint = Endpoint(self.home / "flink", self, self.settings.flink.endpoint)
             return self._endpoint.url, self._endpoint.token
 
-    def _publish_for(self, run: tuple[str, str, int], drafts: list[Draft]) -> list[Event]:
+    def publish_for(self, run: tuple[str, str, int], drafts: list[Draft]) -> list[Event]:
         """Publish on behalf of a job that runs elsewhere."""
         check_runs(self.store.row(STATUS, run), run)
         return self.engine.publish(None, drafts)
+
+    def deployed(self, model: str) -> dict[str, Any] | None:
+        """Give the row of the version of a model that is deployed, or None."""
+        return deployed(self.store, model)
+
+    def object_of(self, hash: str) -> Path | None:
+        """Give the file with the object of a version of a model; None if no version has this hash."""
+        known = self.store.row("SELECT 1 FROM model_versions WHERE hash = ? AND stage <> 'DELETED' LIMIT 1", (hash,))
+        return None if known is None else self.store.blobs.path(hash)
+
+    def follow(self, model: str, note: Callable[[int], Any]) -> Callable[[], None]:
+        """Have `note` told the number of the version of a model that is deployed, and of each that will be, until what it gives is called.
+
+        It is told on the threads that bring the events, and is quick.
+        """
+        engine = self.engine
+
+        def take(event: Event) -> None:
+            if event.type == EventType.MODEL_DEPLOYED:
+                note(event.value["number"])
+
+        engine.noticing.add(model, take)
+        engine.ticker.watch()  # other processes deploy, too
+        now = self.deployed(model)
+        if now is not None:
+            note(now["number"])
+
+        def leave() -> None:
+            engine.noticing.remove(model, take)
+            engine.ticker.unwatch()
+
+        return leave
 
     def ring(self) -> None:
         """Wake those who wait and run inline jobs."""

@@ -1,11 +1,12 @@
 """What processes of a cluster do, for tests of publishing: each is a process that has the module `aiflow_flink_job`."""
 
+import pickle
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from tests.children import fork_together
+from tests.children import fork_together, until
 
 import aiflow as af
 
@@ -58,3 +59,21 @@ def listen(home: str) -> None:
     with af.Project("p", home=home) as project:
         print("\nlistens", *project._shared.endpoint(), flush=True)
         sys.stdin.read()
+
+
+def predict_afar(folder: str, live: str) -> list[Any]:
+    """Ask a live model that came as bytes, again for each line that comes; say what it answers."""
+    sys.path.insert(0, folder)
+    model = pickle.loads(bytes.fromhex(live))
+    for line in sys.stdin:
+        expected = line.strip()
+        until(lambda expected=expected: _said(model) == expected)
+        print(f"\nanswers {_said(model)}", flush=True)
+    return [model.version.stage, model.version.type, model.problem]
+
+
+def _said(model: af.LiveModel) -> str:
+    try:
+        return model.index("b") * "." + str(model.version)
+    except (af.NotFound, af.StoreError) as error:
+        return str(error).partition(";")[0]

@@ -202,7 +202,7 @@ def test_who_cannot_be_reached_in_time_is_told_of(cluster: Cluster) -> None:
     cluster.open().close()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    remote = flink._Remote(f"http://127.0.0.1:{port}", "x", patience=0.1)
+    remote = flink.Remote(f"http://127.0.0.1:{port}", "x", patience=0.1)
     who = flink.Identity("", "p", "e", "hold", 1)
     with pytest.raises(
         af.FlinkError, match=f"http://127.0.0.1:{port} could not be reached for 0.1 s .ConnectionRefusedError"
@@ -210,8 +210,8 @@ def test_who_cannot_be_reached_in_time_is_told_of(cluster: Cluster) -> None:
         remote.publish(who, af.Draft("x"))
     with cluster.open() as project:
         url, _ = project._shared.endpoint()
-        with pytest.raises(af.FlinkError, match="has refused an event: 403: the token is wrong"):
-            flink._Remote(url, "x", patience=0.1).publish(who, af.Draft("x"))
+        with pytest.raises(af.FlinkError, match="has refused POST /events: 403: the token is wrong"):
+            flink.Remote(url, "x", patience=0.1).publish(who, af.Draft("x"))
 
 
 class Gap:

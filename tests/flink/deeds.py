@@ -125,6 +125,24 @@ def waits(pids: str) -> int:
     return len(lines(pids))
 
 
+@af.flink_job(stream=True, config={"python.fn-execution.bundle.time": "100"})
+def stumble(env, mended: str):
+    """Fails until there is a file."""
+    import time
+
+    from pyflink.common import Types, WatermarkStrategy
+    from pyflink.datastream.connectors.number_seq import NumberSequenceSource
+
+    def take(n):
+        if not Path(mended).exists():
+            raise KeyError("no such car")
+        time.sleep(0.005)
+        return n
+
+    numbers = env.from_source(NumberSequenceSource(1, 10**9), WatermarkStrategy.no_watermarks(), "numbers")
+    numbers.map(take, output_type=Types.LONG()).print()
+
+
 @af.flink_job(stop_timeout=0.2)
 def submits_late(env, path: str):
     """Builds for long, and hears nothing meanwhile."""
@@ -247,6 +265,11 @@ def heavy(path: str):
 @af.workflow
 def unsaid(path: str):
     submits_unsaid(path)
+
+
+@af.workflow(ends="never")
+def stumbling(mended: str):
+    stumble(mended)
 
 
 @af.workflow(ends="never")

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "howto" / "flink.md"
 def test_the_code_of_the_page_on_flink_runs(flink: af.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGE.read_text(encoding="utf-8")
     blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AIFLOW_HOME", str(flink.home))
     names = {"__name__": "__main__"}

@@ -35,6 +35,17 @@ def test_a_restart_goes_on_with_the_state_and_a_stop_leaves_a_savepoint(flink, t
     assert first.note["savepoints"][0] != second.note["savepoints"][0]
 
 
+def test_a_stream_that_flink_starts_again_says_why(flink, tmp_path):
+    execution = flink.start(deeds.stumbling, mended=str(tmp_path / "mended"))
+    until(lambda: "restarted after KeyError: 'no such car'" in (execution.job("stumble").label or ""))
+    assert execution.job("stumble").status == "RUNNING"
+    assert "raise KeyError" in execution.logs("stumble")
+    (tmp_path / "mended").touch()
+    until(lambda: (execution.job("stumble").label or "").startswith("running, "))
+    execution.stop()
+    execution.wait(240)
+
+
 FLOW = """
 import aiflow as af
 from tests.flink import deeds

@@ -14,7 +14,7 @@ from aiflow.graph.event import Draft, Event, EventType
 from aiflow.graph.params import json_text
 from aiflow.store import bulk
 
-__all__ = ["Book", "Log", "decoded", "encoded"]
+__all__ = ["Book", "Log", "columns", "decoded", "deployed", "encoded", "select"]
 
 _JSON = frozenset(("schema", "catalog", "properties"))
 
@@ -35,6 +35,31 @@ def encoded(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
 def decoded(row: Mapping[str, Any]) -> dict[str, Any]:
     """Undo `encoded`."""
     return {k: json.loads(v) if k in _JSON and v is not None else v for k, v in row.items()}
+
+
+class Rows(Protocol):
+    """What is asked for rows: a store."""
+
+    def rows(self, sql: str, values: Iterable[Any] = ...) -> list[tuple[Any, ...]]:
+        """Give the rows of a query."""
+
+
+def select(store: Rows, table: str, clause: str, values: Any) -> list[dict[str, Any]]:
+    """Read whole rows of a table of the ledger as dicts."""
+    names = columns(store, table)
+    rows = store.rows(f"SELECT {', '.join(names)} FROM {table} WHERE {clause}", values)
+    return [decoded(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def columns(store: Rows, table: str) -> list[str]:
+    """Give the names of the columns of a table."""
+    return [row[0] for row in store.rows("SELECT name FROM pragma_table_info(?)", (table,))]
+
+
+def deployed(store: Rows, model: str) -> dict[str, Any] | None:
+    """Read the row of the version of a model that is deployed, if one is."""
+    found = select(store, "model_versions", "model = ? AND stage = 'DEPLOYED'", (model,))
+    return found[0] if found else None
 
 
 class Log(Protocol):

@@ -19,7 +19,7 @@ from aiflow.errors import AIFlowError, NotFound, Stopped, StoreError
 from aiflow.graph import version
 from aiflow.graph.event import Event, EventType
 from aiflow.graph.model import ModelVersion
-from aiflow.metadata.registered import select
+from aiflow.ledger.book import deployed
 
 if TYPE_CHECKING:
     from aiflow._project import Project
@@ -202,32 +202,37 @@ class Follower:
             self._changed.notify_all()
 
     def _deployed(self) -> ModelVersion | None:
-        rows = select(self._joined(), "model_versions", "model = ? AND stage = 'DEPLOYED'", (self.name,))
-        return ModelVersion.of_row(rows[0], self.home) if rows else None
+        """Ask which version is deployed."""
+        row = deployed(self._joined()._store, self.name)
+        return None if row is None else ModelVersion.of_row(row, self.home)
 
-    def _put(self, deployed: ModelVersion | None) -> None:
+    def _object(self, version: ModelVersion) -> Any:
+        """Load the object of a version."""
+        return version.load()
+
+    def _put(self, found: ModelVersion | None) -> None:
         answering, current = self.now
-        if deployed is None and current is not None:
+        if found is None and current is not None:
             self._warn(AIFlowError(f"no version of {self.name!r} is deployed any more; {current} goes on answering"))
             return
-        if deployed is None:
+        if found is None:
             self.now = Nobody(self.name), None
-        elif deployed != current:
-            found = deployed.load()
-            self.now = found, deployed
-            if type(found) is not type(answering):
+        elif found != current:
+            loaded = self._object(found)
+            self.now = loaded, found
+            if type(loaded) is not type(answering):
                 self._on_new_kind()
             self.first.set()
         self.problem = None
 
-    def _complain(self, deployed: ModelVersion | None, error: BaseException) -> None:
+    def _complain(self, found: ModelVersion | None, error: BaseException) -> None:
         """Let answer what does, say why it is not the new one, and try again in a while."""
         self._retry_at = self._elapsed() + AGAIN
         current = self.now[1]
-        what = f"which version of {self.name!r} is deployed" if deployed is None else f"{deployed}, which is deployed,"
+        what = f"which version of {self.name!r} is deployed" if found is None else f"{found}, which is deployed,"
         goes_on = "nothing answers yet" if current is None else f"{current} goes on answering"
         why = str(error) if isinstance(error, AIFlowError) else f"{type(error).__name__}: {error}"
-        problem = StoreError(f"{what} could not be {'told' if deployed is None else 'loaded'}, and {goes_on}: {why}")
+        problem = StoreError(f"{what} could not be {'told' if found is None else 'loaded'}, and {goes_on}: {why}")
         problem.__cause__ = error
         self._warn(problem)
         if current is None:

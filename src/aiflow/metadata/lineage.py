@@ -19,8 +19,7 @@ from aiflow.graph.naming import parted
 from aiflow.graph.thing import JOB, KINDS, Thing
 from aiflow.graph.version import Version
 from aiflow.graph.versions import VERSIONS
-from aiflow.ledger.book import decoded
-from aiflow.metadata.registered import columns
+from aiflow.ledger.book import columns, decoded
 from aiflow.store import lineage
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ class Lineage:
 
     def _versions(self, kind: str, things: Sequence[Thing]) -> dict[Thing, tuple[Any, dict[str, Any]]]:
         project, make = self._project, VERSIONS[kind]
-        names = columns(project, f"{kind}_versions")
+        names = columns(project._store, f"{kind}_versions")
         sql = (
             f"SELECT {', '.join(f'v.{name}' for name in names)} FROM json_each(?) a JOIN {kind}_versions v "
             f"ON v.{kind} = json_extract(a.value, '$[0]') AND v.number = json_extract(a.value, '$[1]')"

@@ -12,6 +12,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from aiflow.flink import is_worker
 from aiflow.graph.job import seconds
 from aiflow.graph.model import ModelVersion
 from aiflow.metadata.following import Follower
@@ -34,7 +35,8 @@ class LiveModel:
     An object that cannot be loaded leaves the old one in place, and so does a version that is deleted or deprecated while
     no other is deployed: `problem` says so, and the log. What could not be loaded is tried again now and then.
 
-    It can be handed to a job in another process, which then has one of its own.
+    It can be handed to a job in another process, which then has one of its own, and to functions that Flink runs: on this
+    machine they hear of a deployment within 100 ms, too, on another within about 1 s.
 
     Examples
     --------
@@ -53,7 +55,12 @@ class LiveModel:
     _follower: Follower
 
     def __init__(self, home: str, name: str, project: Project | None = None) -> None:
-        self._follower = Follower(home, name, _Forgetting(self), project)
+        if project is None and is_worker():
+            from aiflow.metadata.afar import Afar
+
+            self._follower = Afar(home, name, _Forgetting(self))
+        else:
+            self._follower = Follower(home, name, _Forgetting(self), project)
 
     def __getattr__(self, name: str) -> Any:
         if name[:1] == "_":

@@ -16,7 +16,8 @@ from aiflow.graph.card import Listing
 from aiflow.graph.change import Change
 from aiflow.graph.model import Model, ModelVersion, Stage
 from aiflow.graph.naming import parted
-from aiflow.metadata.registered import HasVersions, Registry, do, page, select
+from aiflow.ledger.book import select
+from aiflow.metadata.registered import HasVersions, Registry, do, page
 from aiflow.runners.performed import kept_model, load_model
 
 if TYPE_CHECKING:
@@ -66,13 +67,13 @@ class RegisteredModel(HasVersions):
         clause, values = "stage <> 'DELETED'", [self.name]
         if stage is not None:
             clause, values = "stage = ?", [self.name, _stage(stage)]
-        rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number", values)
+        rows = select(project._store, "model_versions", f"model = ? AND {clause} ORDER BY number", values)
         return Listing((ModelVersion.of_row(row, str(project.home)) for row in rows), "version")
 
     def version(self, number: int | str | ModelVersion) -> ModelVersion:
         """Give one version by its number, also one that is DELETED; raises `NotFound`."""
         project, number = self._project, self._number(number)
-        rows = select(project, "model_versions", "model = ? AND number = ?", (self.name, number))
+        rows = select(project._store, "model_versions", "model = ? AND number = ?", (self.name, number))
         if not rows:
             raise NotFound("version of a model", f"{self.name}:{number}", [str(v) for v in self.versions()])
         return ModelVersion.of_row(rows[0], str(project.home))
@@ -83,7 +84,9 @@ class RegisteredModel(HasVersions):
         clause, values = "stage <> 'DELETED'", [self.name]
         if stage is not None:
             clause, values = "stage = ?", [self.name, _stage(stage)]
-        rows = select(project, "model_versions", f"model = ? AND {clause} ORDER BY number DESC{page(1, 0)}", values)
+        rows = select(
+            project._store, "model_versions", f"model = ? AND {clause} ORDER BY number DESC{page(1, 0)}", values
+        )
         return ModelVersion.of_row(rows[0], str(project.home)) if rows else None
 
     @property

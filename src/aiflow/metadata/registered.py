@@ -19,7 +19,7 @@ from aiflow.graph.model import Model
 from aiflow.graph.place import folder_for
 from aiflow.graph.version import Version
 from aiflow.graph.versions import use_of
-from aiflow.ledger.book import decoded
+from aiflow.ledger.book import select
 from aiflow.ledger.registry import KINDS, ways_to
 from aiflow.runners.context import JobContext, current_or_none
 from aiflow.views import HasList, where
@@ -27,7 +27,7 @@ from aiflow.views import HasList, where
 if TYPE_CHECKING:
     from aiflow._project import Project
 
-__all__ = ["HasVersions", "Registry", "do", "folder_now", "page", "select", "using"]
+__all__ = ["HasVersions", "Registry", "do", "folder_now", "page", "using"]
 
 R = TypeVar("R")
 
@@ -228,21 +228,8 @@ class Registry(HasList, Generic[R]):
         return where(filters, self._filters, self._table)
 
     def _rows(self, clause: str, values: Any) -> Sequence[dict[str, Any]]:
-        return select(self._project, self._table, clause, values)
+        return select(self._project._store, self._table, clause, values)
 
     def _names(self) -> Sequence[str]:
         rows = self._project._store.rows(f"SELECT name FROM {self._table} WHERE deleted IS NULL")
         return [row[0] for row in rows]
-
-
-def select(project: Project, table: str, clause: str, values: Any) -> list[dict[str, Any]]:
-    """Read whole rows of a table as dicts."""
-    names = columns(project, table)
-    rows = project._store.rows(f"SELECT {', '.join(names)} FROM {table} WHERE {clause}", values)
-    return [decoded(dict(zip(names, row, strict=True))) for row in rows]
-
-
-def columns(project: Project, table: str) -> list[str]:
-    """Give the names of the columns of a table."""
-    found = project._store.rows("SELECT name FROM pragma_table_info(?)", (table,))
-    return [row[0] for row in found]

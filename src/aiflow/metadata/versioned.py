@@ -12,7 +12,8 @@ from aiflow.graph.card import Listing
 from aiflow.graph.change import Change
 from aiflow.graph.version import Version
 from aiflow.graph.versions import VERSIONS
-from aiflow.metadata.registered import HasVersions, do, page, select
+from aiflow.ledger.book import select
+from aiflow.metadata.registered import HasVersions, do, page
 from aiflow.runners.context import JobContext
 
 __all__ = ["Versioned"]
@@ -47,7 +48,9 @@ class Versioned(HasVersions, Generic[V]):
         return found[0] if found else None
 
     def _among(self, clause: str, *values: Any) -> list[V]:
-        rows = select(self._project, f"{self.kind}_versions", f"{self.kind} = ? AND {clause}", (self.name, *values))
+        rows = select(
+            self._project._store, f"{self.kind}_versions", f"{self.kind} = ? AND {clause}", (self.name, *values)
+        )
         return [self._version(row) for row in rows]
 
     def _version(self, row: Any) -> V:

@@ -220,6 +220,12 @@ class RunnerHost(Protocol):
     def endpoint(self) -> tuple[str, str]:
         """Give the address where jobs on other machines publish, and the token that they need."""
 
+    def follow(self, model: str, note: Callable[[int], Any]) -> Callable[[], None]:
+        """Have `note` told which version of a model is deployed, and each that will be, until what it gives is called.
+
+        It is called on threads that must not wait.
+        """
+
     def encode(self, value: Any, what: str) -> Any:
         """Serialise a value into a `Stored`; raises `RunnerError` naming `what` and the type."""
 

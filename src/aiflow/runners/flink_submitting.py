@@ -19,6 +19,7 @@ from aiflow.runners.flink_rest import check_jar
 from aiflow.runners.flink_terms import JARS, Surroundings, as_config, jar_urls
 from aiflow.runners.keeper import OPENER, ended_of, head_of, pack_call
 from aiflow.runners.port import answer, explained
+from aiflow.runners.streamed import Followed
 from aiflow.runners.surroundings import here
 from aiflow.runners.wire import Frame
 
@@ -60,6 +61,8 @@ class Submitted:
         try:
             call = work.load()
             body = pack_call(runner.host, work, call)
+            followed = [one.version.model for one in (*call.args, *call.kwargs.values()) if type(one) is Followed]
+            self.watch.follow(followed[0] if followed else "")
         except RunnerError as error:
             problem = str(error).removesuffix(", or use runner 'thread'")  # there is no Flink on it
             return Ended("FAILED", error=Failure("RunnerError", problem), retryable=False, reason=problem[:500])

@@ -86,6 +86,8 @@ class Note:
         Names the attempt with which the state of its jobs began: one that starts from a savepoint has that of the one before.
     records, watermark
         The furthest that was seen: a number, and milliseconds since 1970.
+    follows
+        The model whose deployed version its functions use, whichever that is; '' for none.
     """
 
     target: str = "local"
@@ -98,6 +100,7 @@ class Note:
     origin: str = ""
     records: int | None = None
     watermark: int | None = None
+    follows: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Give it as JSON data."""
@@ -268,19 +271,23 @@ def left(note: Note) -> str:
     return f"{count or 'no'} Flink job{'s' * (count > 1)}"
 
 
-def label(state: str, records: int | None, watermark: int | None) -> str:
-    """Say in a few words how a Flink job is doing.
+def label(state: str, records: int | None, watermark: int | None, trouble: str = "") -> str:
+    """Say in a few words how a Flink job is doing, and why Flink has started it again, if it has.
 
     Examples
     --------
     >>> label("running", 12345, 1795777200000)
     'running, 12,345 records, watermark 2026-11-27 11:00:00'
+    >>> label("restarting", 0, None, "KeyError: 'no such car'")
+    "restarting, 0 records, restarted after KeyError: 'no such car'"
     """
     said = [state]
     if records is not None:
         said.append(f"{records:,} record{'s' if records != 1 else ''}")
     if watermark is not None:
         said.append(f"watermark {_moment(watermark)}")
+    if trouble:
+        said.append(f"restarted after {trouble if len(trouble) <= 100 else f'{trouble[:99]}…'}")
     return ", ".join(said)
 
 

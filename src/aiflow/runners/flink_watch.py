@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import FlinkError, NotFound, OwnershipLost, RunnerError, Stopped, StoreError
+from aiflow.graph.change import Change
 from aiflow.graph.flink import FlinkObserved
 from aiflow.graph.flink_options import FlinkOptions
 from aiflow.graph.mark import END, Passed, Reading, passed
@@ -69,7 +71,10 @@ class FlinkWatch:
         self._asked: set[str] = set()  # the jobs that this process has asked to stop
         self._said, self._measured_at, self._saved_at = "", 0.0, 0.0
         self._states: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}  # why Flink has started them again last
         self._slowest = SLOWEST
+        self._deployed: SimpleQueue[int] = SimpleQueue()
+        self._leave: Callable[[], None] | None = None
 
     # --- for others -------------------------------------------------------------------------------------------------
 
@@ -123,6 +128,8 @@ class FlinkWatch:
             logger.exception("The watch of a Flink job failed")
             ended = Ended("FAILED", error=failure_of(error), reason=f"{type(error).__name__}: {error}"[:500])
         finally:
+            if self._leave is not None:
+                self._leave()
             self._beginning.leave()
             self.log.close()
             self.runner.ended(self)
@@ -136,7 +143,10 @@ class FlinkWatch:
         if isinstance(function, FlinkObserved):
             return self._observe()
         ended = self._beginning.begin(function)
-        return ended if ended is not None else self._watch()
+        if ended is None:
+            self._listen()  # also if it was found again
+            ended = self._watch()
+        return ended
 
     def _observe(self) -> Ended:
         """Watch somebody else's job; stopping ends only the watching."""
@@ -186,6 +196,28 @@ class FlinkWatch:
             self._is_sealed = True
             return self.noted.jobs
 
+    # --- the versions that its functions use ------------------------------------------------------------------------
+
+    def follow(self, model: str) -> None:
+        """Note that the functions of the job use the version of a model that is deployed, whichever that is."""
+        if model != self.noted.follows:
+            self.keep(lambda note: replace(note, follows=model))
+
+    def _listen(self) -> None:
+        """From now on, hear of deployments of that model."""
+        if self.noted.follows:
+            self._leave = self.runner.host.follow(self.noted.follows, self._deployed.put)
+
+    def _note_uses(self) -> None:
+        """Have it recorded that the job works on what was deployed since."""
+        with suppress(Empty):
+            while True:
+                of = {"kind": "model", "name": self.noted.follows, "number": self._deployed.get_nowait()}
+                try:
+                    self.context.change(Change("use", of))
+                except (NotFound, StoreError) as error:  # it was deleted since; the job goes on
+                    self.say(f"that it works on {of['name']}:{of['number']} could not be recorded: {error}")
+
     # --- watching ---------------------------------------------------------------------------------------------------
 
     def _watch(self) -> Ended:
@@ -220,8 +252,18 @@ class FlinkWatch:
                     )
                 if state != self._states.get(job):
                     self.say(f"Flink job {job} is {state}")
+                    if state == "RESTARTING":
+                        self._tell_trouble(job)
                 self._states[job] = state
+        self._note_uses()
         self._measure()
+
+    def _tell_trouble(self, job: str) -> None:
+        """Say why Flink starts a job again, as it may do for ever; in full if that is something new."""
+        line, whole = self.asking.cause(job)
+        if line != self._troubles.get(job):
+            self.say(f"Flink job {job} is started again by Flink, for it has failed:\n{whole or line}")
+        self._troubles[job] = line
 
     def _measure(self) -> None:
         """Show how far the jobs are, and tell what they have passed; now and then, for the cluster counts once a second."""
@@ -240,7 +282,8 @@ class FlinkWatch:
         records = [one.records for one in found if one.records is not None]
         watermarks = [one.watermark for one in found if one.watermark is not None]
         reading = Reading(min(watermarks) if len(watermarks) == len(found) else None, sum(records) if records else None)
-        self.show(label(" and ".join(words), reading.records, reading.watermark))
+        trouble = " and ".join(dict.fromkeys(self._troubles.values()))
+        self.show(label(" and ".join(words), reading.records, reading.watermark, trouble))
         self._read(reading)
         if self.is_stream and self.is_owner and now > self._saved_at + SAVED:
             self._saved_at = now
