@@ -356,6 +356,19 @@ def test_what_is_published_elsewhere_starts_a_job_and_until_then_run_says_what_i
     assert json.loads(out)["results"] == {"hello": {"n": 1}}
 
 
+def test_where_there_is_no_terminal_run_says_what_a_busy_job_is_at(aiflow: CommandLine) -> None:
+    (aiflow.folder / "busy.py").write_text(
+        "import aiflow as af\n@af.job\ndef load():\n    af.current().set_label('half of it is there')\n"
+        "    af.current().wait_stop(60)\n@af.workflow\ndef loading():\n    load()\n"
+    )
+    running = aiflow.begin("run", "busy.py")
+    assert running.stderr is not None
+    assert running.stderr.readline().split() == ["load", "RUNNING"]
+    assert running.stderr.readline() == "waiting for load (RUNNING); load: half of it is there\n"
+    running.send_signal(signal.SIGINT)
+    ends(running, 130)
+
+
 def test_logs_are_followed_until_the_execution_is_over(aiflow: CommandLine) -> None:
     running = aiflow.begin("run", "waiting.py")
     until(aiflow.is_there("wait.txt"))

@@ -98,6 +98,11 @@ print
             "ValidationException: Querying an unbounded table 'a.b.s' in batch mode is not allowed. The table source is unbounded; a job "
             "that reads it for ever is a stream (stream=True), one with an end needs a source that has one",
         ),
+        (
+            "java.io.IOException: Insufficient number of network buffers: required 101, but only 12 available.",
+            "IOException: Insufficient number of network buffers: required 101, but only 12 available; its parallel parts exchange more than "
+            "there is room for: lower parallelism=, or give the cluster more memory (for the local one: memory in [tool.aiflow.flink])",
+        ),
     ],
 )
 def test_what_flink_says_of_frequent_mistakes_is_said_with_what_to_do(trace: str, expected: str) -> None:

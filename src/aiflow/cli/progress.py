@@ -48,7 +48,7 @@ class Progress:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._display: Display = _Live(project) if is_terminal() else _Lines()
+        self._display: Display = _Live(project) if is_terminal() else _Lines(project)
         self._board: Board | None = None
         self._subscription: Any = None
         self._is_over = threading.Event()
@@ -108,8 +108,13 @@ def is_terminal() -> bool:
 class _Lines:
     """A line for each change, without any control characters."""
 
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._board: Callable[[], Board | None] = lambda: None
+
     def open(self, board: Callable[[], Board | None]) -> None:
-        """Nothing to prepare."""
+        """Take note of what is to be shown."""
+        self._board = board
 
     def row(self, row: Row) -> None:
         """Write a line."""
@@ -129,9 +134,10 @@ class _Lines:
         say(text, "red" if row.status == "FAILED" else "", **ids, status=row.status)
 
     def waiting(self, text: str) -> None:
-        """Write a line."""
+        """Write a line, with what busy jobs say of themselves."""
         if text:
-            say(f"waiting for {cell(text)}")
+            labels = _labels(self._project, self._board())
+            say("; ".join([f"waiting for {cell(text)}", *(f"{job}: {cell(label)}" for job, label in labels.items())]))
 
     def close(self) -> None:
         """Nothing to put back."""
@@ -179,7 +185,7 @@ class _Live:
 
         if board is None:
             return Text("")
-        now, labels = self._project._clock.now(), self._labels(board)
+        now, labels = self._project._clock.now(), _labels(self._project, board)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
@@ -202,15 +208,16 @@ class _Live:
         waiting = Text(f"waiting for {cell(self._waiting)}" if self._waiting else "", "yellow")
         return Group(table, counts, waiting) if self._waiting else Group(table, counts)
 
-    def _labels(self, board: Board) -> dict[str, str]:
-        """Read what busy jobs say of themselves; labels are no events."""
-        if not board.busy():
-            return {}
-        sql = (
-            "SELECT job, label FROM job_executions "
-            "WHERE execution_id = ? AND label IS NOT NULL AND ended IS NULL ORDER BY number"
-        )
-        try:
-            return dict(self._project._store.rows(sql, (board.execution_id,)))
-        except Exception:  # a drawing must not end because the store is busy or being closed
-            return {}
+
+def _labels(project: Project, board: Board | None) -> dict[str, str]:
+    """Read what busy jobs say of themselves, by job; labels are no events."""
+    if board is None or not board.busy():
+        return {}
+    sql = (
+        "SELECT job, label FROM job_executions "
+        "WHERE execution_id = ? AND label IS NOT NULL AND ended IS NULL ORDER BY number"
+    )
+    try:
+        return dict(project._store.rows(sql, (board.execution_id,)))
+    except Exception:  # a drawing must not end because the store is busy or being closed
+        return {}

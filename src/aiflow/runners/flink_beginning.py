@@ -198,6 +198,7 @@ class Beginning:
                 raise LeftAlone
             if watch.context.stopping:
                 if asked_at is None:
+                    watch.show(f"was asked to stop, and has {self.work.options.stop_timeout:g} s for it")
                     submitted.stop()
                     asked_at = time.monotonic()
                 watch.stop_jobs()

@@ -137,6 +137,11 @@ def _advised(line: str, whole: str) -> str:
             f"{line[: factory.start()]}there is no {factory[1]!r} among the connectors, formats and catalogs that Flink has here{there}; "
             "name the jar that brings it: config={'pipeline.jars': 'path/to/its.jar'}"
         )
+    if "Insufficient number of network buffers" in line:
+        return (
+            f"{line.rstrip('.')}; its parallel parts exchange more than there is room for: lower parallelism=, or give the cluster more "
+            "memory (for the local one: memory in [tool.aiflow.flink])"
+        )
     if "Querying an unbounded table" in line:
         return f"{line.rstrip('.')}; a job that reads it for ever is a stream (stream=True), one with an end needs a source that has one"
     return line
