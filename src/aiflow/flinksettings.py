@@ -37,6 +37,8 @@ class FlinkSettings:
         Seconds that it goes on after the last project that used it has gone without closing.
     config
         Keys of Flink's own configuration, which beat all that aiflow sets.
+    fetch
+        Bytes that the rows may take which a job returns: more are not fetched.
     endpoint
         Where the project listens for what jobs on other clusters publish: a host, or ``host:port``.
     """
@@ -48,6 +50,7 @@ class FlinkSettings:
     start_timeout: float = 300.0
     linger: float = 60.0
     config: Mapping[str, Any] = field(default_factory=dict)
+    fetch: int = 1 << 30
     endpoint: str = "127.0.0.1"
 
 
@@ -151,5 +154,5 @@ def _flat(table: Mapping[str, Any], what: str, prefix: str = "") -> list[tuple[s
 _READERS = {
     "slots": _count, "memory": read_size, "java": _text, "python": _text,
     "start_timeout": _seconds, "linger": _seconds, "config": _config,
-    "endpoint": _address,
+    "fetch": read_size, "endpoint": _address,
 }  # fmt: skip

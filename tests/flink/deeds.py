@@ -125,6 +125,17 @@ def waits(pids: str) -> int:
     return len(lines(pids))
 
 
+@af.flink_job
+def counted(t_env, rows: int, is_executed: bool):
+    """Give many rows, as a table or as what executing a query gives."""
+    t_env.execute_sql(
+        f"CREATE TABLE many (n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '{rows}', "
+        f"'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{rows}')"
+    )
+    query = "SELECT n FROM many"
+    return t_env.execute_sql(query) if is_executed else t_env.sql_query(query)
+
+
 @af.flink_job(stream=True, config={"python.fn-execution.bundle.time": "100"})
 def stumble(env, mended: str):
     """Fails until there is a file."""

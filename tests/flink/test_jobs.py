@@ -19,6 +19,26 @@ def test_a_table_that_a_job_returns_is_its_value(flink):
     assert execution.job("squares").note["jobs"][0] in log
 
 
+def test_rows_for_which_there_is_no_room_are_not_fetched_and_the_job_says_what_to_do(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIFLOW_FLINK_FETCH", "256 KiB")
+
+    @af.workflow
+    def fetching():
+        for rows in (1_000, 100_000):
+            for is_executed in (False, True):
+                name = f"{'rows' if is_executed else 'table'}_of_{rows}"
+                deeds.counted.options(target=cluster.url, name=name)(rows, is_executed)
+
+    with af.Project("fetching", home=tmp_path) as project:
+        execution = project.run(fetching, check=False, timeout=300)
+    assert len(execution.result("table_of_1000")) == len(execution.result("rows_of_1000")) == 1_000
+    for job in map(execution.job, ("table_of_100000", "rows_of_100000")):
+        assert job.status == "FAILED"
+        assert "take more than 0.25 MiB, which is the most that is fetched as a value: insert them into a sink" in str(
+            job.error
+        )
+
+
 def test_a_pipeline_that_the_function_leaves_is_executed_and_the_job_ends_with_it(flink, tmp_path):
     path = str(tmp_path / "out.txt")
     execution = flink.run(deeds.streams_to_file, n=3, path=path, timeout=300)

@@ -30,6 +30,7 @@ from aiflow.runners.calling import judge, perform
 from aiflow.runners.child import die_with, report
 from aiflow.runners.context import JobContext
 from aiflow.runners.flink_causes import messages_of
+from aiflow.runners.flink_fetching import fetched, has_rows
 from aiflow.runners.flink_terms import JOB_ID, RESTORE, id_of, is_query, restoring
 from aiflow.runners.performed import Performed
 from aiflow.runners.port import SocketPort
@@ -165,13 +166,14 @@ class _Submission:
     context
         The attempt.
     head
-        What was said of it: `config`, `rounds`, `stream` and `savepoints`.
+        What was said of it: `config`, `rounds`, `stream`, `savepoints` and `room`.
     """
 
     def __init__(self, port: SocketPort, context: JobContext, head: Mapping[str, Any]) -> None:
         self.port, self.context = port, context
         self.config, self.rounds = head["config"], head["rounds"]
         self.stream, self.savepoints = head["stream"], tuple(head["savepoints"])
+        self.room = head["room"]
         self._environment: Any = None
         self._table: Any = None
         self._listener: Any = None
@@ -313,13 +315,13 @@ class _Submission:
                     f"{self.context.job} returned a DataStream, which is no value: end it in a sink (sink_to(…), print()), or return "
                     "what is in it, list(stream.execute_and_collect())"
                 )
-            if isinstance(part, Table) or (isinstance(part, TableResult) and _has_rows(part)):
+            if isinstance(part, Table) or (isinstance(part, TableResult) and has_rows(part)):
                 if self.stream:
                     raise FlinkError(
                         f"{self.context.job} is a stream and returned a Table: a stream has no end and so no value; insert "
                         "the table into a sink (table.execute_insert(…)), or leave stream=True out"
                     )
-                return part.to_pandas() if isinstance(part, Table) else _rows_of(part)
+                return fetched(part, self.room)
             is_over = isinstance(part, TableResult | JobClient | JobExecutionResult | DataStreamSink)
             return None if is_over else part
 
@@ -357,25 +359,6 @@ class _Listener:
         """Which interface Java sees."""
 
         implements = ("org.apache.flink.core.execution.JobListener",)
-
-
-def _has_rows(result: Any) -> bool:
-    """Tell whether what `execute_sql` gave is rows that were asked for; an INSERT gives a count that Flink does not know."""
-    from pyflink.table import ResultKind
-    from pyflink.util.java_utils import get_field_value
-
-    if result.get_result_kind() != ResultKind.SUCCESS_WITH_CONTENT:
-        return False
-    provider = get_field_value(result._j_table_result, "resultProvider").getClass().getSimpleName()
-    return str(provider) != "InsertResultProvider"
-
-
-def _rows_of(result: Any) -> Any:
-    """Fetch the rows of a query that was executed already, as a data frame."""
-    from pandas import DataFrame
-
-    with result.collect() as rows:
-        return DataFrame([tuple(row) for row in rows], columns=result.get_table_schema().get_field_names())
 
 
 def _until_flink(trace: TracebackType | None) -> TracebackType | None:

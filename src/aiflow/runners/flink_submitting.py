@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from aiflow.errors import RunnerError
+from aiflow.flinksettings import FlinkSettings
 from aiflow.runners.base import Call, Ended, Failure
 from aiflow.runners.calling import judge
 from aiflow.runners.flink_asking import LeftAlone
@@ -88,6 +89,7 @@ class Submitted:
                 where, f"{watch.context.workflow}.{work.key.job}", watch.is_stream, options.parallelism
             ),
             "rounds": watch.noted.rounds,
+            "room": (watch.runner.settings or FlinkSettings()).fetch,
             "stream": watch.is_stream,
             "savepoints": list(self.savepoints),
         }
