@@ -126,6 +126,13 @@ def waits(pids: str) -> int:
 
 
 @af.flink_job
+def with_added_jar(env, jar: str):
+    """Brings a jar along."""
+    env.add_jars(jar)
+    env.from_collection([1]).print()
+
+
+@af.flink_job
 def counted(t_env, rows: int, is_executed: bool):
     """Give many rows, as a table or as what executing a query gives."""
     t_env.execute_sql(

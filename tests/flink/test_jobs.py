@@ -94,9 +94,11 @@ def test_a_jar_that_is_not_there_is_said_at_once_with_its_path(flink):
     @af.workflow
     def with_jar():
         af.flink_sql("SELECT 1 AS n", name="sql", config={"pipeline.jars": "nowhere/kafka.jar"})
+        deeds.with_added_jar("nowhere/kafka.jar")
 
-    job = flink.run(with_jar, check=False, timeout=60).job("sql")
-    assert "nowhere/kafka.jar cannot be read: No such file or directory" in job.error
+    execution = flink.run(with_jar, check=False, timeout=60)
+    for job in map(execution.job, ("sql", "with_added_jar")):
+        assert "nowhere/kafka.jar cannot be read: No such file or directory" in job.error
 
 
 def test_a_job_that_is_over_is_shown_with_what_it_was_and_not_with_what_it_did_last(flink):

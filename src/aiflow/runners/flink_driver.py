@@ -31,6 +31,7 @@ from aiflow.runners.child import die_with, report
 from aiflow.runners.context import JobContext
 from aiflow.runners.flink_causes import messages_of
 from aiflow.runners.flink_fetching import fetched, has_rows
+from aiflow.runners.flink_jars import checked_jars
 from aiflow.runners.flink_terms import JOB_ID, RESTORE, id_of, is_query, restoring
 from aiflow.runners.performed import Performed
 from aiflow.runners.port import SocketPort
@@ -236,10 +237,16 @@ class _Submission:
                 config._j_configuration  # the constructor, for `get_execution_environment` starts a cluster in the JVM
             )
             self._environment = StreamExecutionEnvironment(java)
+            self._check_added_jars(self._environment)
             self._listener = _Listener(self)  # kept: Java knows it by a weak reference
             java.registerJobListener(self._listener)
             self._prepare(0)
         return self._environment
+
+    def _check_added_jars(self, environment: Any) -> None:
+        """Have the function hear at once of a jar that is not there, and name jars as `config` does."""
+        add, folder = environment.add_jars, Path(self.context.folder)
+        environment.add_jars = lambda *jars: add(*checked_jars(";".join(map(str, jars)), folder))
 
     @property
     def table(self) -> Any:

@@ -17,9 +17,10 @@ from urllib.parse import quote
 from aiflow.errors import FlinkError, NotFound
 from aiflow.graph.flink_address import read_address
 from aiflow.runners.flink_causes import cause_of, messages_of
+from aiflow.runners.flink_jars import check_jar
 from aiflow.runners.flink_progress import Progress, read_progress
 
-__all__ = ["FlinkRest", "JobRow", "Progress", "Unreachable", "check_jar"]
+__all__ = ["FlinkRest", "JobRow", "Progress", "Unreachable"]
 
 _UPLOADING = 300.0  # seconds that sending a jar, and starting its program, may take
 
@@ -277,20 +278,6 @@ class _Refused(FlinkError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.status, self.message, self.raw, self.url)
-
-
-def check_jar(path: Path) -> int:
-    """Give the size of a jar, in bytes.
-
-    Raises
-    ------
-    FlinkError
-        If it is not there.
-    """
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise FlinkError(f"the jar {path} cannot be read: {error.strerror}") from None
 
 
 def _in_parts(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:

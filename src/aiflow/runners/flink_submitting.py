@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from aiflow.errors import RunnerError
 from aiflow.flinksettings import FlinkSettings
@@ -16,8 +15,8 @@ from aiflow.runners.calling import judge
 from aiflow.runners.flink_asking import LeftAlone
 from aiflow.runners.flink_cluster import Address
 from aiflow.runners.flink_driving import OVER
-from aiflow.runners.flink_rest import check_jar
-from aiflow.runners.flink_terms import JARS, Surroundings, as_config, jar_urls
+from aiflow.runners.flink_jars import checked_jars
+from aiflow.runners.flink_terms import JARS, Surroundings, as_config
 from aiflow.runners.keeper import OPENER, ended_of, head_of, pack_call
 from aiflow.runners.port import answer, explained
 from aiflow.runners.streamed import Followed
@@ -96,13 +95,9 @@ class Submitted:
 
     @property
     def _given(self) -> dict[str, str]:
-        """The configuration that the job's user gives; its jars are there, as Flink tries for minutes to send one that is not."""
+        """The configuration that the job's user gives; its jars are there."""
         given = {key: str(value) for key, value in self.watch.options.config.items()}
-        urls = jar_urls(given.get(JARS, ""), Path(self.watch.context.folder))
-        for url in urls:
-            where = urlsplit(url)
-            if where.scheme == "file":
-                check_jar(Path(unquote(where.path)))
+        urls = checked_jars(given.get(JARS, ""), Path(self.watch.context.folder))
         return {**given, JARS: ";".join(urls)} if urls else given
 
     def _identity(self) -> str:
