@@ -199,6 +199,14 @@ def test_a_text_that_names_something_in_the_module_means_that():
     assert environments_of(there) == {"t_env": "table"}
 
 
+def test_an_annotation_that_says_nothing_leaves_it_to_the_names_t_env_and_env():
+    def f(t_env: Any, rows: Any, *, env: unresolved.Any): ...  # noqa: F821
+    def g(env: Any, t_env: dict[str, Any]): ...
+
+    assert environments_of(f) == {"env": "stream", "t_env": "stream_table"}
+    assert environments_of(g) == {"env": "stream"}
+
+
 def test_without_annotation_the_names_t_env_and_env_say_it():
     assert environments_of(lambda t_env, rows: 0) == {"t_env": "table"}
     assert environments_of(lambda t_env, rows: 0, is_stream=True) == {"t_env": "stream_table"}

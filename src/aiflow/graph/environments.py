@@ -38,8 +38,8 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 def environments_of(function: Callable[..., Any], is_stream: bool = False) -> dict[str, str]:
     """Give the parameters that are environments, and of which kind: ``"table"``, ``"stream_table"`` or ``"stream"``.
 
-    Those are annotated with a class of PyFlink's (also by a text that nothing resolves), or have no annotation and the name
-    ``t_env`` or ``env``.
+    Those are annotated with a class of PyFlink's (also by a text that nothing resolves), or have the name ``t_env`` or ``env``
+    and an annotation that says nothing: none, or ``Any``.
 
     Parameters
     ----------
@@ -54,7 +54,9 @@ def environments_of(function: Callable[..., Any], is_stream: bool = False) -> di
         return {}
     names = _globals_of(function)
     found = {p.name: kind for p in parameters if p.kind not in _SEVERAL and (kind := _kind(p.annotation, names))}
-    unsaid = [p.name for p in parameters if p.annotation is p.empty and p.kind not in _SEVERAL and p.name in _NAMED]
+    unsaid = [
+        p.name for p in parameters if p.name in _NAMED and p.kind not in _SEVERAL and _is_unsaid(p.annotation, names)
+    ]
     if "env" in unsaid:
         found["env"] = "stream"
     if "t_env" in unsaid:
@@ -74,8 +76,8 @@ def advice_on(function: Callable[..., Any], is_stream: bool = False) -> str:
     if found:
         return f"Flink's environment comes to {' and '.join(map(repr, found))} by itself, and is left out in the call"
     return (
-        "Flink's environment comes to a parameter that is named t_env or env, or is annotated with TableEnvironment or "
-        "StreamExecutionEnvironment"
+        "Flink's environment comes to a parameter that is named t_env or env and has no annotation, or is annotated with "
+        "TableEnvironment or StreamExecutionEnvironment"
     )
 
 
@@ -126,6 +128,16 @@ def _globals_of(function: Callable[..., Any]) -> Mapping[str, Any]:
     return found
 
 
+def _is_unsaid(annotation: Any, names: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation leaves open what comes to a parameter."""
+    if isinstance(annotation, ForwardRef):
+        annotation = annotation.__forward_arg__
+    if isinstance(annotation, str) and _DOTTED.fullmatch(text := annotation.strip("'\" ")):
+        found = _found(text, names)
+        return found is Any or (found is None and text.rpartition(".")[2] == "Any")
+    return annotation is inspect.Parameter.empty or annotation is Any
+
+
 def _kind(annotation: Any, names: Mapping[str, Any]) -> str | None:
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
@@ -146,11 +158,17 @@ def _kind_written(text: str, names: Mapping[str, Any]) -> str | None:
     for part in parts:
         if not _DOTTED.fullmatch(part):
             continue
-        head, *tail = part.split(".")
-        found = names.get(head)
-        for name in tail:
-            found = getattr(found, name, None)
+        found = _found(part, names)
         kind = _KINDS.get(part.rpartition(".")[2]) if found is None else _kind(found, {})
         if kind:
             return kind
     return None
+
+
+def _found(dotted: str, names: Mapping[str, Any]) -> Any:
+    """Give what a name stands for in a module, or None."""
+    head, *tail = dotted.split(".")
+    found = names.get(head)
+    for name in tail:
+        found = getattr(found, name, None)
+    return found

@@ -100,7 +100,7 @@ def flink_job(function: Callable[..., Any] | None = None, /, **options: Any) -> 
 
     The function builds what runs there: it gets a `TableEnvironment`, `StreamTableEnvironment` or
     `StreamExecutionEnvironment` of PyFlink in the parameter that is annotated so (or is named `t_env` or `env` and has no
-    annotation). A call in a workflow's body leaves that parameter out. Outside a body it is the plain function, and takes
+    annotation but `Any`). A call in a workflow's body leaves that parameter out. Outside a body it is the plain function, and takes
     it from the caller.
 
     Parameters
