@@ -19,7 +19,7 @@ from aiflow.graph.building import Node, Output
 from aiflow.graph.environments import signature_of
 from aiflow.graph.params import is_secret_name
 
-__all__ = ["FlinkSql", "check_udfs", "hide_passwords", "split_statements", "sql_type"]
+__all__ = ["FlinkSql", "check_udfs", "headline", "hide_passwords", "split_statements", "sql_type"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,18 @@ def _pieces(text: str) -> Iterator[str]:
             yield text[start : token.start()]
             start = token.end()
     yield text[start:]
+
+
+def headline(statement: str) -> str:
+    r"""Give the beginning of a statement in one line: what it does, and neither comments nor passwords.
+
+    Examples
+    --------
+    >>> headline("-- the newest\nSELECT *\nFROM t")
+    'SELECT * FROM t'
+    """
+    said = " ".join(_COMMENT.sub(lambda quoted: quoted[1] or " ", hide_passwords(statement)).split())
+    return said if len(said) <= 60 else f"{said[:60]}…"
 
 
 _OPTION = re.compile(r"('(?:[^']|'')*')(\s*=\s*)'(?:[^']|'')*'")

@@ -22,7 +22,7 @@ from typing import Any
 from aiflow.errors import FlinkError, RunnerError, Stopped
 from aiflow.graph import environments
 from aiflow.graph.execution import RunKey
-from aiflow.graph.flink_sql import FlinkSql, is_of_pyflink, sql_type
+from aiflow.graph.flink_sql import FlinkSql, headline, is_of_pyflink, sql_type
 from aiflow.graph.job import JobOptions
 from aiflow.runners import output
 from aiflow.runners.base import Call, Ended, Failure
@@ -190,6 +190,7 @@ class _Submission:
     def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
             from py4j.protocol import Py4JJavaError
+            from pyflink.util.exceptions import JavaException
 
             token = _in_stream.set(self.stream)
             try:
@@ -198,7 +199,7 @@ class _Submission:
                 wanted = environments.environments_of(function, self.stream)
                 given = {name: self._give(kind) for name, kind in wanted.items()}
                 return self._complete(environments.call(function, given, args, kwargs))
-            except Py4JJavaError as error:  # its text is a hundred lines of Java
+            except (Py4JJavaError, JavaException) as error:  # its text is a hundred lines of Java
                 raise FlinkError(_message_of(error)).with_traceback(_until_flink(error.__traceback__)) from None
             except Exception as error:
                 if not _is_of_pickling(error):
@@ -282,6 +283,7 @@ class _Submission:
         """Do the statements one after the other; a query at the end gives the table that is the value."""
         from py4j.protocol import Py4JJavaError
         from pyflink.table.udf import udf
+        from pyflink.util.exceptions import JavaException
 
         for name, function in sql.udfs.items():
             if not is_of_pyflink(function):
@@ -291,9 +293,8 @@ class _Submission:
         for number, statement in enumerate(sql.statements, 1):
             try:
                 found = self._carry_out(statement)
-            except Py4JJavaError as error:
-                said = " ".join(statement.split())
-                where = f"statement {number} of {len(sql.statements)}, {said[:60]}{'…' if len(said) > 60 else ''}"
+            except (Py4JJavaError, JavaException) as error:
+                where = f"statement {number} of {len(sql.statements)}, {headline(statement)}"
                 raise FlinkError(f"{_message_of(error)} (in {where})") from None
         return found
 
