@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiflow.errors import FlinkError, NotFound, Stopped
 from aiflow.runners.flink_rest import FlinkRest, Unreachable
-from aiflow.runners.flink_terms import ENDED, slots_of
+from aiflow.runners.flink_terms import ENDED, has_no_room, slots_of
 
 if TYPE_CHECKING:
     from aiflow.runners.flink_watch import FlinkWatch
@@ -139,7 +139,7 @@ class Asking:
         """Have a job write a savepoint and end; None if that cannot be. To ask twice is to ask once: a crash may lie between.
 
         A cluster that does not answer for a while is asked again: to cancel the job because of that would lose its state.
-        So is one whose parts do not all run yet, as in the moment after a start.
+        So is one whose parts do not all run yet, as in the moment after a start, unless there is no room for it.
         """
         watch, request = self.watch, job
         watch.show("stopping with a savepoint")
@@ -152,6 +152,11 @@ class Asking:
                 except FlinkError as error:
                     if NOT_ALL_RUN not in str(error):
                         raise
+                    if has_no_room(self.rest.job(job), self.rest.slots()[0]):
+                        watch.say(
+                            f"Flink job {job} has found too few free slots so far and has no state; it is cancelled"
+                        )
+                        return None
                     request = f"{int(request, 16) + 1:032x}"  # one number is one answer
                     self.pause(0.25)
                     continue

@@ -24,6 +24,7 @@ __all__ = [
     "as_config",
     "checkpointed",
     "doing",
+    "has_no_room",
     "id_of",
     "is_query",
     "is_waiting",
@@ -239,6 +240,20 @@ def is_waiting(job: Mapping[str, Any]) -> bool:
     return job["state"] == "RUNNING" and (
         "SCHEDULED" in parts or ("CREATED" in parts and parts <= {"CREATED", "FINISHED"})
     )
+
+
+def has_no_room(job: Mapping[str, Any], free: int) -> bool:
+    """Tell whether no part of a job has run so far, as too few slots are free: then it has no state.
+
+    Examples
+    --------
+    >>> job = {"state": "RUNNING", "timestamps": {"RESTARTING": 0}, "vertices": [{"status": "SCHEDULED", "parallelism": 9}]}
+    >>> has_no_room(job, 8), has_no_room(job, 9), has_no_room({**job, "timestamps": {"RESTARTING": 1795777200000}}, 8)
+    (True, False, False)
+    """
+    parts = {str(part["status"]) for part in job.get("vertices", ())}
+    has_run = not parts <= {"CREATED", "SCHEDULED"} or job.get("timestamps", {}).get("RESTARTING", 0) > 0
+    return not has_run and is_waiting(job) and free < slots_of(job)
 
 
 def slots_of(job: Mapping[str, Any]) -> int:
