@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from aiflow.errors import StoreError
+from aiflow.graph.execution import ExecutionStatus
 from aiflow.graph.plan import Plan, Vertex
 from aiflow.graph.state import ExecutionState
 from aiflow.graph.stream import Stream
@@ -121,7 +122,12 @@ class Flows:
             job = state.jobs[taker]
             if not channel.is_ended and number not in (state.jobs[up].runs or ()):
                 channel.end()
-            if job.last is not None and not (job.runs or job.starts or job.restart) and not (job.feeds or {}).get(up):
+            if job.runs or job.starts or job.restart:
+                continue
+            if state.status is ExecutionStatus.STOPPING and job.last is None:  # it never began, and now never will
+                del self._channels[up, number, taker]
+                channel.close(is_broken=True)
+            elif job.last is not None and not (job.feeds or {}).get(up):
                 del self._channels[up, number, taker]
                 channel.close(is_broken=job.last == "FAILED")
             if number not in (state.jobs[up].runs or ()):

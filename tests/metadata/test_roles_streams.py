@@ -158,6 +158,28 @@ def test_38_a_stream_that_predicts_waits_for_the_first_version(project: af.Proje
     assert execution.status == "SUCCESS"
 
 
+def test_22_a_stream_stops_though_who_takes_it_still_waits_for_a_version_and_loses_no_item(project: af.Project) -> None:
+    @af.job(runner="thread", stop_timeout=60)
+    def counted() -> Iterator[int]:
+        state = af.current().state
+        while (n := state.get("next", 0)) < 3:
+            state["next"] = n + 1
+            yield n
+
+    @af.workflow
+    def counting() -> None:
+        keep(score(counted()))
+
+    model = project.models.register(knn)
+    execution = project.start(counting)
+    until(lambda: execution.job("score") and execution.job("counted"))
+    execution.stop().wait(30)
+    assert execution.statuses["counted"] == "STOPPED"
+    model.log(Numbered(1), stage="DEPLOYED")
+    execution.resume().wait(30)
+    assert answers(execution) == [[0, 1], [1, 1], [2, 1]]
+
+
 @af.monitor(knn)
 def drift(model: Any, items: af.Stream[Any]) -> Iterator[Any]:
     for item in items:
