@@ -96,7 +96,7 @@ def test_a_description_is_one_short_line(value: Any) -> None:
 
 @af.job
 def frame() -> Any:
-    return pandas.DataFrame({"a\ud800": [1, 2]})
+    return pandas.DataFrame([[1], [2]], columns=pandas.Index(["a\ud800"], dtype=object))
 
 
 @af.job(runner="process")
