@@ -594,6 +594,47 @@ def test_nothing_can_be_computed_with_a_node(use):
         in_body(lambda: use(load()))
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: train(load),
+        lambda: train([{"rows": load}]),
+        lambda: train.map(load),
+        lambda: train.map([1], k=fixed(load)),
+        lambda: report().after(load),
+        lambda: report().run_if(load),
+        lambda: report().start_on(load),
+    ],
+    ids=["argument", "in a list", "mapped", "fixed", "after", "run_if", "start_on"],
+)
+def test_a_job_that_was_not_called_is_no_node(use):
+    with pytest.raises(GraphError, match=r"<job load>.*call it: load\(…\)"):
+        in_body(use)
+
+
+def test_a_job_says_that_it_is_a_call_of_it_that_has_what_nodes_have():
+    with pytest.raises(AttributeError, match=r"<job load> has no 'succeeded', but its call has: load\(…\)\.succeeded"):
+        in_body(lambda: report().start_on(load.succeeded))
+    with pytest.raises(AttributeError, match=r"<job load> has no 'optoins'; did you mean 'options'\?"):
+        load.optoins  # noqa: B018 - it raises
+    assert not hasattr(load, "shape")
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda: load() >> report(), r"`>>` and `<<` say no order; write report\.after\(load\)"),
+        (lambda: report() << load(), r"write report\.after\(load\)"),
+        (lambda: load() >> [train(1), report()], r"write other\.after\(load\)"),
+        (lambda: [train(1)] >> report(), r"write report\.after\(other\)"),
+    ],
+    ids=["right", "left", "to a list", "from a list"],
+)
+def test_arrows_between_nodes_are_told_that_after_says_the_order(use, said):
+    with pytest.raises(GraphError, match=said):
+        in_body(use)
+
+
 def test_asking_a_node_whether_it_has_an_attribute_is_answered():
     asked = []
     in_body(lambda: asked.extend(hasattr(load(), name) for name in ("name", "shape", "__array__", "_repr_html_")))

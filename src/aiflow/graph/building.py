@@ -80,11 +80,24 @@ class _Valueless:
     __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = __add__
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __add__
 
+    def __rshift__(self, other: object) -> NoReturn:
+        _refuse_arrow(self, other)
+
+    def __lshift__(self, other: object) -> NoReturn:
+        _refuse_arrow(other, self)
+
+    __rrshift__, __rlshift__ = __lshift__, __rshift__
+
     def __hash__(self) -> int:
         return id(self)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         self._refuse("it cannot be part of an object that aiflow does not look into")
+
+
+def _refuse_arrow(first: object, then: object) -> NoReturn:
+    first, then = (getattr(one, "name", "other") for one in (first, then))
+    raise GraphError(f"`>>` and `<<` say no order; write {then}.after({first})")
 
 
 class Node(_Valueless):
@@ -200,7 +213,7 @@ class Node(_Valueless):
 
     def _other(self, node: Node | Output, verb: str) -> Node:
         if not isinstance(node, Node | Output):
-            raise GraphError(f"{self!r}.{verb}(…) takes nodes of the same workflow, not {node!r}")
+            raise GraphError(f"{self!r}.{verb}(…) takes nodes of the same workflow, not {shown(node)}")
         real = node.node
         if real.body.root is not self.body.root:
             raise GraphError(f"{real!r} belongs to another workflow than {self!r}")
@@ -314,7 +327,7 @@ class Unknown(_Valueless):
 
 
 def find_nodes(value: Any, found: list[Node]) -> None:
-    """Collect the nodes in an argument, also inside lists, tuples, sets and dicts."""
+    """Collect the nodes in an argument, also inside lists, tuples, sets and dicts; a job that was not called is a `GraphError`."""
     kind = type(value)
     if kind is Node:
         found.append(value)
@@ -328,6 +341,8 @@ def find_nodes(value: Any, found: list[Node]) -> None:
             find_nodes(part, found)
     elif kind is Fixed:
         find_nodes(value.value, found)
+    elif kind is Job:
+        raise GraphError(f"{value!r} stands where its value is meant; {value._advice}")
 
 
 def _takes_arguments(function: Callable[..., Any]) -> bool:

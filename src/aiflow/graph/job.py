@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from aiflow.errors import GraphError, ParameterError, suggest
 from aiflow.graph.environments import environments_of, signature_of, without
@@ -281,6 +281,22 @@ class Job:
             is_on_flink = self.spec.runner == FLINK
             self._environments = environments_of(self.function, self.is_stream) if is_on_flink else {}
         return self._environments
+
+    @property
+    def _advice(self) -> str:
+        return f"call it: {self.name}(…)"
+
+    if not TYPE_CHECKING:  # else a checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            from aiflow.graph.building import Node
+
+            if name in dir(Node):
+                raise AttributeError(f"{self!r} has no {name!r}, but its call has: {self.name}(…).{name}")
+            known = [one for one in dir(Job) if one[0] != "_"]
+            raise AttributeError(f"{self!r} has no {name!r}{suggest(name, known)}")
 
     def __repr__(self) -> str:
         return f"<job {self.name}>" if self.role is None else f"<job {self.name}: {self.role}>"
