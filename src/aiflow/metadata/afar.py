@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from aiflow import flink
 from aiflow.endpoint import MODELS, OBJECTS
-from aiflow.errors import AIFlowError
+from aiflow.errors import StoreError
 from aiflow.graph.model import ModelVersion
 from aiflow.ledger.book import deployed
 from aiflow.metadata.following import Follower
@@ -49,8 +49,8 @@ class Afar(Follower):
         """Ask what is deployed; load it if that is something new, or something that could not be loaded a while ago."""
         try:
             found = self._deployed()
-        except AIFlowError as error:  # there was patience already
-            self._warn(error)
+        except Exception as error:  # there was patience already, and there is a next time
+            self._warn(StoreError(f"which version of {self.name!r} is deployed could not be told: {error}"))
             return
         is_retried = self._failed == self.told and self._elapsed() >= self._retry_at
         if found != self._asked or is_retried:
