@@ -24,6 +24,7 @@ from aiflow.graph.notation import from_json, to_json
 from aiflow.graph.params import json_text
 from aiflow.graph.pausing import Pause, action_of
 from aiflow.graph.timing import Every, TimeCondition
+from aiflow.graph.trigger import check_params
 from aiflow.launching import folder_of, remember
 from aiflow.turns import Entry
 from aiflow.views import HasList, where
@@ -248,7 +249,7 @@ class Triggers(HasList):
         Raises
         ------
         ParameterError
-            If there is no condition, or a parameter does not fit; nothing is registered.
+            If there is no condition, or a parameter does not fit, or is needed and nothing brings it; nothing is registered.
         Conflict
             If the name is that of another workflow's trigger, or of this workflow's own `start_on`, which is another.
         """
@@ -264,10 +265,7 @@ class Triggers(HasList):
                 f"the name {workflow.name!r} is that of the workflow's own start_on ({workflow.start_condition}); "
                 "give this condition another: name=… (--name …)"
             )
-        known = set(workflow.signature.parameters)
-        for key in params or {}:
-            if key not in known:
-                workflow.bind(dict(params or {}))  # raises with close names
+        check_params(workflow, made, params or {})
         return self._registered(workflow, made, name or workflow.name, dict(params or {}), condition is None)
 
     def _registered(

@@ -64,6 +64,35 @@ def test_25_parameters_are_the_keys_of_the_event_that_have_their_names_or_what_p
 
 
 @pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (af.every(60), r"needs the parameter 'path', and every\(60\) does not bring it: give it .* or a default"),
+        (af.cron("0 6 * * *") | af.every(60), "needs the parameter 'path'"),
+        (af.file("inbox/*.csv") | af.event("go"), None),
+        (af.file("inbox/*.csv"), None),
+        (af.event("go"), None),
+    ],
+    ids=["every", "cron or every", "file or event", "file", "event"],
+)
+def test_25_a_parameter_that_nothing_brings_is_asked_for_when_it_is_registered(
+    still: af.Project, condition: af.Condition, message: str | None
+) -> None:
+    @af.workflow
+    def learning(path: str, n: int = 0) -> None:
+        note(path, n)
+
+    if message is None:
+        still.triggers.register(learning, condition)
+        return
+    with pytest.raises(af.ParameterError, match=message):
+        still.triggers.register(learning, condition)
+    with pytest.raises(af.ParameterError, match="parameter 'n' of workflow 'learning' must be a whole number"):
+        still.triggers.register(learning, condition, params={"path": "a.csv", "n": "many"})
+    assert still.schedules.list() == []
+    assert still.triggers.register(learning, condition, params={"path": "a.csv"}).kind == "schedule"
+
+
+@pytest.mark.parametrize(
     "params",
     [lambda event: 1 / 0, lambda event: 5, lambda event: {"n": "many"}],
     ids=["raises", "no dict", "no number"],

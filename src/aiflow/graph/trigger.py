@@ -14,15 +14,20 @@ from aiflow.errors import ParameterError
 from aiflow.graph.building import Body, Graph, activate, deactivate
 from aiflow.graph.condition import Condition
 from aiflow.graph.event import CHANGES, Event, EventType
+from aiflow.graph.file import FileCondition
 from aiflow.graph.job import IfRunning, Job, JobOptions
+from aiflow.graph.params import bind
 from aiflow.graph.plan import STARTER, Plan
+from aiflow.graph.timing import TimeCondition
+from aiflow.graph.workflow import Workflow
 
-__all__ = ["START", "params_of", "trigger_plan"]
+__all__ = ["START", "check_params", "params_of", "trigger_plan"]
 
 START = "start"
 """The name of a trigger's only job."""
 
 _MANY = 1_000_000
+_BRINGS = ((TimeCondition, {"due", "missed"}), (FileCondition, {"path", "size", "mtime", "change", "settle"}))
 
 
 def _start() -> None:
@@ -89,6 +94,32 @@ def params_of(
     if not isinstance(chosen, Mapping):
         raise ParameterError(f"a params function gives a dict of parameters, not {chosen!r}")
     return {**fixed, **chosen}
+
+
+def check_params(workflow: Workflow, condition: Condition, fixed: Mapping[str, Any]) -> None:
+    """Check what a trigger gives itself, and that nothing is missing which no event that meets its condition can bring.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is unknown, does not fit its annotation, or would be missing at each start.
+    """
+    asked = workflow.signature.parameters
+    brought = set(asked)  # by an event of the user, or what a function makes of it
+    if workflow.options.get("params") is None:
+        keys = [next((k for kind, k in _BRINGS if isinstance(leaf, kind)), brought) for leaf in condition.leaves()]
+        brought &= set().union(*keys)
+    for name, parameter in asked.items():
+        is_needed = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if is_needed and name not in brought and name not in fixed:
+            raise ParameterError(
+                f"workflow {workflow.name!r} needs the parameter {name!r}, and {condition} does not bring it: "
+                f"give it by params={{{name!r}: …}} (-p {name}=…), or a default"
+            )
+    bind(workflow.function, fixed, workflow.name, given=dict.fromkeys(brought - set(fixed)))
 
 
 def _named_alike(event: Event, signature: inspect.Signature) -> dict[str, Any]:
