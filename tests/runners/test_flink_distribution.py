@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.children import is_alive, until
 
-from aiflow.errors import FlinkError
+from aiflow.errors import FlinkError, Stopped
 from aiflow.runners.flink_distribution import (
     described,
     distribution_of,
@@ -43,8 +44,23 @@ def test_an_interpreter_without_flink_is_told_from_none_and_from_one_that_does_n
     assert interpreter("./python") == str(python)
     (broken := tmp_path / "broken").write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
-    with pytest.raises(FlinkError, match="could not be asked for its Flink: .* exit status 3"):
+    with pytest.raises(FlinkError, match="could not be asked for its Flink: exit status 3"):
         distribution_of(str(broken))
+
+
+def test_an_interpreter_that_hangs_is_ended_with_what_it_has_started_as_soon_as_nobody_waits(tmp_path: Path) -> None:
+    python, pid = tmp_path / "python", tmp_path / "pid"
+    python.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {pid}.new\nmv {pid}.new {pid}\nwait\n")
+    python.chmod(0o755)
+
+    def meanwhile(text: str) -> None:
+        assert text.startswith(f"{python} is asked for its Flink (")
+        if pid.exists():
+            raise Stopped("nobody waits")
+
+    with pytest.raises(Stopped):
+        distribution_of(str(python), meanwhile)
+    until(lambda: not is_alive(int(pid.read_text())))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from aiflow.flinksettings import FlinkSettings
 from aiflow.runners.base import Ended, RunnerHost, Work
 from aiflow.runners.family import Family
 from aiflow.runners.flink_cluster import Address, LocalCluster, client_environment
+from aiflow.runners.flink_distribution import whole_path
 from aiflow.runners.flink_driving import DriverProcess
 from aiflow.runners.flink_java import find_java
 from aiflow.runners.flink_watch import FlinkWatch
@@ -114,29 +115,33 @@ class FlinkRunner:
     def address(self, target: str, progress: Callable[[str], Any], python: str | None = None) -> Address:
         """Give the cluster of a target; the local one is started if it is not up, with the Flink of `python` if need be."""
         if target != "local":
-            return Address(target.rstrip("/"), is_local=False, python=sys.executable)
+            return Address(target.rstrip("/"), is_local=False, python=self.python(None))
         with self._lock:
             if self._cluster is None:
                 self._cluster = LocalCluster(self.home, self.settings)
             cluster = self._cluster
         return cluster.ensure(progress, python)
 
-    def driver(self, python: str | None) -> DriverProcess:
+    def python(self, named: str | None, folder: Path = Path()) -> str:
+        """Give the interpreter that has Flink for a job: the one that it names, or the settings do, or this one."""
+        settings = self.settings or FlinkSettings()
+        return whole_path(named, folder) if named else whole_path(settings.python or sys.executable, Path())
+
+    def driver(self, python: str) -> DriverProcess:
         """Give the driver of a Python, a new one if it has died or knows other surroundings."""
-        chosen = python or sys.executable
         with self._making:  # asking another Python where its Flink is takes long; the engine waits for the other lock
             with self._lock:
-                found = self._drivers.get(chosen)
+                found = self._drivers.get(python)
                 if found is not None and not found.is_stale:
                     return found
                 if found is not None:
                     self._retired.append(found)
             folder = _own_folder(self.home / "flink" / "client")
-            environment = client_environment(self._java(), folder, chosen)
+            environment = client_environment(self._java(), folder, python)
             with self._lock:
                 if self.is_closed:
                     raise FlinkError("the project is closed")
-                made = self._drivers[chosen] = DriverProcess(chosen, environment, self._family, folder)
+                made = self._drivers[python] = DriverProcess(python, environment, self._family, folder)
             return made
 
     def _java(self) -> Path:

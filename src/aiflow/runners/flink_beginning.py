@@ -20,6 +20,7 @@ from aiflow.graph.params import Secret
 from aiflow.runners.base import Ended, Failure
 from aiflow.runners.flink_asking import Asking, LeftAlone, standing
 from aiflow.runners.flink_cluster import Address
+from aiflow.runners.flink_distribution import distribution_of
 from aiflow.runners.flink_rest import Unreachable
 from aiflow.runners.flink_submitting import Submitted
 from aiflow.runners.flink_terms import ENDED, Note, checkpointed, id_of, restoring
@@ -61,12 +62,18 @@ class Beginning:
         if self.submitted is not None:
             self.submitted.forget()
 
+    @property
+    def python(self) -> str:
+        """The interpreter of its function."""
+        watch = self.watch
+        return watch.runner.python(watch.options.python, Path(watch.context.folder))
+
     def _address(self) -> Address:
-        options = self.watch.options
-        return self.watch.runner.address(options.target, self._show_starting, options.python)
+        named = self.watch.options.python
+        return self.watch.runner.address(self.watch.options.target, self._show_starting, named and self.python)
 
     def _show_starting(self, text: str) -> None:
-        """Show how the local cluster starts, unless nobody waits for it any more."""
+        """Show what is waited for before anything is built, unless nobody waits for it any more."""
         watch = self.watch
         watch.show(text)
         if watch.is_left:
@@ -115,7 +122,12 @@ class Beginning:
 
     def _submit(self, function: Any) -> Ended | None:
         """Have the function run and its jobs submitted."""
-        watch, address = self.watch, self._address()
+        watch = self.watch
+        if not isinstance(
+            function, FlinkJar
+        ):  # before anything is locked: an interpreter that hangs holds up no other job
+            distribution_of(self.python, self._show_starting)
+        address = self._address()
         watch.asking = Asking(watch, address.url)
         watch.asking.greet()
         earlier = self._after(Note.load(self.work.noted_before))
@@ -127,7 +139,7 @@ class Beginning:
         if isinstance(function, FlinkJar):
             return self._submit_jar(function)
         watch.show("building")
-        self.submitted = Submitted(watch, address, savepoints)
+        self.submitted = Submitted(watch, address, self.python, savepoints)
         problem = self.submitted.begin()
         return problem if problem is not None else self._until_returned(self.submitted)
 

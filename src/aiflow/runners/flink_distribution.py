@@ -8,21 +8,33 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from aiflow.errors import FlinkError
 
-__all__ = ["client_environment", "described", "distribution_of", "environment_of", "interpreter", "write_configuration"]
+__all__ = [
+    "client_environment",
+    "described",
+    "distribution_of",
+    "environment_of",
+    "interpreter",
+    "whole_path",
+    "write_configuration",
+]
 
 _OURS = ("AIFLOW_FAMILY", "AIFLOW_EXECUTION", "AIFLOW_JOB", "JVM_ARGS", "LOG4J_PROPERTIES", "LOGBACK_XML")
+_ASKING = 60.0  # seconds that an interpreter may take to say where its Flink is
 _FIND = "from importlib.util import find_spec; spec = find_spec('pyflink'); print(spec.origin if spec else '')"
+
+_origins: dict[str, str] = {}  # where the Flink of other interpreters is, as they said
 
 _LOGGING = """\
 rootLogger.level = INFO
@@ -61,6 +73,18 @@ def interpreter(python: str) -> str:
     return os.path.abspath(found)  # links are not followed: in a virtual environment they are the point
 
 
+def whole_path(python: str, folder: Path) -> str:
+    """Give the whole path of an interpreter that a job names; one that is not found stays what it is, and who starts it says so.
+
+    Examples
+    --------
+    >>> whole_path(".venv/bin/python", Path("/flows")), whole_path("no-such-python", Path("/flows"))
+    ('/flows/.venv/bin/python', 'no-such-python')
+    """
+    python = os.path.expanduser(python)
+    return os.path.abspath(folder / python) if os.sep in python else shutil.which(python) or python
+
+
 _NEWEST = (3, 12)
 """The last Python that apache-flink has packages for: on a later one ``pip install 'aiflow[flink]'`` leaves it out."""
 
@@ -78,37 +102,64 @@ def described(python: str, own: str = sys.executable, version: tuple[int, int] =
     return f"{python}, which is Python {version[0]}.{version[1]}, and Flink has no package for that"
 
 
-@lru_cache(maxsize=8)
-def distribution_of(python: str) -> Path:
+def distribution_of(python: str, meanwhile: Callable[[str], Any] = str) -> Path:
     """Give the directory of the Flink that an interpreter has: with `bin`, `lib`, `opt` and `conf`.
+
+    Parameters
+    ----------
+    python
+        The interpreter; another than this one is asked, and asked again only if it had none.
+    meanwhile
+        Gets a line now and then, while that takes; what it raises ends it.
 
     Raises
     ------
     FlinkError
         If it has none.
     """
-    origin = ""
     if python == sys.executable:
         spec = find_spec("pyflink")
         origin = (spec.origin or "") if spec else ""
     else:
-        try:
-            origin = subprocess.run(
-                [python, "-P", "-c", _FIND], capture_output=True, text=True, timeout=60, check=True
-            ).stdout.strip()
-        except OSError as error:
-            raise FlinkError(
-                f"the interpreter of a Flink job, {python}, could not be started: {error.strerror}"
-            ) from error
-        except subprocess.SubprocessError as error:
-            raise FlinkError(f"the interpreter {python} could not be asked for its Flink: {error}") from error
+        origin = _origins.get(python) or _asked(python, meanwhile)
     home = Path(origin).parent
     if not origin or not (home / "bin" / "jobmanager.sh").is_file():
         raise FlinkError(
             f"apache-flink is not installed for {described(python)}: install it (pip install 'aiflow[flink]', Python 3.11 or 3.12), "
             "or name an interpreter that has it: python= of the job, python in [tool.aiflow.flink], or AIFLOW_FLINK_PYTHON"
         )
+    _origins[python] = origin
     return home
+
+
+def _asked(python: str, meanwhile: Callable[[str], Any]) -> str:
+    """Have another interpreter say where its Flink is; one that hangs is killed with all that it has started."""
+    began, command = time.monotonic(), [python, "-P", "-c", _FIND]
+    try:
+        asked = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise FlinkError(f"the interpreter of a Flink job, {python}, could not be started: {error.strerror}") from error
+    with asked:
+        try:
+            while (waited := time.monotonic() - began) < _ASKING:
+                with suppress(subprocess.TimeoutExpired):
+                    origin, _ = asked.communicate(timeout=0.2)
+                    break
+                meanwhile(f"{python} is asked for its Flink ({waited:.0f} s)")
+            else:
+                raise FlinkError(
+                    f"the interpreter {python} could not be asked for its Flink: it says nothing in {_ASKING:.0f} s"
+                )
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(asked.pid, signal.SIGKILL)
+            raise
+    if asked.returncode:
+        raise FlinkError(f"the interpreter {python} could not be asked for its Flink: exit status {asked.returncode}")
+    return origin.strip()
 
 
 def environment_of(

@@ -42,8 +42,8 @@ class Submitted:
         Whether its driver has died with it, maybe between a submission and the word of it.
     """
 
-    def __init__(self, watch: FlinkWatch, address: Address, savepoints: tuple[str | None, ...]) -> None:
-        self.watch, self.address, self.savepoints = watch, address, savepoints
+    def __init__(self, watch: FlinkWatch, address: Address, python: str, savepoints: tuple[str | None, ...]) -> None:
+        self.watch, self.address, self.python, self.savepoints = watch, address, python, savepoints
         self.ended: Ended | None = None
         self.has_value = self.has_died = False
         self._driver: Any = None
@@ -57,7 +57,7 @@ class Submitted:
             If there is no driver to be had.
         """
         work, runner = self.watch.work, self.watch.runner
-        self._driver = runner.driver(self.watch.options.python)
+        self._driver = runner.driver(self.python)
         try:
             call = work.load()
             body = pack_call(runner.host, work, call)
@@ -77,7 +77,7 @@ class Submitted:
         identity = self._identity()
         paths = (identity, *(p for p in path if p and "-packages" not in p)) if self.address.is_local else ()
         where = Surroundings(
-            self.address.url, options.python or self.address.python, paths,
+            self.address.url, self.python if self.address.is_local else options.python or self.address.python, paths,
             () if self.address.is_local else (identity,), self._given,
         )  # fmt: skip
         return head_of(watch.runner.host, work, call) | {
