@@ -329,8 +329,8 @@ class Execution(HasCard):
         """Read events by their offsets."""
         return log.by_offsets(self._project._store.reader(), offsets)
 
-    def why(self, job: str) -> str:
-        """Say which rule and which events started the latest run of a job, or what it still waits for.
+    def why(self, job: str | None = None) -> str:
+        """Say which rule and which events started the latest run of a job, or what it still waits for; without one, of each.
 
         Raises
         ------
@@ -339,6 +339,8 @@ class Execution(HasCard):
         """
         from aiflow.explaining import why
 
+        if job is None:
+            return "\n".join(why(self, name) for name in self.job_names)
         self._check_job(job)
         return why(self, job)
 

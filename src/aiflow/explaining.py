@@ -57,6 +57,8 @@ def why(execution: Execution, job: str) -> str:
         lines += [f"  met by the same event and consumed by it: {rule}" for rule in consumed]
     if latest.status is JobStatus.STOPPED and latest.reason:
         lines.append(f"  it was stopped: {latest.reason}")
+    if latest.status is JobStatus.FAILED:
+        lines.append(f"  it has failed: {latest.error or latest.reason}")
     shown = started.value.get("events", ()) if started is not None else ()
     return "\n".join([*lines, *_consumed(execution, job, shown)])
 

@@ -6,6 +6,7 @@ Knows nothing of turns; it prepares what the engine then begins or takes.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -33,6 +34,7 @@ from aiflow.turns import Entry
 
 __all__ = ["Launcher", "folder_of", "remember"]
 
+logger = logging.getLogger(__name__)
 _STOPPING = 600.0  # seconds in which what died while it was being stopped has stopped: a stream on Flink writes a savepoint first
 
 
@@ -71,6 +73,10 @@ class Launcher:
         self._home.check_runners(plan)
         part = self._part(workflow, plan, chosen, given)
         text = json.dumps(workflow.definition(graph), separators=(",", ":"))
+        if not graph.nodes:
+            logger.warning(
+                "Nothing runs: the body of workflow %r called no job (a function with @af.job)", workflow.name
+            )
         params, execution_id = json_text(stored_params(bound), "the parameters"), self._home.new_id()
         namespace = workflow.namespace or self.namespace
         live = Live(plan, execution_id, namespace, context, _resolved(bound), self._store, workflow.name)

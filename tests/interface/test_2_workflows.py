@@ -325,3 +325,16 @@ def test_conditions_compare_equal_and_print_readably() -> None:
     assert json.loads(json.dumps(w.definition(w.graph)))["nodes"][1]["rules"] == [
         "START on all(train.succeeded, event('go'))"
     ]
+
+
+def test_a_body_that_calls_no_job_is_told(aiflow_project: af.Project, caplog: pytest.LogCaptureFixture) -> None:
+    def load() -> int:
+        """Stand for a job: somebody has forgotten its @af.job."""
+        return 1
+
+    @af.workflow
+    def w() -> None:
+        load()
+
+    assert aiflow_project.run(w).status == "SUCCESS"
+    assert caplog.messages == ["Nothing runs: the body of workflow 'w' called no job (a function with @af.job)"]

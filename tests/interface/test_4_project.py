@@ -613,6 +613,22 @@ def test_why_tells_the_rule_and_the_events_or_what_is_waited_for(aiflow_project:
     assert "by its rule “START on all(event('a'), event('b'))”" in started
     assert "a = 1" in started
     assert "b = 2" in started
+    assert execution.why() == "\n".join(execution.why(job) for job in ("load", "total", "late"))
+
+
+def test_why_tells_of_a_job_that_has_failed_also_how(aiflow_project: af.Project) -> None:
+    @af.job
+    def breaks() -> None:
+        raise LookupError("nobody knows")
+
+    @af.workflow
+    def w() -> None:
+        breaks()
+
+    execution = aiflow_project.run(w, check=False)
+    assert execution.why() == (
+        "breaks number 1 was started with the execution: it waits for nothing\n  it has failed: LookupError: nobody knows"
+    )
 
 
 def test_statuses_are_str_enums_equal_to_their_names() -> None:

@@ -76,7 +76,7 @@ _README = """# {title}
 
 ```console
 $ aiflow run workflows.py -p limit=22
-$ python -m pytest
+$ pip install pytest && python -m pytest
 ```
 
 What was run is recorded in `.aiflow`: `aiflow list executions` shows it, and `aiflow --help` what else there is.
