@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from aiflow import errors as _errors_room
 from aiflow._version import __version__
 from aiflow.errors import (
     AIFlowError,
@@ -203,6 +204,12 @@ def _check_constant(value: Any) -> None:
     check_constant(value)
 
 
+def _rendered(error: AIFlowError) -> list[str]:
+    from aiflow.notebook import rendered
+
+    return rendered(error)
+
+
 def _check_cron(expression: str, zone: str) -> None:
     from aiflow.events.timetable import check_cron
 
@@ -215,6 +222,7 @@ _version_room.contents = _contents
 _version_room.used = _used
 _building_room.check_constant = _check_constant
 _timing_room.check_cron = _check_cron
+_errors_room.render = _rendered
 
 
 def __dir__() -> list[str]:

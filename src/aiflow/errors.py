@@ -18,7 +18,7 @@ Knows nothing of the rest of aiflow. Each error keeps the data that its message 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = [
@@ -61,6 +61,14 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 class AIFlowError(Exception):
     """Anything that aiflow raises on purpose; catch this to catch them all."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        assert render is not None
+        return render(self)
+
+
+render: Callable[[AIFlowError], list[str]] | None = None
+"""Set by the composition root: gives the traceback of an error as notebooks show it."""
 
 
 class GraphError(AIFlowError, ValueError):

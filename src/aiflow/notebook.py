@@ -1,4 +1,4 @@
-"""Shows executions in a notebook while they run: one display that is brought up to date in its place, until the end.
+"""Shows executions in a notebook while they run: one display that is brought up to date in its place, until the end; and errors.
 
 Knows nothing of what is shown, and is nothing where there is no kernel of a notebook. The only door to IPython, which it
 never imports: it uses the one that runs the notebook.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -23,10 +26,11 @@ from aiflow.runners.context import current_or_none
 if TYPE_CHECKING:
     from aiflow.execution import Execution
 
-__all__ = ["Watch", "finish", "show", "shown_while_waiting"]
+__all__ = ["Watch", "finish", "rendered", "show", "shown_while_waiting"]
 
 logger = logging.getLogger(__name__)
 
+_OURS = str(Path(__file__).parent) + os.sep
 _PAUSE, _SHARE = 0.25, 20
 """Seconds between two looks, and how many times longer than the look itself the pause is at least."""
 _PATIENCE = 1.0
@@ -148,6 +152,23 @@ def finish(home: object) -> None:
     """Bring the displays of what runs in a home up to date for the last time: it is about to be closed."""
     for watch in [one for one in _watches if one.execution._project._shared is home]:
         watch.end()
+
+
+def rendered(error: BaseException) -> list[str]:
+    """Give the lines in which IPython shows the traceback of an error: the user's frames, and not aiflow's own."""
+    links: list[TracebackType] = []
+    link = error.__traceback__
+    while link is not None:
+        links.append(link)
+        link = link.tb_next
+    shown: TracebackType | None = None
+    for link in reversed(links):
+        if not link.tb_frame.f_code.co_filename.startswith(_OURS):
+            shown = TracebackType(shown, link.tb_frame, link.tb_lasti, link.tb_lineno)
+    lines: list[str] = (
+        sys.modules["IPython"].get_ipython().InteractiveTB.structured_traceback(type(error), error, shown)
+    )
+    return lines
 
 
 _last: list[Watch] = []

@@ -1,6 +1,7 @@
 """A notebook in a real Jupyter kernel: jobs defined in cells run on threads and in processes, and are shown."""
 
 import os
+import re
 from textwrap import dedent
 from typing import Any
 
@@ -301,6 +302,21 @@ def test_a_wrong_parameter_is_refused_with_close_names(outputs: Outputs) -> None
     found = error(outputs, "unknown parameter")
     assert found.ename == "ParameterError"
     assert "did you mean 'scale'?" in found.evalue
+
+
+@pytest.mark.parametrize(
+    ("cell", "line"),
+    [
+        ("unknown parameter", "first.run(scael=3)"),
+        ("value while building", "if load(3):"),
+        ("failure", "project.run(fails)"),
+    ],
+)
+def test_an_error_shows_the_lines_of_the_notebook_and_none_of_aiflow(outputs: Outputs, cell: str, line: str) -> None:
+    told = re.sub("\x1b\\[[0-9;]*m", "", "\n".join(error(outputs, cell).traceback))
+    assert line in told
+    assert told.count("Cell In") == (2 if cell == "value while building" else 1)
+    assert f"{os.sep}aiflow{os.sep}" not in told
 
 
 def test_a_value_asked_for_too_early_is_explained(outputs: Outputs) -> None:
