@@ -37,6 +37,21 @@ def test_e14_a_table_goes_through_one_job_on_flink(flink: af.Project, example: E
     }
 
 
+def test_a_stream_on_flink_answers_with_what_its_answers_have_had_trained(flink: af.Project, example: Example) -> None:  # noqa: F811
+    module = example("flink_live_model")
+    execution = flink.run(module.flink_live_model, per_second=200, timeout=120)
+    (stream,) = (job for job in execution.jobs if job.job == "answer")
+    trained = [job for job in execution.jobs if job.job == "train"]
+    said = [event.value for event in flink.events.list(keys="answered") if event.execution_id == execution.id]
+    assert (stream.status, execution.status) == ("STOPPED", "SUCCESS")
+    assert [told["known"] for told in said] == [5 * 2**n for n in range(len(trained))]
+    assert len({told["version"] for told in said}) == len(trained) > 1
+    assert [told["right"] >= module.GOOD for told in said] == [False] * (len(trained) - 1) + [True]
+    for told in said:
+        used = flink.lineage.downstream(f"live_knn:{told['version']}")
+        assert {("answer", 1)} <= {(node.job, node.number) for node in used.nodes if used.nodes[node]["kind"] == "job"}
+
+
 def test_e22_a_job_on_flink_stands_among_the_others(flink: af.Project, example: Example) -> None:  # noqa: F811
     execution = flink.run(example("one_of_each").one_of_each, flink=True, timeout=120)
     assert {job.job: str(job.status) for job in execution.jobs if job.job != "observer"} == dict.fromkeys(
