@@ -175,6 +175,18 @@ def test_show_draws_the_graph_without_running_anything(aiflow: Aiflow, sums: str
     assert not (tmp_path / ".aiflow").exists()
 
 
+def test_show_says_what_starts_and_stops_the_workflow(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "arriving.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef load(path):\n    return path\n\n"
+        "@af.workflow(start_on=af.file('inbox/*.csv'), stop_on=af.event('enough'))\ndef arriving(path: str):\n    load(path)\n"
+    )
+    assert aiflow("show", "arriving.py").out.splitlines() == [
+        "arriving(path: str)", "start on file('inbox/*.csv')", "stop on event('enough')", "load"
+    ]  # fmt: skip
+    data: Any = json.loads(aiflow("show", "arriving.py", "-o", "json").out)
+    assert (data["start_on"], data["stop_on"]) == ("file('inbox/*.csv')", "event('enough')")
+
+
 def test_help_teaches_by_examples(aiflow: Aiflow) -> None:
     assert "$ aiflow run iris.py -p neighbors=7" in aiflow("--help").out
     for words in (["run"], ["list", "events"], ["execution", "resume"], ["event", "publish"], ["db", "check"], ["job"]):
@@ -268,6 +280,11 @@ def test_what_is_wrong_in_the_body_of_a_workflow_is_told_with_its_line(aiflow: A
     said = aiflow("run", "odd.py", code=2).err
     assert "af.cron('61 * * * *'): Bad minute" in said
     assert f"in {tmp_path / 'odd.py'}, line 9: rest().start_on(af.cron('61 * * * *'))" in said
+
+
+@pytest.mark.parametrize(("typed", "noun"), [("dataset show raw", "datasets"), ("artifact", "artifacts")])
+def test_a_noun_that_is_no_command_leads_to_its_list(aiflow: Aiflow, typed: str, noun: str) -> None:
+    assert f"Did you mean 'aiflow list {noun}'?" in aiflow(*typed.split(), code=2).err
 
 
 @pytest.mark.parametrize(

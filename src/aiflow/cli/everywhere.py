@@ -139,9 +139,14 @@ class Group(click.RichGroup):
 
     def _meant(self, ctx: click.Context, word: str) -> list[str]:
         """Say what else stands for a word: the same command elsewhere, the list of a noun, or `show` of a name."""
-        others = [name for name, group in self.commands.items() if word in getattr(group, "commands", ())]
+        others = [
+            f"{ctx.command_path} {name} {known}"
+            for name, group in self.commands.items()
+            for known in (word, f"{word}s")
+            if known in getattr(group, "commands", ())
+        ]
         if others or ctx.parent is None:
-            return [f"{ctx.command_path} {name} {word}" for name in others]
+            return others
         lists = getattr(getattr(ctx.parent.command, "commands", {}).get("list"), "commands", ())
         if word in ("list", "ls"):
             return [f"{ctx.parent.command_path} list {ctx.info_name}s"] if f"{ctx.info_name}s" in lists else []

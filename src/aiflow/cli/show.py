@@ -70,12 +70,16 @@ def show(asked: Asked, file: str, pairs: tuple[str, ...], picture: str | None) -
             text = {"mermaid": graph.to_mermaid, "dot": graph.to_dot, "svg": graph.to_svg}[picture]()
             write("table", None, Lines(text.rstrip("\n")))
             return
+        met = {"start_on": workflow.start_condition, "stop_on": workflow.stop_condition}
+        rules = {what: str(condition) for what, condition in met.items() if condition is not None}
         data = {
             **graph.definition(),
             "description": workflow.description,
+            **rules,
             "edges": [edge._asdict() for edge in graph.edges],
         }
-        write(asked.output, data, Lines("\n".join(filter(None, (title, about, draw_tree(graph)))), _MARKS))
+        told = [f"{what.replace('_', ' ')} {condition}" for what, condition in rules.items()]
+        write(asked.output, data, Lines("\n".join(filter(None, (title, about, *told, draw_tree(graph)))), _MARKS))
 
 
 _MARKS = {
@@ -83,7 +87,7 @@ _MARKS = {
     r"[│├└─]": "dim",
     r"(?m)(?<=\w)  \([\w(), =-]+\)(?=  |$)": "dim",
     r"(?m)(?<=\S)  ← .*?(?=  |$)": "dim",
-    r"(?<=\S)  (?:start|stop|restart) on .*": "cyan",
+    r"(?:(?<=\S)  |(?m:^))(?:start|stop|restart) on .*": "cyan",
 }
 """How a tree is painted: what is not the name of a job stands back."""
 
