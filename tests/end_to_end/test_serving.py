@@ -122,7 +122,11 @@ def test_an_interrupt_stops_what_runs_and_then_the_server(home: Path, number: si
 def test_25_another_server_stands_by_and_goes_on_when_the_first_was_killed(home: Path) -> None:
     with af.Project(home=home) as project, served(home) as first:
         until(lambda: [t for t in project.triggers.list() if t.served])
-        with served(home):
+        with served(home) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline() == (
+                "  welcome: on event('guest'); another process serves it, and this one stands by\n"
+            )
             project.publish("guest", {"name": "slow"})
             until(lambda: project.executions.list(status="RUNNING"))
             os.kill(first.pid, signal.SIGKILL)

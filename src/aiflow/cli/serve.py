@@ -145,12 +145,13 @@ def _version(file: Path) -> tuple[int, int] | None:
 
 def _announce(project: Project, workflows: list[Workflow]) -> None:
     """Say what is served; whoever has read that may publish, for the triggers are registered by then."""
-    for workflow in workflows:
-        if workflow.start_condition is not None:
-            project.triggers.register(workflow)
+    triggers = {one.name: project.triggers.register(one) for one in workflows if one.start_condition is not None}
     say(f"serving {project.name} in {project.home}")
     for workflow in workflows:
-        when = f"on {workflow.start_condition}" if workflow.start_condition is not None else "when somebody starts it"
+        trigger = triggers.get(workflow.name)
+        when = "when somebody starts it" if trigger is None else f"on {trigger.condition}"
+        if trigger is not None and trigger.served:
+            when += "; another process serves it, and this one stands by"
         say(f"  {workflow.name}: {when}", "dim")
         for missing in _missing_folders(workflow):
             say(f"  {workflow.name}: {missing}", "yellow")
