@@ -542,6 +542,9 @@ def test_what_is_wrong_with_sql_is_told_by_its_statement_its_function_or_its_add
         with lock:
             return n
 
+    def dies(n: int) -> int:
+        os._exit(3)
+
     def refuses(n: int) -> int:
         raise Flaky(f"no good: {n}")
 
@@ -556,6 +559,7 @@ def test_what_is_wrong_with_sql_is_told_by_its_statement_its_function_or_its_add
         af.flink_sql([nothing, "SELECT 'a;b' AS x /* ; */", "SELEC 1;"], name="third")
         af.flink_sql(query, udfs={"f": holds}, name="locked")
         af.flink_sql(query, udfs={"f": refuses}, name="refused")
+        af.flink_sql(query, udfs={"f": dies}, name="died")
         af.flink_sql(query, name="no_function")
         grouped = "INSERT INTO files SELECT n, COUNT(*) FROM (VALUES (1), (2)) AS t(n) GROUP BY n"
         files = f"CREATE TABLE files (n INT, c BIGINT) WITH ('connector' = 'filesystem', 'path' = '{tmp_path}/f', 'format' = 'csv')"
@@ -577,6 +581,7 @@ def test_what_is_wrong_with_sql_is_told_by_its_statement_its_function_or_its_add
         "third": ("in statement 3 of 3, SELEC 1",),
         "locked": ("_thread.lock", "make what it uses from outside"),
         "refused": ("Flaky: no good: 7",),
+        "died": ("a Python worker of Flink died while it worked",),
         "no_function": ("f(", "in statement 1 of 1"),
         "updates": ("in statement 2 of 2, INSERT INTO files",),
         "catalog": ("in statement 1 of 2, USE CATALOG nowhere", "nowhere"),

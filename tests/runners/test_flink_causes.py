@@ -103,6 +103,12 @@ print
             "IOException: Insufficient number of network buffers: required 101, but only 12 available; its parallel parts exchange more than "
             "there is room for: lower parallelism=, or give the cluster more memory (for the local one: memory in [tool.aiflow.flink])",
         ),
+        (
+            "java.lang.RuntimeException: java.lang.RuntimeException: Error while waiting for BeamPythonFunctionRunner flush\n\tat a.B\n"
+            "Caused by: org.beam.StatusRuntimeException: org.beam.StatusRuntimeException: CANCELLED: client cancelled\n\t... 3 more",
+            "a Python worker of Flink died while it worked (CANCELLED: client cancelled): it had too little memory, crashed in native "
+            "code, or was killed",
+        ),
     ],
 )
 def test_what_flink_says_of_frequent_mistakes_is_said_with_what_to_do(trace: str, expected: str) -> None:

@@ -142,6 +142,11 @@ def _advised(line: str, whole: str) -> str:
             f"{line.rstrip('.')}; its parallel parts exchange more than there is room for: lower parallelism=, or give the cluster more "
             "memory (for the local one: memory in [tool.aiflow.flink])"
         )
+    if "StatusRuntimeException: " in line and "PythonFunctionRunner" in whole:
+        return (
+            f"a Python worker of Flink died while it worked ({line.rpartition('StatusRuntimeException: ')[2]}): it had too little memory, "
+            "crashed in native code, or was killed"
+        )
     if "Querying an unbounded table" in line:
         return f"{line.rstrip('.')}; a job that reads it for ever is a stream (stream=True), one with an end needs a source that has one"
     return line
