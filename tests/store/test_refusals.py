@@ -15,7 +15,7 @@ from tests.children import alone, until
 from tests.store import deeds
 
 import aiflow as af
-from aiflow.store.connection import check_file, find_store
+from aiflow.store.connection import check_file, comes_of_a_full_disk, find_store
 from aiflow.store.store import Store
 
 
@@ -199,3 +199,18 @@ def test_a_damaged_page_is_told_when_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(af.StoreError, match="aiflow db check"), af.Project(home=tmp_path / "home") as project:
         project.events.list()
+
+
+@pytest.mark.parametrize(
+    ("said", "free", "is_full"),
+    [
+        ("disk I/O error", 0, True),
+        ("database or disk is full", 4096, True),
+        ("disk I/O error", 10**9, False),
+        ("file is not a database", 0, False),
+    ],
+)
+def test_a_store_that_cannot_be_opened_for_want_of_room_is_told_from_one_that_is_damaged(
+    said: str, free: int, is_full: bool
+) -> None:
+    assert comes_of_a_full_disk(other_sqlite.OperationalError(said), free) is is_full

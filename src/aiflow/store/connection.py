@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import stat
 import threading
 import time
@@ -24,7 +25,17 @@ try:  # its SQLite is new enough to be free of the WAL-reset bug (before 3.51.3)
 except ImportError:  # not Linux x86_64
     import sqlite3
 
-__all__ = ["DatabaseError", "Reader", "begin", "connect", "create_home", "find_store", "is_locked", "sqlite3"]
+__all__ = [
+    "DatabaseError",
+    "Reader",
+    "begin",
+    "comes_of_a_full_disk",
+    "connect",
+    "create_home",
+    "find_store",
+    "is_locked",
+    "sqlite3",
+]
 
 DatabaseError = sqlite3.Error
 BUSY_SECONDS = 30.0
@@ -272,9 +283,26 @@ def connect(home: Path, *, readonly: bool = False, durability: str = "normal", k
                 raise StoreError(f"the store {path} cannot be written (permissions); it can be read only")
             return _open(path, mode, durability, kind)
     except sqlite3.DatabaseError as error:
+        if comes_of_a_full_disk(error, shutil.disk_usage(home).free):
+            raise StoreError(
+                f"the store {path} cannot be opened, for its disk is full ({error}); make room there"
+            ) from error
         raise StoreError(
             f"the store {path} cannot be opened: {error}; see what is wrong with: aiflow db check"
         ) from error
+
+
+def comes_of_a_full_disk(error: Exception, free: int) -> bool:
+    """Tell whether a store cannot be opened because the files are lacking room that SQLite makes beside it.
+
+    Parameters
+    ----------
+    error
+        What SQLite says: a full disk is an I/O error to it when it makes them.
+    free
+        Bytes that are free on that disk.
+    """
+    return free < 1 << 16 and str(error) in ("disk I/O error", "database or disk is full")
 
 
 def _open(path: Path, mode: str, durability: str, kind: Any) -> Any:
