@@ -72,6 +72,46 @@ def test_what_is_recorded_is_offered(execution: af.Execution) -> None:
     assert offered("list executions --workflow ") == ["telling"]
 
 
+def test_behind_a_colon_workflows_of_a_file_and_versions_are_offered(execution: af.Execution) -> None:
+    with af.Project() as project:
+        project.models.get("knn").log([1])
+        project.models.get("knn").log([2])
+    assert offered(f"run {__file__}:t") == offered(f"serve {__file__}:") == [f"{__file__}:telling"]
+    assert offered("model deploy knn:") == ["knn:2", "knn:1"]
+    assert offered("lineage show knn:1") == ["knn:1"]
+    assert offered("model deploy oak:") == offered("run nowhere.py:") == []
+
+
+def test_jobs_of_a_workflow_that_was_run_are_offered_to_who_runs_a_part_of_it(execution: af.Execution) -> None:
+    assert offered(f"run {__file__} --only t") == offered(f"run {__file__}:telling --from t") == ["tell"]
+    assert offered("run nowhere.py --only ") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "found"),
+    [
+        ("aiflow model deploy knn :", 4, "plain,1\n"),  # as bash takes it apart
+        ("aiflow model deploy knn : 1", 5, "plain,1\n"),
+        ("aiflow model deploy knn:", 3, "plain,knn:1\n"),  # for who has told it not to
+        ("aiflow model deploy", 3, "plain,forest\nplain,knn\n"),
+    ],
+)
+def test_bash_gets_what_stands_behind_the_colon_at_which_it_takes_words_apart(
+    execution: af.Execution,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: str,
+    at: int,
+    found: str,
+) -> None:
+    with af.Project() as project:
+        project.models.get("knn").log([1])
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(at))
+    assert answer_shell(cli, "bash_complete") == 0
+    assert capfd.readouterr().out == found
+
+
 def test_the_script_of_a_shell_is_printed_and_asks_this_program(
     aiflow: Aiflow, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

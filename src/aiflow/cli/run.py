@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from aiflow.cli.completion import files
+from aiflow.cli.completion import files, parts
 from aiflow.cli.everywhere import Asked, Command, open_home
 from aiflow.cli.failures import Refused, blame_user
 from aiflow.cli.following import follow, report
@@ -94,8 +94,21 @@ def workflow_params(workflow: Workflow, pairs: tuple[str, ...]) -> dict[str, Any
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop it after this time."
 )
-@click.option("--only", multiple=True, metavar="JOB", help="Run only this job; may be given again for others.")
-@click.option("--from", "start_from", multiple=True, metavar="JOB", help="Run this job and all that follows from it.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="JOB",
+    shell_complete=parts,
+    help="Run only this job; may be given again for others.",
+)
+@click.option(
+    "--from",
+    "start_from",
+    multiple=True,
+    metavar="JOB",
+    shell_complete=parts,
+    help="Run this job and all that follows from it.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the latest execution that failed or was interrupted.")
 @click.pass_context
 def run(
