@@ -172,6 +172,50 @@ def test_a_stream_is_resumed_by_the_same_process_with_another_operator_and_the_c
         assert counts == list(range(1, len(counts) + 1))
 
 
+def test_a_stream_may_be_several_flink_jobs_and_ends_with_the_last(flink: af.Project) -> None:
+    source = "CREATE TABLE few (n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '9')"
+    nothing = "CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole')"
+
+    @af.workflow
+    def blind_several() -> None:
+        af.flink_sql([source, nothing, *["INSERT INTO nothing SELECT n FROM few"] * 3], name="several", stream=True)
+
+    execution = flink.run(blind_several, timeout=90)
+    assert execution.job("several").label == "3 Flink jobs"
+
+
+@pytest.mark.costly
+def test_each_flink_job_of_a_stream_goes_on_from_its_own_savepoint(flink: af.Project, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("first", "second")]
+
+    @af.flink_job(stream=True)
+    def twins(env: Any, t_env: Any) -> None:
+        for path in paths:
+            deeds.counting(env, t_env, str(path))
+            env.execute_async(path.name)
+            t_env.execute_sql("DROP TEMPORARY TABLE source")
+
+    @af.workflow(ends="never")
+    def blind_twins() -> None:
+        twins()
+
+    def have_counted(more: int) -> bool:
+        return all(len(deeds.lines(path)) > more for path in paths)
+
+    execution = flink.start(blind_twins)
+    until(lambda: have_counted(20), 90)
+    execution.restart_job("twins")
+    until(lambda: execution.job("twins").number == 2, 60)
+    before = max(len(deeds.lines(path)) for path in paths)
+    until(lambda: have_counted(before + 10), 90)
+    execution.stop().wait(90)
+    for path in paths:
+        counts = deeds.lines(path)
+        assert counts == list(range(1, len(counts) + 1))
+    savepoints = [path for job in execution.jobs for path in job.note["savepoints"]]
+    assert len({*savepoints}) == 4
+
+
 # --- 3 and 4: the orchestrator dies, or is interrupted ---
 
 FLOW = """

@@ -265,11 +265,11 @@ class _Submission:
 
         config = get_field_value(self._environment._j_stream_execution_environment, "configuration")
         config.setString(JOB_ID, id_of(self.context.key, self.rounds, index))
-        savepoint = restoring(self.savepoints, index)
-        if savepoint is not None:
+        savepoint = restoring(self.savepoints, index) or self.config.get(RESTORE)
+        if savepoint:
             config.setString(RESTORE, savepoint)
-        elif index:
-            config.setString(RESTORE, self.config.get(RESTORE, ""))
+        else:  # that of the job before is not its own, and an empty one is refused
+            config.removeKey(RESTORE)
 
     def submitted(self, job_id: str) -> None:
         """Have it recorded that there is a new Flink job, before anything is done with it."""
