@@ -6,6 +6,7 @@ Knows nothing of turns. Filters are names of fields; names take globs.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -186,8 +187,8 @@ class Executions(HasList):
         -------
         Table
             With the columns `id`, `workflow`, `status`, `started` and `seconds`, then ``params.k`` for each parameter k,
-            ``results.job`` for each job whose newest value is a small one of JSON data, and ``metrics.name`` for the newest
-            value of each metric. What an execution has not is None. Parameters that must not be seen are hidden.
+            ``results.job`` for each job whose newest value is a small one of JSON data and says more than metrics do, and
+            ``metrics.name`` for the newest value of each metric. What an execution has not is None. Parameters that must not be seen are hidden.
 
         Raises
         ------
@@ -230,9 +231,16 @@ class Executions(HasList):
             "AND size <= ? AND value <> 'null' ORDER BY number",
             (execution.id, _SMALL),
         )
-        row |= {f"results.{job}": json.loads(text) for job, text in results}
-        metrics = self._project.metrics.newest(execution=execution)
-        return row | {f"metrics.{name}": one.value for name, one in metrics.items()}
+        newest = self._project.metrics.newest(execution=execution)
+        metrics = {name: one.value for name, one in newest.items()}
+        values = {job: json.loads(text) for job, text in results}
+        row |= {f"results.{job}": value for job, value in values.items() if not _is_in(value, metrics)}
+        return row | {f"metrics.{name}": value for name, value in metrics.items()}
+
+
+def _is_in(value: Any, metrics: Mapping[str, float]) -> bool:
+    """Tell whether a result is a dict of nothing but numbers that are there as metrics."""
+    return isinstance(value, dict) and bool(value) and value.items() <= metrics.items()
 
 
 class Jobs(HasList):

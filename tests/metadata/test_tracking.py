@@ -282,6 +282,18 @@ def test_executions_are_compared_in_a_table(project: af.Project) -> None:
     assert project.executions.compare(workflow="*")["workflow"] == ["other", "fit", "fit"]
 
 
+def test_a_result_that_only_says_what_metrics_say_has_no_column(project: af.Project) -> None:
+    with project.track("fit") as experiment:
+        experiment.log_metrics({"auc": 0.9, "loss": 0.5})
+        experiment.set_result({"auc": 0.9, "loss": 0.5})
+    assert "results.fit" not in project.executions.compare(experiment.execution).columns
+    with project.track("fit") as experiment:
+        experiment.log_metric("auc", 0.9)
+        experiment.set_result({"auc": 0.9, "best": 3})
+    table = project.executions.compare(workflow="fit")
+    assert table["results.fit"] == [{"auc": 0.9, "best": 3}, None]
+
+
 def test_comparing_needs_to_know_what(project: af.Project) -> None:
     for wrong in ((), {"workflow": "x"}):
         with pytest.raises(af.ParameterError, match="compare takes executions or their ids, or workflow="):
