@@ -86,6 +86,16 @@ def test_a_job_without_room_holds_up_nobody_and_a_timeout_ends_it_and_leaves_not
     until(lambda: going_on(cluster, execution) == [], 20)
 
 
+def test_a_batch_may_have_as_many_parts_that_exchange_rows_as_there_are_slots(flink: af.Project) -> None:
+    numbers = "CREATE TABLE numbers (n INT) WITH ('connector' = 'datagen', 'number-of-rows' = '800', 'fields.n.max' = '9', 'fields.n.min' = '1')"
+
+    @af.workflow
+    def blind_exchange() -> None:
+        af.flink_sql([numbers, "SELECT n, COUNT(*) AS c FROM numbers GROUP BY n"], name="grouped", parallelism=8)
+
+    assert flink.run(blind_exchange, timeout=90).result("grouped").c.sum() == 800
+
+
 # --- 2: state ---
 
 

@@ -101,7 +101,7 @@ print
         (
             "java.io.IOException: Insufficient number of network buffers: required 101, but only 12 available.",
             "IOException: Insufficient number of network buffers: required 101, but only 12 available; its parallel parts exchange more than "
-            "there is room for: lower parallelism=, or give the cluster more memory (for the local one: memory in [tool.aiflow.flink])",
+            "there is room for: lower parallelism=, run less beside it (limits=), or give the cluster more memory (for the local one: memory in [tool.aiflow.flink])",
         ),
         (
             "java.lang.RuntimeException: java.lang.RuntimeException: Error while waiting for BeamPythonFunctionRunner flush\n\tat a.B\n"

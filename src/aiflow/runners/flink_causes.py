@@ -139,7 +139,7 @@ def _advised(line: str, whole: str) -> str:
         )
     if "Insufficient number of network buffers" in line:
         return (
-            f"{line.rstrip('.')}; its parallel parts exchange more than there is room for: lower parallelism=, or give the cluster more "
+            f"{line.rstrip('.')}; its parallel parts exchange more than there is room for: lower parallelism=, run less beside it (limits=), or give the cluster more "
             "memory (for the local one: memory in [tool.aiflow.flink])"
         )
     if "StatusRuntimeException: " in line and "PythonFunctionRunner" in whole:

@@ -178,6 +178,8 @@ class LocalCluster:
             "taskmanager.numberOfTaskSlots": self.settings.slots,
             "taskmanager.memory.process.size": f"{self.settings.memory >> 20}m",
             "taskmanager.memory.managed.fraction": 0.2,
+            # Each part of a batch that sends rows to others needs so many: with Flink's 512, six of them took all that 1.5 GiB has.
+            "taskmanager.network.sort-shuffle.min-buffers": 64,
             "cluster.registration.error-delay": "500 ms",
             "cluster.registration.initial-timeout": "200 ms",
             "cluster.registration.max-timeout": "2 s",
