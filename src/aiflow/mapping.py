@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -150,19 +151,23 @@ def run_again(work: JobWork) -> Ended:
     return finish(values, work.options)
 
 
+def _length(name: str, value: Any) -> int:
+    """Count elements; who goes through a table gets its columns, of a dict the keys, of a text letters, and means none of these."""
+    kind = type(value).__name__
+    if not isinstance(value, str | bytes | Mapping) and kind != "DataFrame":
+        with suppress(TypeError):
+            return len(value)
+    rows = "; of a table, give the rows: table.to_dict('records')" if kind == "DataFrame" else ""
+    raise ParameterError(f"{name} is mapped over a value of the type {kind}, which is no list{rows}")
+
+
 def elements_of(work: JobWork) -> list[ElementWork]:
     """Give the elements of a mapped job, in order; raises what loading its lists raises."""
     node = work.vertex.node
     positional = [(isinstance(a, Fixed), work.resolve(a)) for a in node.args]
     named = {k: (isinstance(v, Fixed), work.resolve(v)) for k, v in node.kwargs.items()}
     work.note_versions(value for _, value in [*positional, *named.values()])
-    walked = [v for is_fixed, v in [*positional, *named.values()] if not is_fixed]
-    sizes = []
-    for value in walked:
-        try:
-            sizes.append(len(value))
-        except TypeError:
-            raise ParameterError(f"{node.name} is mapped over a {type(value).__name__}, which is no list") from None
+    sizes = [_length(node.name, v) for is_fixed, v in [*positional, *named.values()] if not is_fixed]
     if len(set(sizes)) > 1:
         raise ParameterError(f"{node.name} is mapped over lists of different lengths: {', '.join(map(str, sizes))}")
     columns = [v if is_fixed else list(v) for is_fixed, v in positional]

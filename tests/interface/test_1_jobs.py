@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from tests.children import is_alive, until
 
@@ -458,3 +460,53 @@ def test_json_of_a_value_comes_back_as_it_was(project: af.Project) -> None:
 
     execution = project.run(w)
     assert json.dumps(project.executions.get(execution.id).result("give")) == json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (5, "of the type int, which is no list"),
+        ("text", "of the type str, which is no list"),
+        ({"a": 1}, "of the type dict, which is no list"),
+        (
+            pd.DataFrame({"a": [1, 2], "b": [3, 4]}),
+            r"DataFrame, which is no list; of a table, give the rows: table\.to_dict",
+        ),
+    ],
+    ids=["number", "text", "dict", "table"],
+)
+def test_map_goes_through_lists_and_not_through_columns_keys_or_letters(
+    aiflow_project: af.Project, value: Any, told: str
+) -> None:
+    @af.job
+    def gives() -> Any:
+        return value
+
+    @af.job
+    def each(one: Any) -> Any:
+        return one
+
+    @af.workflow
+    def w() -> None:
+        each.map(gives())
+
+    with pytest.raises(af.ExecutionFailed, match=rf"each is mapped over a value .*{told}") as failed:
+        aiflow_project.run(w)
+    assert "mapping.py" not in str(failed.value)
+
+
+@pytest.mark.parametrize("value", [(1, 2), range(1, 3), np.array([1, 2]), pd.Series([1, 2])], ids=str)
+def test_map_goes_through_whatever_else_has_a_length(aiflow_project: af.Project, value: Any) -> None:
+    @af.job
+    def gives() -> Any:
+        return value
+
+    @af.job
+    def each(one: Any) -> int:
+        return int(one) * 10
+
+    @af.workflow
+    def w() -> None:
+        each.map(gives())
+
+    assert aiflow_project.run(w).result("each") == [10, 20]

@@ -120,7 +120,7 @@ def judge(error: BaseException, options: JobOptions, context: JobContext | None 
     return ended
 
 
-_OURS = (__name__, Performed.__module__, "aiflow.runners.flink_driver", "aiflow.graph.environments")
+_OURS = (__name__, Performed.__module__, "aiflow.mapping", "aiflow.runners.flink_driver", "aiflow.graph.environments")
 
 
 def _frames_of_ours(error: BaseException) -> int:
