@@ -53,6 +53,13 @@ def test_what_is_no_python_exception_is_tried_again() -> None:
     assert is_covered("ArithmeticError: / by zero", "java.lang.ArithmeticError: / by zero\n\tat a.B", (OSError,))
 
 
+def test_what_a_function_raises_in_the_process_of_java_is_an_exception_of_python() -> None:
+    whole = "a.b.JobException: no\n\tat a.B\nCaused by: pemja.core.PythonException: <class 'json.decoder.JSONDecodeError'>: bad 1\n\tat a.B"
+    line = messages_of([whole])
+    assert line == "json.decoder.JSONDecodeError: bad 1"
+    assert [is_covered(line, whole, (kind,)) for kind in (ValueError, OSError)] == [True, False]
+
+
 NO_FACTORY = """org.apache.flink.table.api.ValidationException: Unable to create a source
 \tat a.B.c(B.java:1)
 Caused by: org.apache.flink.table.api.ValidationException: Could not find any factory for identifier 'kafka' that implements \

@@ -13,6 +13,8 @@ from typing import Any
 __all__ = ["cause_of", "is_covered", "messages_of", "why_ended"]
 
 _TRACEBACK = "Traceback (most recent call last):"
+_THREADED = re.compile(r"PythonException: <class '(?:__main__\.)?([^']+)'>(.*)").search
+"""What Java says of an exception in a function that Flink runs in its own process: python.execution-mode is "thread"."""
 _IN_JAVA = re.compile(r"\n+\s*(?:at [\w$.]+[.(/]|\.\.\. \d+ more|Caused by: )").search
 _CAUSED_BY = re.compile(r"^(?:Caused by: |\s*Caused by: )(.*)$", re.MULTILINE).findall
 _CLASS = re.compile(r"\b(?:[a-z_]\w*\.){2,}(?=[A-Z]\w*(?:Exception|Error)\b)")
@@ -81,7 +83,7 @@ def is_covered(line: str, whole: str, kinds: tuple[type[BaseException], ...]) ->
     (False, True)
     """
     name = _NAME(line)
-    if _TRACEBACK not in whole or name is None:
+    if name is None or not (_TRACEBACK in whole or _THREADED(whole)):
         return True
     found = _exception_named(name[0])
     # By name: in a notebook, a cell that is run again defines its exceptions again.
@@ -121,6 +123,8 @@ def messages_of(traces: Sequence[str]) -> str:
     text = next((trace for trace in reversed(traces) if trace.strip()), "")
     causes = _CAUSED_BY(text)
     line = causes[-1] if causes else text.removeprefix("<Exception on server side:").strip().partition("\n")[0]
+    if threaded := _THREADED(line):
+        return threaded[1] + threaded[2]
     return _without_savepoint(line) or _advised(_CLASS.sub("", line).strip(), text) or "it does not say why"
 
 
