@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import NotFound, ParameterError, suggest
@@ -15,6 +17,7 @@ from aiflow.execution import _JOB_ROW, Execution, JobExecution, _job_of
 from aiflow.graph.card import Card, HasCard, Listing, Note, listed
 from aiflow.graph.condition import is_glob
 from aiflow.graph.execution import ExecutionStatus, JobStatus
+from aiflow.graph.params import json_text, stored
 from aiflow.keep import Keep
 from aiflow.table import Table
 
@@ -83,6 +86,30 @@ _LAST_TO_END = (
 )
 
 
+_JSON_TYPES: tuple[tuple[type | UnionType, str], ...] = (
+    (bool, "'true', 'false'"),  # a bool is an int, and so comes first
+    (int | float, "'integer', 'real'"),
+    (str, "'text'"),
+    (NoneType, "'null'"),
+    (list | tuple, "'array'"),
+    (dict, "'object'"),
+)
+"""What SQLite calls the types of JSON data."""
+
+
+def _where(filters: dict[str, Any], params: Mapping[str, Any] | None, since: datetime | None) -> tuple[str, list[Any]]:
+    """Give the condition for SQL that executions are filtered by, and its values."""
+    clause, values = where(filters, _FILTERS, "executions")
+    for name, value in stored(params or {}).items():
+        path, is_tree = '$."' + name.replace('"', "") + '"', isinstance(value, list | tuple | dict)
+        kinds = next(kinds for kind, kinds in _JSON_TYPES if isinstance(value, kind))
+        clause += f" AND coalesce(json_type(params, ?), 'null') IN ({kinds}) AND json_extract(params, ?) IS {'json(?)' if is_tree else '?'}"
+        values += [path, path, json_text(value, f"the parameter {name!r}") if is_tree else value]
+    if since is not None:
+        clause, values = f"{clause} AND created >= ?", [*values, since.timestamp()]
+    return clause, values
+
+
 class Executions(HasList):
     """The executions of workflows; got as `project.executions`."""
 
@@ -110,14 +137,50 @@ class Executions(HasList):
             raise NotFound("execution", execution_id, [e.id for e in self.list(limit=5)])
         return found
 
-    def list(self, limit: int | None = 100, offset: int = 0, **filters: Any) -> list[Execution]:
-        """Give executions, newest first; filter by `workflow`, `status`, `context`, `namespace`."""
+    def list(
+        self,
+        limit: int | None = 100,
+        offset: int = 0,
+        *,
+        params: Mapping[str, Any] | None = None,
+        since: datetime | None = None,
+        **filters: Any,
+    ) -> list[Execution]:
+        """Give executions, newest first.
+
+        Parameters
+        ----------
+        limit, offset
+            How many at most, and after how many.
+        params
+            Only those whose parameters of these names have these values; how a number is written does not matter.
+        since
+            Only those that were begun then or later.
+        **filters
+            `workflow`, `status`, `context`, `namespace`, `id` or `trigger_id`; globs work.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such field or status, or a value is no JSON data.
+
+        Examples
+        --------
+        >>> import aiflow as af, tempfile
+        >>> @af.workflow
+        ... def training(k: int = 3):
+        ...     af.command(["true"], name="train")
+        >>> with tempfile.TemporaryDirectory() as folder, af.Project("demo", home=folder) as project:
+        ...     runs = [project.run(training, k=k) for k in (1, 3, 3)]
+        ...     len(project.executions.list(params={"k": 3}))
+        2
+        """
         check_status(filters, ExecutionStatus)
         status = filters.get("status")
         derived = status is not None and str(status) in _DERIVED
         if derived:
             filters = {k: v for k, v in filters.items() if k != "status"}
-        clause, values = where(filters, _FILTERS, "executions")
+        clause, values = _where(filters, params, since)
         if derived:
             clause += " AND status IN ('RUNNING', 'STOPPING', 'INIT')"
         sql = f"SELECT {Execution.columns()} FROM executions WHERE {clause} ORDER BY created DESC, rowid DESC"
@@ -128,12 +191,12 @@ class Executions(HasList):
             found = [e for e in found if e.status == str(status)][offset : None if limit is None else offset + limit]
         return Listing(found, "execution")
 
-    def count(self, **filters: Any) -> int:
+    def count(self, *, params: Mapping[str, Any] | None = None, since: datetime | None = None, **filters: Any) -> int:
         """Count executions; the filters are those of `list`."""
         check_status(filters, ExecutionStatus)
         if str(filters.get("status")) in _DERIVED:
-            return len(self.list(limit=None, **filters))
-        clause, values = where(filters, _FILTERS, "executions")
+            return len(self.list(limit=None, params=params, since=since, **filters))
+        clause, values = _where(filters, params, since)
         row = self._project._store.row(f"SELECT count(*) FROM executions WHERE {clause}", values)
         return int(row[0]) if row else 0
 

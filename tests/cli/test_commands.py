@@ -520,3 +520,16 @@ def test_show_draws_what_can_be_seen_without_values_and_says_what_is_missing_els
     assert f"{file}, line 14: for i in range(n):" in said.err
     assert aiflow("show", f"{file}:counts", "--svg", code=2).out == ""
     assert aiflow("show", f"{file}:counts", "-p", "n=2").out.endswith("load\nload_2\n")
+
+
+def test_executions_are_listed_by_parameters_and_by_when_they_were_begun(aiflow: Aiflow, tmp_path: Path) -> None:
+    (tmp_path / "sums.py").write_text(SUMS.format(name="sums"))
+    for number in (2, 4, 4):
+        aiflow("run", "sums.py", "-p", f"number={number}")
+    found = [json.loads(aiflow("list", "executions", "-o", "json", *more).out) for more in (
+        ["-p", "number=4"], ["--param", "number=4.0", "--since", "1h30m"], ["--since", "2000-01-01T00:00"], ["-p", "number=x"], ["--since", "2999-01-01"],
+    )]  # fmt: skip
+    assert [len(rows) for rows in found] == [2, 2, 3, 0, 0]
+    assert (
+        "neither a span such as 1h30m nor a time such as" in aiflow("list", "executions", "--since", "soon", code=2).err
+    )

@@ -17,6 +17,8 @@ from aiflow.cli.formats import Lines, write
 from aiflow.cli.metric import metric_record, metric_table
 from aiflow.cli.model import model_record, model_table
 from aiflow.cli.records import event_record, event_table, execution_record, execution_table, job_records, job_table
+from aiflow.cli.run import read_params, read_value
+from aiflow.cli.times import moment_or_ago
 from aiflow.cli.trigger import trigger_records, trigger_table
 from aiflow.cli.workflow import workflow_table
 from aiflow.errors import ParameterError, suggest
@@ -71,14 +73,22 @@ def workflows(asked: Asked, limit: int) -> None:
     write(asked.output, rows, workflow_table(rows))
 
 
-@list_.command(examples="list executions\nlist executions --status INTERRUPTED")
+@list_.command(examples="list executions\nlist executions --status INTERRUPTED\nlist executions -p scale=2 --since 1h")
 @_limit
+@click.option(
+    "-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="With this parameter; may be given again."
+)
+@click.option("--since", metavar="TIME|AGO", help="Begun then or later, such as 2026-11-23, or 1h30m ago.")
 @click.option("--workflow", metavar="NAME", shell_complete=offer.workflows, help="Of this workflow; globs work.")
 @click.option("--status", metavar="STATUS", shell_complete=offer.one_of(ExecutionStatus), help="With this status.")
 @click.pass_obj
-def executions(asked: Asked, limit: int, workflow: str | None, status: str | None) -> None:
+def executions(
+    asked: Asked, limit: int, pairs: tuple[str, ...], since: str | None, workflow: str | None, status: str | None
+) -> None:
     """List the executions of workflows, newest first."""
     filters = _given(workflow=workflow, namespace=asked.namespace) | _status(status, ExecutionStatus)
+    filters["params"] = {name: read_value(text) for name, text in read_params(pairs).items()}
+    filters["since"] = None if since is None else moment_or_ago(since, "--since")
     with needs_home(asked) as project:
         rows = [execution_record(e) for e in project.executions.list(limit=limit or None, **filters)]
         write(asked.output, rows, execution_table(rows))

@@ -5,11 +5,15 @@ Knows nothing of what they are times of.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import rich_click as click
 
-__all__ = ["ago", "moment"]
+from aiflow.clock import SystemClock
+from aiflow.errors import ParameterError
+from aiflow.graph.params import convert
+
+__all__ = ["ago", "moment", "moment_or_ago"]
 
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -34,6 +38,15 @@ def moment(text: str, option: str, besides: str = "") -> datetime:
             param_hint=option,
         ) from None
     return found.astimezone() if found.tzinfo is None else found
+
+
+def moment_or_ago(text: str, option: str) -> datetime:
+    """Read a time, or how long ago it was: seconds, or spans such as ``1h30m``."""
+    try:
+        span: timedelta = convert(text, timedelta, "the time")
+        return datetime.fromtimestamp(SystemClock().now(), UTC) - span
+    except (ParameterError, OverflowError):
+        return moment(text, option, "a span such as 1h30m")
 
 
 def ago(then: datetime, now: float) -> str:
