@@ -65,6 +65,12 @@ def test_functions_of_own_modules_and_other_jobs_count_and_functions_may_call_ea
 
     used, unused = "def f(x): return features.build(x)", "def f(x): return features.nothing(x)"
     assert hashed(used, features=features(1)) != hashed(used, features=features(2))
+    library = [ModuleType("__main__") for _ in range(2)]
+    for number, module in enumerate(library):
+        module.features = features(number)
+        module.features.library = module
+    deep = "def f(x): return library.features.build(x)"
+    assert hashed(deep, library=library[0]) != hashed(deep, library=library[1])
     assert hashed(unused, features=features(1)) == hashed(unused, features=features(2))
     asking = "@job\ndef g(x): return x + {k}\ndef f(x): return g(x)"
     assert hashed(asking.format(k=1), job=job) != hashed(asking.format(k=2), job=job)

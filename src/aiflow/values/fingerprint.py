@@ -73,7 +73,8 @@ def _add_global(digest: Any, value: Any, attributes: list[str], seen: set[int]) 
     if isinstance(value, types.ModuleType):
         if is_users(value.__name__):
             for name in attributes:
-                _add_global(digest, vars(value).get(name), [], seen)
+                others = [one for one in attributes if one != name]  # modules may have each other
+                _add_global(digest, vars(value).get(name), others, seen)
         return
     if isinstance(value, Job):
         value = value.function
