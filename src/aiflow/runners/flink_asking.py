@@ -152,7 +152,10 @@ class Asking:
                 except FlinkError as error:
                     if NOT_ALL_RUN not in str(error):
                         raise
-                    if has_no_room(self.rest.job(job), self.rest.slots()[0]):
+                    if (
+                        has_no_room(self.rest.job(job), self.rest.slots()[0])
+                        and self.rest.latest_checkpoint(job) is None
+                    ):
                         watch.say(
                             f"Flink job {job} has found too few free slots so far and has no state; it is cancelled"
                         )

@@ -243,17 +243,16 @@ def is_waiting(job: Mapping[str, Any]) -> bool:
 
 
 def has_no_room(job: Mapping[str, Any], free: int) -> bool:
-    """Tell whether no part of a job has run so far, as too few slots are free: then it has no state.
+    """Tell whether no part of a job runs, as too few slots are free.
 
     Examples
     --------
-    >>> job = {"state": "RUNNING", "timestamps": {"RESTARTING": 0}, "vertices": [{"status": "SCHEDULED", "parallelism": 9}]}
-    >>> has_no_room(job, 8), has_no_room(job, 9), has_no_room({**job, "timestamps": {"RESTARTING": 1795777200000}}, 8)
-    (True, False, False)
+    >>> job = {"state": "RUNNING", "vertices": [{"status": "SCHEDULED", "parallelism": 9}]}
+    >>> has_no_room(job, 8), has_no_room(job, 9)
+    (True, False)
     """
     parts = {str(part["status"]) for part in job.get("vertices", ())}
-    has_run = not parts <= {"CREATED", "SCHEDULED"} or job.get("timestamps", {}).get("RESTARTING", 0) > 0
-    return not has_run and is_waiting(job) and free < slots_of(job)
+    return parts <= {"CREATED", "SCHEDULED"} and is_waiting(job) and free < slots_of(job)
 
 
 def slots_of(job: Mapping[str, Any]) -> int:
