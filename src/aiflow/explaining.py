@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from aiflow.errors import AIFlowError
-from aiflow.events.scanning import missing_folder
+from aiflow.events.scanning import folder_problem
 from aiflow.graph.condition import All, Any_, Condition, Sticky, Times, Within
 from aiflow.graph.event import Event, EventType, job_key
 from aiflow.graph.execution import JobStatus
@@ -155,9 +155,9 @@ def _files(execution: Execution, definition: dict[str, Any]) -> list[str]:
     found = [file for rule in definition.get("rules", ()) for file in files_in(rule)]
     seen = {file: file.inside(folder) for file in found if folder or os.path.isabs(file.pattern)}
     return [
-        f"  {file} is {where.pattern}" + (f", and {missing}" if missing else "")
+        f"  {file} is {where.pattern}" + (f", and {problem}" if problem else "")
         for file, where in seen.items()
-        if (missing := missing_folder(where.apart)) or where.pattern != file.pattern
+        if (problem := folder_problem(where.apart)) or where.pattern != file.pattern
     ]
 
 

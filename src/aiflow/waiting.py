@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiflow.events.scanning import missing_folder
+from aiflow.events.scanning import folder_problem
 from aiflow.graph import machine
 from aiflow.graph.plan import WORKFLOW
 from aiflow.graph.rule import Action
@@ -105,17 +105,17 @@ def waits_for(live: Live, most: int = 8) -> str:
     for vertex in vertices:
         conditions = [str(rule.condition) for rule in vertex.rules if rule.action is not Action.STOP]
         if conditions and not state.jobs[vertex.index].runs:
-            lines.append(f"{' or '.join(conditions)} (starts {vertex.name}{_missing_folders(live, vertex.index)})")
+            lines.append(f"{' or '.join(conditions)} (starts {vertex.name}{_folder_problems(live, vertex.index)})")
     if plan.stop_on is not None:
-        lines.append(f"{plan.stop_on} (stops it{_missing_folders(live, WORKFLOW)})")
+        lines.append(f"{plan.stop_on} (stops it{_folder_problems(live, WORKFLOW)})")
     if not lines and plan.ends == "never":
         return "somebody to stop it"
     return ", ".join(_first(lines, most)) or "its end"
 
 
-def _missing_folders(live: Live, index: int) -> str:
+def _folder_problems(live: Live, index: int) -> str:
     found = [
-        missing_folder(seen.apart) for told in live.plan.by_folder.values() for seen, spot in told if spot[0] == index
+        folder_problem(seen.apart) for told in live.plan.by_folder.values() for seen, spot in told if spot[0] == index
     ]
     return "".join(f"; {text}" for text in dict.fromkeys(found) if text)
 

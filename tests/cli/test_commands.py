@@ -489,6 +489,18 @@ def test_serve_says_which_folder_is_not_there(aiflow: Aiflow, tmp_path: Path) ->
     assert f"  {name}: there is no folder {tmp_path}/nowhere" in aiflow("serve", f"{name}.py", "--for", "0").err
 
 
+def test_serve_says_that_a_folder_stands_where_a_file_is_meant(aiflow: Aiflow, tmp_path: Path) -> None:
+    name = "takes_" + tmp_path.name.replace("-", "_")
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / f"{name}.py").write_text(
+        "import aiflow as af\n\n@af.job\ndef take(): ...\n\n"
+        f"@af.workflow(start_on=af.file('inbox'))\ndef {name}(): take()\n"
+    )
+    folder = tmp_path / "inbox"
+    said = f"  {name}: {folder} is a folder; for the files in it, write {folder}/*"
+    assert said in aiflow("serve", f"{name}.py", "--for", "0").err
+
+
 OPEN = """
 import aiflow as af
 

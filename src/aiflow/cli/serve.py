@@ -23,7 +23,7 @@ from aiflow.cli.records import duration, reason_of
 from aiflow.cli.streams import stdout_is_for_data
 from aiflow.cli.watch import Watch
 from aiflow.errors import AIFlowError, suggest
-from aiflow.events.scanning import missing_folder
+from aiflow.events.scanning import folder_problem
 from aiflow.graph.event import EventType
 from aiflow.graph.file import FileCondition
 from aiflow.graph.workflow import defined_in
@@ -153,14 +153,14 @@ def _announce(project: Project, workflows: list[Workflow]) -> None:
         if trigger is not None and trigger.served:
             when += "; another process serves it, and this one stands by"
         say(f"  {workflow.name}: {when}", "dim")
-        for missing in _missing_folders(workflow):
-            say(f"  {workflow.name}: {missing}", "yellow")
+        for problem in _folder_problems(workflow):
+            say(f"  {workflow.name}: {problem}", "yellow")
 
 
-def _missing_folders(workflow: Workflow) -> set[str]:
+def _folder_problems(workflow: Workflow) -> set[str]:
     leaves = () if workflow.start_condition is None else workflow.start_condition.leaves()
     seen = (leaf.inside(folder_of(workflow.source)) for leaf in leaves if isinstance(leaf, FileCondition))
-    return {text for one in seen if (text := missing_folder(one.apart))}
+    return {text for one in seen if (text := folder_problem(one.apart))}
 
 
 def _stop_all(project: Project) -> None:

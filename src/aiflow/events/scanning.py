@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Version", "Walk", "changed_at", "file_system_of", "is_inside", "is_written", "missing_folder", "version_of"]
+__all__ = ["Version", "Walk", "changed_at", "file_system_of", "folder_problem", "is_inside", "is_written", "version_of"]
 
 _LOCAL = frozenset(("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"))
 """File systems that nobody on another machine writes to; only there, what the kernel knows of writers is all."""
@@ -134,9 +134,12 @@ def is_inside(path: str, root: str) -> bool:
     return real.startswith(home.rstrip(os.sep) + os.sep)
 
 
-def missing_folder(pattern: FilePattern) -> str:
-    """Say that the folder is not there in which files are looked for; '' if it is."""
-    return "" if os.path.isdir(pattern.root) else f"there is no folder {pattern.root}"
+def folder_problem(pattern: FilePattern) -> str:
+    """Say that the folder is not there in which files are looked for, or that one is where a file is meant; else ''."""
+    if not os.path.isdir(pattern.root):
+        return f"there is no folder {pattern.root}"
+    named = os.path.join(pattern.root, *pattern.parts)
+    return f"{named} is a folder; for the files in it, write {named}/*" if os.path.isdir(named) else ""
 
 
 def is_written(path: str) -> bool | None:
