@@ -105,14 +105,51 @@ def test_an_execution_shows_its_graph_jobs_times_and_errors(aiflow_project: af.P
     run_until_idle(aiflow_project)
     page = Page(execution._repr_html_())
     rows = {row[0]: row[1:] for row in page.cells}
-    assert rows["job"] == ["status", "time", "attempt", "label or reason"]
+    assert rows["job"] == ["status", "time", "attempt", "result", "label or reason"]
     assert rows["middle"][0] == "FAILED"
     assert "1 neighbors are too many" in page.text
-    assert rows["last"] == ["SKIPPED", "", "1", "middle failed"]
+    assert rows["last"] == ["SKIPPED", "", "1", "", "middle failed"]
     assert "k = 5" in page.text
-    assert rows["check"] == ["INIT", "", "", "waits for event('go')"]
+    assert rows["check"] == ["INIT", "", "", "", "waits for event('go')"]
     assert "<svg" in execution._repr_html_()
     execution.stop()
+
+
+def test_an_execution_shows_what_its_jobs_gave_without_running_code_of_theirs_and_without_secrets(
+    aiflow_project: af.Project,
+) -> None:
+    @af.job
+    def told(api_token: str) -> dict[str, Any]:
+        return {"said": f"it is {api_token}", "n": 5}
+
+    @af.job
+    def given() -> Any:
+        return Loud()
+
+    @af.job
+    def nothing() -> None: ...
+
+    @af.workflow
+    def giving(api_token: str) -> None:
+        told(api_token)
+        given()
+        nothing()
+
+    execution = aiflow_project.run(giving, api_token="tulips")
+    rows = {row[0]: row[4] for row in Page(execution._repr_html_()).cells}
+    assert rows == {"job": "result", "told": "{'n': 5, 'said': 'it is ***'}", "given": "<Loud>", "nothing": ""}
+    assert "→ {'n': 5, 'said': 'it is ***'}" in execution_text(execution)
+    assert "tulips" not in execution_text(execution)
+
+
+class Loud:
+    """Is not to be loaded, nor to show itself, only because somebody looks at an execution."""
+
+    def __repr__(self) -> str:
+        raise AssertionError
+
+    def __setstate__(self, state: Any) -> None:
+        raise AssertionError
 
 
 def test_jobs_of_the_same_moment_stand_in_the_order_of_the_body(aiflow_project: af.Project) -> None:
@@ -239,7 +276,7 @@ def test_an_execution_whose_workflow_is_not_defined_here_is_shown_without_its_pi
     aiflow_project._shared.engine.recent.clear()
     page = Page(aiflow_project.executions.get(execution_id)._repr_html_())
     assert "no picture: no workflow 'gone" in page.text
-    assert ["load", "SUCCESS", "0 ms", "1", ""] in page.cells
+    assert ["load", "SUCCESS", "0 ms", "1", "1", ""] in page.cells
 
 
 def test_a_body_that_raises_when_it_is_built_again_does_not_spoil_the_display(aiflow_project: af.Project) -> None:

@@ -1,6 +1,6 @@
 """Owns what is shown of an execution, of a job execution and of a project: as cards for notebooks, and as plain text.
 
-Knows nothing of stores or turns: it asks what it shows for its attributes.
+Knows nothing of turns: it asks what it shows for its attributes, and the store for what jobs gave, which may be more than is to be loaded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from aiflow.errors import AIFlowError
 from aiflow.graph.card import Card, Note, Part, Picture, Rows, Story, listed
 from aiflow.graph.execution import ENDED, JobStatus
 from aiflow.graph.html import duration, short, short_json
+from aiflow.values.codec import Stored
+from aiflow.values.describing import describe
+from aiflow.values.masking import masked
 
 if TYPE_CHECKING:
     from aiflow._project import Project
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["execution_card", "execution_row", "execution_text", "job_card", "job_row", "project_card"]
 
-_MOST_ROWS, _MOST_ERRORS, _MOST_EXECUTIONS = 200, 20, 10
-_HEADS = ("job", "status", "time", "attempt", "label or reason")
+_MOST_ROWS, _MOST_ERRORS, _MOST_EXECUTIONS, _MOST_RESULTS = 200, 20, 10, 1000
+_HEADS = ("job", "status", "time", "attempt", "result", "label or reason")
 
 
 def execution_card(execution: Execution) -> Card:
@@ -34,7 +37,12 @@ def execution_card(execution: Execution) -> Card:
         "parameters": execution.shown_params,
     }  # fmt: skip
     said = _reason_of(execution, status)
-    parts: list[Part] = [*([Note(said)] if said else []), _picture(execution), _job_table(jobs), *_errors(jobs)]
+    parts: list[Part] = [
+        *([Note(said)] if said else []),
+        _picture(execution),
+        _job_table(execution, jobs),
+        *_errors(jobs),
+    ]
     return Card(kind="workflow", name=execution.workflow, status=status, facts=facts, parts=parts)
 
 
@@ -62,10 +70,10 @@ def execution_text(execution: Execution) -> str:
     ...     print(execution_text(project.run(loads)))
     execution ... of loads: SUCCESS in ...
       k = 3
-      load  SUCCESS ...
+      load  SUCCESS ... → [1, 2]
     """
     status, jobs = str(execution.status), execution.all_jobs
-    took = _took_all(execution)
+    took, results = _took_all(execution), _results(execution)
     lines = [f"execution {execution.id} of {execution.workflow}: {status}"]
     if took is not None:
         lines[0] += f" in {duration(took.total_seconds())}"
@@ -77,7 +85,8 @@ def execution_text(execution: Execution) -> str:
     width = max((len(_job_name(one)) for one in some), default=0)
     for one in some:
         attempt = f"attempt {one.attempt}" if one.attempt > 1 else ""
-        parts = (f"{one.status:<8}", f"{duration(_seconds(one)):>7}", attempt, _said(one))
+        result = f"→ {found}" if (found := results.get((one.job, one.number))) else ""
+        parts = (f"{one.status:<8}", f"{duration(_seconds(one)):>7}", attempt, result, _said(one))
         lines.append(f"  {_job_name(one):<{width}}  " + "  ".join(part for part in parts if part).rstrip())
     if more > 0:
         lines.append(f"  … and {more} more")
@@ -96,7 +105,8 @@ def job_card(one: JobExecution) -> Card:
 
 def job_row(one: JobExecution) -> dict[str, Any]:
     """Say what stands of an execution of a job in a table."""
-    return {**_brief(one), "execution": one.execution_id, "began": one.started}
+    brief = {head: told for head, told in _brief(one).items() if head != "result"}
+    return {**brief, "execution": one.execution_id, "began": one.started}
 
 
 def project_card(project: Project) -> Card:
@@ -146,12 +156,33 @@ def _picture(execution: Execution) -> Part:
         return Note(f"no picture: the body of the workflow raised {type(error).__name__}: {error}")
 
 
-def _job_table(jobs: Sequence[JobExecution]) -> Rows:
-    return Rows(_HEADS, [list(_brief(one).values()) for one in jobs], "job execution")
+def _job_table(execution: Execution, jobs: Sequence[JobExecution]) -> Rows:
+    results = _results(execution)
+    rows = [list(_brief(one, results.get((one.job, one.number))).values()) for one in jobs]
+    return Rows(_HEADS, rows, "job execution")
 
 
-def _brief(one: JobExecution) -> dict[str, Any]:
-    told = (_job_name(one), one.status, _length(_seconds(one)), one.attempt or None, _said(one))
+def _results(execution: Execution) -> dict[tuple[str, int], str]:
+    """Say what jobs gave, by name and number: data in short, of other values what was noted when they were written."""
+    store, found = execution._project._store, {}
+    rows = store.rows(
+        "SELECT job, number, codec, value, blob, size, summary FROM job_executions "
+        f"WHERE execution_id = ? AND status = 'SUCCESS' AND codec IS NOT NULL ORDER BY started LIMIT {_MOST_RESULTS}",
+        (execution.id,),
+    )
+    for job, number, *kept in rows:
+        stored = Stored(*kept)
+        text = stored.summary or ""
+        if stored.codec in ("json", "version") and stored.blob is None:  # reading these runs no code of anybody's
+            value = store.codec.decode(stored)
+            text = "" if value is None else describe(value)
+        found[job, number] = text
+    shown: dict[tuple[str, int], str] = dict(zip(found, masked(list(found.values()), execution.params), strict=True))
+    return shown
+
+
+def _brief(one: JobExecution, result: str | None = None) -> dict[str, Any]:
+    told = (_job_name(one), one.status, _length(_seconds(one)), one.attempt or None, result or None, _said(one))
     return dict(zip(_HEADS, told, strict=True))
 
 

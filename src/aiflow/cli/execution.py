@@ -28,9 +28,10 @@ from aiflow.cli.records import (
     job_table,
     not_begun_records,
 )
-from aiflow.cli.results import masked, results_of
+from aiflow.cli.results import results_of
 from aiflow.cli.streams import flush, is_pipe_closed, stdout_is_for_data
 from aiflow.errors import Conflict, NotFound
+from aiflow.values.masking import masked
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project

@@ -15,8 +15,9 @@ from aiflow.cli.formats import Fields, write
 from aiflow.cli.interrupts import Interrupts
 from aiflow.cli.progress import Progress
 from aiflow.cli.records import brief, execution_header, execution_record, job_records, job_table, not_begun_records
-from aiflow.cli.results import masked, results_of
+from aiflow.cli.results import results_of
 from aiflow.errors import AIFlowError
+from aiflow.values.masking import masked
 
 if TYPE_CHECKING:
     from aiflow import Execution, Project

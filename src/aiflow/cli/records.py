@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiflow.cli.formats import Table
-from aiflow.cli.results import masked
+from aiflow.values.masking import masked
 
 if TYPE_CHECKING:
     from aiflow import Event, Execution, JobExecution, Project

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import date, time, timedelta
 from itertools import islice
 from pathlib import PurePath
+from types import NoneType
 from typing import Any
 
 from aiflow.graph.version import Version
@@ -23,6 +24,7 @@ LONGEST = 80
 _DATA = (list, tuple, set, frozenset, dict)
 _SORTABLE = 1000  # items of a set or dict; more are not sorted only to show a few of them
 _SPOKEN = (date, time, timedelta, PurePath, complex)
+_PLAIN = (float, bool, NoneType)  # exactly these: a subclass may write itself as it likes
 
 
 class Brief(reprlib.Repr):
@@ -56,7 +58,8 @@ class Brief(reprlib.Repr):
             return str(x)
         if is_number(x):
             return super().repr_instance(x.item(), level)
-        return _shaped(x) or (super().repr_instance(x, level) if isinstance(x, _SPOKEN) else self.other(x))
+        is_spoken = type(x) in _PLAIN or isinstance(x, _SPOKEN)
+        return _shaped(x) or (super().repr_instance(x, level) if is_spoken else self.other(x))
 
     def other(self, x: Any) -> str:
         """Write an object of which nothing is known."""
@@ -76,8 +79,8 @@ def describe(value: Any) -> str:
     'ndarray (3, 4) float64'
     >>> describe([numpy.float64(0.5)] * 1000)
     '[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, ...] (1,000 items)'
-    >>> describe((numpy.zeros(8), Brief()))
-    '(ndarray (8,) float64, <Brief>)'
+    >>> describe((numpy.zeros(8), 0.5, None, Brief()))
+    '(ndarray (8,) float64, 0.5, None, <Brief>)'
     """
     try:
         return _brief.describe(value)
