@@ -868,7 +868,7 @@ def test_a_cluster_that_is_stopped_under_a_stream_fails_it_and_its_retry_goes_on
     home, path, flow = tmp_path / ".aiflow", tmp_path / "counts", tmp_path / "flow.py"
     flow.write_text(
         FLOW.replace("NAME", "blind_cluster").replace(
-            "stream=True", "stream=True, retries=1, retry_delay=0.1, lost_after=5"
+            "stream=True", "stream=True, retries=1, retry_delay=0.1, lost_after=20"
         )
     )
     started = [command(home, "flink", "start") for _ in range(2)]
