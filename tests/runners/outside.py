@@ -62,6 +62,7 @@ class Outside:
         folder = Path(function(*args, **kwargs))
         if not (folder / "fifo").exists():
             os.mkfifo(folder / "fifo")
+        (folder / "out").unlink(missing_ok=True)
         shell = subprocess.run(["/bin/sh", "-c", PROGRAM], cwd=folder, start_new_session=True, stdout=-1, check=True)
         self.started.append(int(shell.stdout))
         assert work.note({"pid": self.started[-1], "folder": str(folder)})
@@ -75,8 +76,9 @@ class Outside:
                 os.kill(pid, signal.SIGKILL)
         if work.context.is_over:  # another process goes on with it
             return
-        text = out.read_text().strip() if out.exists() else None
-        out.unlink(missing_ok=True)
+        text = (
+            out.read_text().strip() if out.exists() else None
+        )  # it stays: two may watch until one hears that it has lost
         failed = Ended("FAILED", reason="it was told to fail")
         done(work, Ended("STOPPED") if text is None else failed if text == "fail" else Ended("SUCCESS", text))
 
