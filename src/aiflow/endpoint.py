@@ -44,6 +44,8 @@ _LOOK, _SHORT, _PATIENCE = 0.5, 0.01, 10.0
 _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 _ANYWHERE = frozenset(("0.0.0.0", "::", ""))
 
+_METHODS = {EVENTS: "POST", MODELS: "GET", OBJECTS: "GET"}
+
 Run = tuple[str, str, int]
 """An execution, a job of it and a number."""
 
@@ -281,14 +283,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _place(self) -> tuple[str, str]:
         """Give what is asked for: the place, and the name below it."""
         place, _, name = urlsplit(self.path).path[1:].partition("/")
-        if f"/{place}" not in (MODELS, OBJECTS) or not name:
-            if self.command != "POST":
-                raise _Refused(405, "only POST is allowed")
-            if urlsplit(self.path).path != EVENTS:
-                raise _Refused(404, f"there are only {EVENTS}, {MODELS} and {OBJECTS}")
-        elif self.command != "GET":
-            raise _Refused(405, "only GET is allowed")
-        return f"/{place}", unquote(name)
+        place = f"/{place}"
+        if place not in _METHODS or bool(name) is (place == EVENTS):
+            raise _Refused(404, f"there are only {EVENTS}, {MODELS}/NAME and {OBJECTS}/HASH")
+        if self.command != _METHODS[place]:
+            raise _Refused(405, f"only {_METHODS[place]} is allowed at {place}")
+        return place, unquote(name)
 
     def _serve(self, place: str, name: str) -> None:
         desk = self.server.endpoint.desk

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from hashlib import sha256
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -29,7 +28,7 @@ from aiflow.graph.event import Draft, Event, check_draft
 from aiflow.graph.job import seconds
 from aiflow.graph.params import json_text
 
-__all__ = ["Local", "Publisher", "Remote", "is_worker", "publish", "way_home"]
+__all__ = ["Local", "Publisher", "Remote", "publish", "way_home"]
 
 PATIENCE = 60.0
 """Seconds for which it is tried to reach the project's endpoint."""
@@ -197,11 +196,6 @@ class Publisher:
 
 
 # --- for whom, and how ------------------------------------------------------------------------------------------------
-
-
-def is_worker() -> bool:
-    """Tell whether this is a process in which Flink runs functions of a job."""
-    return find_spec("aiflow_flink_job") is not None
 
 
 def identity() -> Identity:

@@ -10,8 +10,10 @@ import textwrap
 
 import pytest
 from tests.flink import deeds
+from tests.flink.relay import Relay
 from tests.flink.waiting import until
 
+import aiflow as af
 from aiflow.cli.loading import load_file
 from aiflow.runners.flink_rest import FlinkRest
 
@@ -44,6 +46,21 @@ def test_a_stream_that_flink_starts_again_says_why(flink, tmp_path):
     until(lambda: (execution.job("stumble").label or "").startswith("running, "))
     execution.stop()
     execution.wait(240)
+
+
+def test_an_answer_that_is_lost_while_flink_starts_a_stream_again_costs_nothing(flink, cluster, tmp_path):
+    @af.workflow(ends="never")
+    def service():
+        deeds.stumble.options(target=relay.url)(str(tmp_path / "mended"))
+
+    with Relay(cluster.url) as relay:
+        relay.lose("GET", "/exceptions", heard=True)
+        execution = flink.start(service)
+        until(lambda: "restarted after KeyError: 'no such car'" in (execution.job("stumble").label or ""), 60)
+        assert len(relay.lost) == 1
+        assert (execution.job("stumble").status, execution.job("stumble").attempt) == ("RUNNING", 1)
+        execution.stop()
+        execution.wait(240)
 
 
 FLOW = """

@@ -12,11 +12,10 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aiflow.flink import is_worker
 from aiflow.graph.job import seconds
 from aiflow.graph.model import ModelVersion
 from aiflow.metadata.following import Follower
-from aiflow.runners.context import current_or_none
+from aiflow.runners.context import current_or_none, is_flink_worker
 
 if TYPE_CHECKING:
     from aiflow._project import Project
@@ -55,7 +54,7 @@ class LiveModel:
     _follower: Follower
 
     def __init__(self, home: str, name: str, project: Project | None = None) -> None:
-        if project is None and is_worker():
+        if project is None and is_flink_worker():
             from aiflow.metadata.afar import Afar
 
             self._follower = Afar(home, name, _Forgetting(self))

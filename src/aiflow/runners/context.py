@@ -24,7 +24,7 @@ from aiflow.graph.metric import Metric, measure, measures, subject_of
 from aiflow.graph.params import json_text
 from aiflow.graph.version import Version
 
-__all__ = ["JobContext", "Port", "current", "current_or_none", "enter", "leave"]
+__all__ = ["JobContext", "Port", "current", "current_or_none", "enter", "is_flink_worker", "leave"]
 
 
 _guard = threading.Lock()
@@ -434,6 +434,11 @@ enter = _current.set
 leave = _current.reset
 
 
+def is_flink_worker() -> bool:
+    """Tell whether this is a process in which Flink runs functions of a job; the module says for which."""
+    return find_spec("aiflow_flink_job") is not None
+
+
 def current() -> JobContext:
     """Give the `JobContext` of the running job.
 
@@ -443,7 +448,7 @@ def current() -> JobContext:
         If no job is running on this thread.
     """
     context = _current.get()
-    if context is None and find_spec("aiflow_flink_job") is not None:  # what tells a process of Flink whom it works for
+    if context is None and is_flink_worker():
         raise AIFlowError(
             "af.current() works in the function that builds a Flink job, not in functions that Flink runs: there, publish with "
             "af.flink.publish, and take what else they need from af.current() where the job is built"

@@ -211,13 +211,18 @@ class Asking:
 
     def cause(self, job: str) -> tuple[str, str]:
         """Tell why a job has failed: in a line, and in full."""
-        end, cause = time.monotonic() + TELLING, self.rest.root_cause(job)
+        end, cause = time.monotonic() + TELLING, self.cause_so_far(job)
         while cause is None and time.monotonic() < end:  # what a cluster tells of a job may be a few seconds old
             time.sleep(0.1)
-            cause = self.rest.root_cause(job)
+            cause = self.cause_so_far(job)
+        return cause or (f"Flink job {job} failed, and its cluster does not say why", "")
+
+    def cause_so_far(self, job: str) -> tuple[str, str] | None:
+        """Tell why a job failed last, as far as its cluster tells it by now; it is asked once."""
+        cause = self.rest.root_cause(job)
         if cause is not None and "NoResourceAvailableException" in cause[1]:
             return self._too_few_slots(job), cause[1]
-        return cause or (f"Flink job {job} failed, and its cluster does not say why", "")
+        return cause
 
     def _too_few_slots(self, job: str) -> str:
         needed, (free, total) = slots_of(self.rest.job(job)), self.rest.slots()

@@ -61,13 +61,13 @@ class Submitted:
         try:
             call = work.load()
             body = pack_call(runner.host, work, call)
-            followed = [one.version.model for one in (*call.args, *call.kwargs.values()) if type(one) is Followed]
-            self.watch.follow(followed[0] if followed else "")
         except RunnerError as error:
             problem = str(error).removesuffix(", or use runner 'thread'")  # there is no Flink on it
             return Ended("FAILED", error=Failure("RunnerError", problem), retryable=False, reason=problem[:500])
         except BaseException as error:  # foreign code: reading a value may run anything
             return judge(error, work.options)
+        followed = [one.version.model for one in (*call.args, *call.kwargs.values()) if type(one) is Followed]
+        self.watch.follow(followed[0] if followed else "")
         self._driver.submit(work.key, self._head(call), body, self.take)
         return None
 

@@ -71,7 +71,8 @@ class FlinkWatch:
         self._asked: set[str] = set()  # the jobs that this process has asked to stop
         self._said, self._measured_at, self._saved_at = "", 0.0, 0.0
         self._states: dict[str, str] = {}
-        self._troubles: dict[str, str] = {}  # why Flink has started them again last
+        self._restarted: set[str] = set()  # those that Flink has started again, and it is not known why
+        self._troubles: dict[str, str] = {}  # why it has started them again last
         self._slowest = SLOWEST
         self._deployed: SimpleQueue[int] = SimpleQueue()
         self._leave: Callable[[], None] | None = None
@@ -253,17 +254,22 @@ class FlinkWatch:
                 if state != self._states.get(job):
                     self.say(f"Flink job {job} is {state}")
                     if state == "RESTARTING":
-                        self._tell_trouble(job)
+                        self._restarted.add(job)
                 self._states[job] = state
         self._note_uses()
         self._measure()
 
-    def _tell_trouble(self, job: str) -> None:
-        """Say why Flink starts a job again, as it may do for ever; in full if that is something new."""
-        line, whole = self.asking.cause(job)
-        if line != self._troubles.get(job):
-            self.say(f"Flink job {job} is started again by Flink, for it has failed:\n{whole or line}")
-        self._troubles[job] = line
+    def _tell_troubles(self) -> None:
+        """Say why Flink starts jobs again, as it may do for ever; in full if that is something new."""
+        for job in tuple(self._restarted):
+            cause = self.asking.cause_so_far(job)
+            if cause is None:
+                continue
+            line, whole = cause
+            if line != self._troubles.get(job):
+                self.say(f"Flink job {job} is started again by Flink, for it has failed:\n{whole}")
+            self._troubles[job] = line
+            self._restarted.discard(job)
 
     def _measure(self) -> None:
         """Show how far the jobs are, and tell what they have passed; now and then, for the cluster counts once a second."""
@@ -277,6 +283,7 @@ class FlinkWatch:
             free = self.asking.rest.slots()[0] if any(map(is_waiting, told)) else None
             words = sorted({doing(job, free) for job in told})
             found = [self.asking.rest.progress(job) for job in running]
+            self._tell_troubles()
         except (FlinkError, NotFound):  # it is shown as it was: the next look at its state tells what is wrong
             return
         records = [one.records for one in found if one.records is not None]
